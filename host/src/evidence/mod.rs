@@ -1,0 +1,1 @@
+//! Evidence: what a job changed, found by the host itself.

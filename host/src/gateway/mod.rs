@@ -1,0 +1,1 @@
+//! The gateway client: send, time out, retry, fall back, meter.

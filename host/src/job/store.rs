@@ -1,0 +1,123 @@
+//! Where jobs are kept. [`JobStore`] is a trait so that a shared store can come beside
+//! SQLite; every write after a claim carries the claim's epoch, and a stale epoch changes
+//! nothing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::{JobId, JobSpec};
+use super::state::JobStatus;
+use crate::error::Result;
+use crate::report::result::JobResult;
+
+/// A worker's right to a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub id: JobId,
+    /// Grows with every claim of this job; older epochs can write nothing.
+    pub epoch: u64,
+    /// What to do.
+    pub spec: JobSpec,
+}
+
+/// One line of a job's progress, already redacted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts from 1 within the job; `tail`'s cursor.
+    pub seq: u64,
+    /// Milliseconds since 1970, UTC.
+    pub at_ms: i64,
+    /// Such as `agent`, `tool`, `check`, `policy`, `state`.
+    pub kind: String,
+    /// One line.
+    pub text: String,
+}
+
+/// A job as the store knows it.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// Its id.
+    pub id: JobId,
+    /// What was asked for.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Milliseconds since 1970, UTC.
+    pub created_ms: i64,
+    /// When the first claim was made.
+    pub started_ms: Option<i64>,
+    /// When it became final.
+    pub finished_ms: Option<i64>,
+    /// A cancel was asked for, with its reason.
+    pub cancel_requested: Option<String>,
+    /// The agent's conversation, for `resume`.
+    pub session: Option<String>,
+    /// What the planner gets; present when final.
+    pub result: Option<JobResult>,
+    /// Jobs ahead of it in the queue, when queued.
+    pub queue_position: Option<u32>,
+    /// The newest event's text.
+    pub last_event: Option<String>,
+}
+
+/// What `enqueue` gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The new job, or the one that the idempotency key named already.
+    pub id: JobId,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Jobs ahead of it.
+    pub queue_position: Option<u32>,
+    /// The idempotency key was known.
+    pub existing: bool,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only these states; all when empty.
+    pub statuses: Vec<JobStatus>,
+    /// At most this many, newest first; 0 for all.
+    pub limit: u32,
+}
+
+/// The store. Its methods block; call them from `spawn_blocking` in async code.
+pub trait JobStore: Send + Sync {
+    /// Writes a new job, or finds the one with the same idempotency key. The same key with
+    /// another spec is an error.
+    fn enqueue(&self, spec: &JobSpec) -> Result<Enqueued>;
+    /// Takes the oldest queued job if fewer than `max_running` run; leases it.
+    fn claim(&self, worker: &str, max_running: u32, lease: Duration) -> Result<Option<Claim>>;
+    /// Renews the lease; `Ok(None)` if the claim is stale, else the cancel reason if one
+    /// was asked for.
+    fn heartbeat(&self, claim: &Claim, lease: Duration) -> Result<Option<Heartbeat>>;
+    /// Moves a running job to another running state; false if the claim is stale.
+    fn advance(&self, claim: &Claim, to: JobStatus) -> Result<bool>;
+    /// Notes the agent's conversation; false if the claim is stale.
+    fn set_session(&self, claim: &Claim, session: &str) -> Result<bool>;
+    /// Adds progress lines (their `seq` is given by the store); false if the claim is stale.
+    fn append_events(&self, claim: &Claim, events: &[(String, String)]) -> Result<bool>;
+    /// Ends the job; false if the claim is stale.
+    fn finish(&self, claim: &Claim, status: JobStatus, result: &JobResult) -> Result<bool>;
+    /// Asks for a cancel. A queued job is cancelled at once.
+    fn request_cancel(&self, id: &JobId, reason: &str) -> Result<JobStatus>;
+    /// Turns jobs with an expired lease into `interrupted`; returns them.
+    fn reap_expired(&self) -> Result<Vec<JobId>>;
+    /// One job.
+    fn get(&self, id: &JobId) -> Result<JobRow>;
+    /// Several jobs, newest first.
+    fn list(&self, filter: &ListFilter) -> Result<Vec<JobRow>>;
+    /// Events after `after` (0 for all), oldest first, at most `limit`; with `after` none,
+    /// the newest `limit`.
+    fn events(&self, id: &JobId, after: Option<u64>, limit: u32) -> Result<Vec<Event>>;
+}
+
+/// What a heartbeat brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The reason of a cancel that was asked for.
+    pub cancel: Option<String>,
+}

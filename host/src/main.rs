@@ -1,0 +1,7 @@
+//! The entry point: all the work is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    codex_worker::cli::main()
+}

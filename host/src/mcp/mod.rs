@@ -1,0 +1,1 @@
+//! The MCP server: decode, call, encode; decides nothing.

@@ -1,0 +1,4 @@
+//! What leaves the process: the compact result, the receipt, and the redaction that
+//! everything passes.
+
+pub mod result;

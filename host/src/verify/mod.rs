@@ -1,0 +1,1 @@
+//! Verification: checks, and the outcome from changes, checks and verdicts.

@@ -1,0 +1,1 @@
+//! Where a job works: roots, snapshots, worktrees.

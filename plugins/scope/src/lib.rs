@@ -1,0 +1,1 @@
+//! The shipped scope policy.

@@ -1,0 +1,2 @@
+//! End-to-end tests: the real binary, a scripted gateway, and the real agent CLIs where
+//! they are installed. One file per capability.
