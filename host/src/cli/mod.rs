@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, each with `Args` and `run`.
 
+pub mod scripted_gateway;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +17,11 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
+    #[command(hide = true)]
+    ScriptedGateway(scripted_gateway::Args),
+}
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
 pub fn main() -> ExitCode {
@@ -30,7 +36,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> crate::error::Result<()> {
-    match command {}
+    match command {
+        Command::ScriptedGateway(args) => scripted_gateway::run(args),
+    }
 }
 
 /// Tells a person what went wrong; standard output stays clean.
