@@ -104,8 +104,20 @@ pub trait JobStore: Send + Sync {
     fn finish(&self, claim: &Claim, status: JobStatus, result: &JobResult) -> Result<bool>;
     /// Asks for a cancel. A queued job is cancelled at once.
     fn request_cancel(&self, id: &JobId, reason: &str) -> Result<JobStatus>;
-    /// Turns jobs with an expired lease into `interrupted`; returns them.
-    fn reap_expired(&self) -> Result<Vec<JobId>>;
+    /// What a heartbeat would bring back, without renewing anything: a read, cheap enough
+    /// to be done five times a second.
+    fn poll(&self, claim: &Claim) -> Result<Option<Heartbeat>>;
+    /// Puts a job back into the queue; only for one whose agent never started. False if
+    /// the claim is stale.
+    fn release(&self, claim: &Claim) -> Result<bool>;
+    /// Takes over one job whose worker is dead (its lease ran out, or its process is gone),
+    /// under a new epoch, so that `worker` can end it as `interrupted`. The job's status
+    /// does not change. [`super::reap::sweep`] is what callers want.
+    fn take_over(&self, worker: &str, lease: Duration) -> Result<Option<Claim>>;
+    /// How many jobs wait and run.
+    fn load(&self) -> Result<Load>;
+    /// Deletes an ended job and its events; false if it has not ended.
+    fn forget(&self, id: &JobId) -> Result<bool>;
     /// One job.
     fn get(&self, id: &JobId) -> Result<JobRow>;
     /// Several jobs, newest first.
@@ -120,4 +132,13 @@ pub trait JobStore: Send + Sync {
 pub struct Heartbeat {
     /// The reason of a cancel that was asked for.
     pub cancel: Option<String>,
+}
+
+/// How many jobs there are that have not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Waiting for a worker.
+    pub queued: u32,
+    /// Held by a worker.
+    pub active: u32,
 }
