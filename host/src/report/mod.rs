@@ -1,4 +1,6 @@
 //! What leaves the process: the compact result, the receipt, and the redaction that
 //! everything passes.
 
+pub mod redact;
 pub mod result;
+pub mod sanitize;
