@@ -2,7 +2,9 @@
 //! Build it with `codex-worker plugin build examples/changelog`, drop the component into
 //! the plugins directory, and configure it under `[plugins.changelog]`.
 
-use codex_worker_policy::{ChangeSet, ChangedFile, Example, Finding, JobFacts, Verifier, VerifyInput, policy};
+use codex_worker_policy::{
+    ChangeSet, ChangedFile, Example, Finding, JobFacts, Verifier, VerifyInput, policy,
+};
 
 /// The `[plugins.changelog]` table.
 #[derive(serde::Deserialize)]

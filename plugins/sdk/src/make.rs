@@ -128,20 +128,22 @@ impl ChangedFile {
     /// [`ChangedFile::patch`]; none for a binary file.
     pub fn added_text(&self) -> impl Iterator<Item = (u32, &str)> {
         let mut number = 0u32;
-        self.patch.as_deref().unwrap_or_default().lines().filter_map(move |line| match line.as_bytes().first() {
-            Some(b'@') => {
-                number = hunk_start(line).unwrap_or(number);
-                None
-            }
-            Some(b'+') => {
-                let at = number;
-                number = number.saturating_add(1);
-                Some((at, &line[1..]))
-            }
-            Some(b'-' | b'\\') => None,
-            _ => {
-                number = number.saturating_add(1);
-                None
+        self.patch.as_deref().unwrap_or_default().lines().filter_map(move |line| {
+            match line.as_bytes().first() {
+                Some(b'@') => {
+                    number = hunk_start(line).unwrap_or(number);
+                    None
+                }
+                Some(b'+') => {
+                    let at = number;
+                    number = number.saturating_add(1);
+                    Some((at, &line[1..]))
+                }
+                Some(b'-' | b'\\') => None,
+                _ => {
+                    number = number.saturating_add(1);
+                    None
+                }
             }
         })
     }
@@ -163,7 +165,8 @@ impl ChangeSet {
     pub fn of(files: impl IntoIterator<Item = ChangedFile>) -> Self {
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let diff_bytes = files.iter().filter_map(|file| file.patch.as_ref()).map(|patch| patch.len() as u64).sum();
+        let diff_bytes =
+            files.iter().filter_map(|file| file.patch.as_ref()).map(|patch| patch.len() as u64).sum();
         ChangeSet { total_files: files.len() as u32, diff_bytes, files, ..ChangeSet::default() }
     }
 }
