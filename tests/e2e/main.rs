@@ -1,2 +1,5 @@
 //! End-to-end tests: the real binary, a scripted gateway, and the real agent CLIs where
 //! they are installed. One file per capability.
+
+mod main_job;
+mod support;
