@@ -7,6 +7,15 @@ use std::pin::Pin;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub mod builtin;
+pub mod claude;
+pub mod command;
+mod outcome;
+mod process;
+pub mod runcmd;
+pub mod stream;
+
+use crate::config::{AgentKind, Config};
 use crate::contain::{InForce, Limits};
 use crate::job::spec::PermissionMode;
 use crate::policy::types::AgentOutcome;
@@ -34,6 +43,8 @@ pub struct Pass {
     pub max_turns: u32,
     /// The conversation to go on with.
     pub session: Option<String>,
+    /// The job's check commands; all that may be run where no containment limits files.
+    pub check_commands: Vec<String>,
     /// What its process tree may do.
     pub limits: Limits,
     /// See [`crate::contain::Command::mark`].
@@ -99,4 +110,13 @@ pub trait Agent: Send + Sync {
         events: mpsc::Sender<AgentEvent>,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Report>;
+}
+
+/// The agent that the configuration names.
+pub fn for_config(config: &Config) -> crate::error::Result<Box<dyn Agent>> {
+    Ok(match config.agent.kind {
+        AgentKind::ClaudeCode => Box::new(claude::Claude::find(&config.agent)?),
+        AgentKind::Builtin => Box::new(builtin::Builtin::new()?),
+        AgentKind::Command => Box::new(runcmd::CommandLine::new(config.agent.command.as_deref())?),
+    })
 }

@@ -1,11 +1,34 @@
 //! Containment of one process tree: what it may write, read and connect to, and that its
 //! death takes every descendant with it.
+//!
+//! [`run`] chooses the strongest means that [`probe`] found, starts the command, hands its
+//! output on, and returns when no process of the tree is left. What is Linux-only sits in
+//! named modules (`bubblewrap`, `landlock`, `helper`, `tree`); elsewhere `group` remains.
+//!
+//! Invariant: whatever ends a run (exit, timeout, cancel, a dropped future, the death of
+//! the worker), no process of its tree goes on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub mod bubblewrap;
+pub mod environment;
+mod hidden;
+mod probe;
+mod run;
+mod spawn;
+mod tree;
+
+pub(crate) use probe::find_on_path;
+pub use probe::{Finding, Probe, probe};
+pub use run::{Options, run, run_streaming, run_with};
+pub use tree::kill_mark;
+
+/// The environment variable that carries [`Command::mark`].
+pub const MARK_VARIABLE: &str = "CODEX_WORKER_MARK";
 
 /// How strong a containment is, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,6 +40,24 @@ pub enum Strength {
     Landlock,
     /// Process groups only: files are checked after the fact.
     ProcessGroup,
+}
+
+impl Strength {
+    /// The file system is closed to writes outside [`Limits::writable`], so that a tree may
+    /// be allowed any command.
+    pub fn limits_files(self) -> bool {
+        self != Strength::ProcessGroup
+    }
+}
+
+impl std::fmt::Display for Strength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Strength::Bubblewrap => "bubblewrap",
+            Strength::Landlock => "landlock",
+            Strength::ProcessGroup => "process-group",
+        })
+    }
 }
 
 /// What was in force; stands in the receipt.
@@ -39,9 +80,9 @@ pub struct Limits {
     pub hidden: Vec<PathBuf>,
     /// Loopback TCP ports it may connect to; `None` leaves the network alone.
     pub connect_ports: Option<Vec<u16>>,
-    /// Bytes of address space of one process.
+    /// Bytes of private writable memory of one process.
     pub max_memory: Option<u64>,
-    /// Processes.
+    /// Processes of the whole tree and, without a namespace, of the whole user.
     pub max_processes: Option<u64>,
     /// Bytes of one file.
     pub max_file_size: Option<u64>,
@@ -65,6 +106,15 @@ pub struct Command {
     pub mark: String,
 }
 
+/// Where a piece of output came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
 /// How a tree ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -79,3 +129,67 @@ pub struct Exit {
     /// How long it ran.
     pub duration: Duration,
 }
+
+impl Exit {
+    /// It ended by itself with code 0.
+    pub fn success(&self) -> bool {
+        self.code == Some(0) && !self.timed_out && !self.cancelled
+    }
+}
+
+/// Why a command could not be started or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There was no program to run.
+    #[error("start a command: it is empty")]
+    Empty,
+    /// The program could not be started.
+    #[error("start {program}: {source}")]
+    Spawn {
+        /// The program, or the containment around it.
+        program: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The containment could not be set up; the command did not run.
+    #[error("set up the containment: {0}")]
+    Setup(String),
+    /// Waiting for the process failed.
+    #[error("wait for the process: {0}")]
+    Wait(std::io::Error),
+}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        use crate::error::Kind;
+        let kind = match error {
+            Error::Empty => Kind::Usage,
+            Error::Spawn { .. } | Error::Setup(_) => Kind::Environment,
+            Error::Wait(_) => Kind::Internal,
+        };
+        crate::error::Error::new(kind, error.to_string())
+            .hint("run `codex-worker doctor` to see what containment this machine offers")
+    }
+}
+
+/// The means that [`run`] will use: the strongest that works here.
+pub fn strength() -> Strength {
+    probe().strength
+}
+
+/// The program that plays the hidden subcommands: this one, unless a test says otherwise.
+static HELPER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+
+/// Says where the `codex-worker` program is. The command line's entry does so; a test that
+/// uses the library does so with the program that was built for it. The first word counts.
+pub fn set_helper(program: PathBuf) {
+    let _ = HELPER.set(program);
+}
+
+/// The `codex-worker` program, if it is known.
+pub(crate) fn helper() -> Option<&'static std::path::Path> {
+    HELPER.get().map(PathBuf::as_path)
+}
+
+/// The result of this module.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

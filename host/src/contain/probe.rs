@@ -1,0 +1,112 @@
+//! What containment this machine offers, found out by trying it once per process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde::Serialize;
+
+use super::Strength;
+use super::bubblewrap;
+
+/// One line of `doctor`'s section on containment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Such as `bubblewrap`.
+    pub name: &'static str,
+    /// It works here.
+    pub works: bool,
+    /// What was seen, one line.
+    pub detail: String,
+    /// How to get it, when it does not work.
+    pub hint: Option<String>,
+}
+
+/// What this machine can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    /// The strongest means that works.
+    pub strength: Strength,
+    /// Connections can be limited to given ports.
+    pub network_limited: bool,
+    /// Each means, strongest first.
+    pub findings: Vec<Finding>,
+    /// The `bwrap` program that works.
+    #[serde(skip)]
+    pub(super) bwrap: Option<PathBuf>,
+    /// `bwrap` can give a network of its own.
+    #[serde(skip)]
+    pub(super) bwrap_net: bool,
+}
+
+/// Tries what this machine can do; the first call takes some ten milliseconds, the later
+/// ones nothing.
+pub fn probe() -> &'static Probe {
+    static PROBE: OnceLock<Probe> = OnceLock::new();
+    PROBE.get_or_init(probe_now)
+}
+
+fn probe_now() -> Probe {
+    let mut findings = Vec::new();
+    let (bwrap, detail) = match find_on_path("bwrap") {
+        None => (None, "bwrap is not on PATH".to_owned()),
+        Some(path) => match try_bwrap(&path, false) {
+            Ok(()) => (Some(path.clone()), format!("{} works", path.display())),
+            Err(reason) => (None, reason),
+        },
+    };
+    findings.push(Finding {
+        name: "bubblewrap",
+        works: bwrap.is_some(),
+        detail,
+        hint: bwrap.is_none().then(|| {
+            "install the package `bubblewrap`; if it is installed, allow unprivileged user namespaces \
+             (kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu, or an AppArmor profile for bwrap)"
+                .to_owned()
+        }),
+    });
+    let bwrap_net = bwrap.as_deref().is_some_and(|path| try_bwrap(path, true).is_ok());
+    let strength = if bwrap.is_some() { Strength::Bubblewrap } else { Strength::ProcessGroup };
+    Probe { strength, network_limited: false, findings, bwrap, bwrap_net }
+}
+
+/// Runs nothing inside a containment like the real ones.
+fn try_bwrap(bwrap: &Path, unshare_net: bool) -> Result<(), String> {
+    let view = bubblewrap::View {
+        bwrap: bwrap.to_owned(),
+        fresh: bubblewrap::fresh_here(),
+        writable: Vec::new(),
+        hidden: Vec::new(),
+        readable: Vec::new(),
+        cwd: "/".into(),
+        unshare_net,
+    };
+    let argv = bubblewrap::argv(&view, &["/bin/sh".into(), "-c".into(), ":".into()]);
+    let output = Command::new(&argv[0])
+        .args(&argv[1..])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("start {}: {error}", bwrap.display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(stderr.lines().next().unwrap_or("bwrap failed without a word").chars().take(200).collect())
+}
+
+/// The first executable file called `name` on PATH.
+pub(crate) fn find_on_path(name: &str) -> Option<PathBuf> {
+    let path = super::environment::variable("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    path.is_file()
+}

@@ -1,0 +1,176 @@
+//! The processes of a tree: found by parentage and by the mark in their environment, and
+//! killed until none is left. On Linux from `/proc`; elsewhere nothing is found here and
+//! the process group does what it can.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use super::MARK_VARIABLE;
+
+/// How long killing may take before it is given up (a process in an uninterruptible call).
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Kills every process whose environment carries `mark`, and waits until none is left.
+/// Returns how many different ones there were. Blocking, some milliseconds when there is
+/// none; at most five seconds. For a worker that cleans up after a dead one.
+pub fn kill_mark(mark: &str) -> usize {
+    kill_until_gone(|| marked(mark))
+}
+
+/// Kills what `find` finds until it finds nothing; the number of different processes.
+pub(super) fn kill_until_gone(find: impl Fn() -> Vec<Pid>) -> usize {
+    let deadline = Instant::now() + KILL_LIMIT;
+    let mut seen = std::collections::BTreeSet::new();
+    loop {
+        let found = find();
+        for pid in &found {
+            seen.insert(pid.as_raw_pid());
+        }
+        // It may be gone by now: that is the aim.
+        signal_all(&found, Signal::KILL);
+        // A dying process loses its environment before it is dead, so each one that was
+        // ever seen is waited for.
+        let settled = seen.iter().filter_map(|pid| Pid::from_raw(*pid)).all(is_gone);
+        if (found.is_empty() && settled) || Instant::now() > deadline {
+            return seen.len();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends `signal` to each process; one that is gone is no error.
+pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
+    for pid in pids {
+        let _ = rustix::process::kill_process(*pid, signal);
+    }
+}
+
+/// Dead; a stray that became our own child is reaped, so that no zombie stays.
+fn is_gone(pid: Pid) -> bool {
+    let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+    parse_stat(pid.as_raw_pid(), &String::from_utf8_lossy(&stat)).is_none_or(|entry| entry.zombie)
+}
+
+/// Makes this process the one that orphans of its descendants go to.
+pub(super) fn become_subreaper() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // Any process id that is not zero means "on".
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// One process as `/proc` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub pid: i32,
+    pub parent: i32,
+    pub zombie: bool,
+}
+
+/// Reads one `/proc/<pid>/stat`. The name in parentheses may hold anything, also `)`.
+fn parse_stat(pid: i32, stat: &str) -> Option<Entry> {
+    let rest = &stat[stat.rfind(')')? + 1..];
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    Some(Entry { pid, parent, zombie: state == "Z" || state == "X" })
+}
+
+fn pids() -> Vec<i32> {
+    let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
+    dir.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn entries() -> Vec<Entry> {
+    pids()
+        .into_iter()
+        .filter_map(|pid| parse_stat(pid, &String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)))
+        .collect()
+}
+
+/// Every living descendant of `root`, without itself.
+pub(super) fn descendants(root: i32) -> Vec<Pid> {
+    descendants_in(&entries(), root).into_iter().filter_map(Pid::from_raw).collect()
+}
+
+fn descendants_in(entries: &[Entry], root: i32) -> Vec<i32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        next += 1;
+        let children = entries.iter().filter(|entry| entry.parent == parent).map(|entry| entry.pid);
+        let fresh: Vec<i32> = children.filter(|pid| !found.contains(pid)).collect();
+        found.extend(fresh);
+    }
+    found.retain(|pid| *pid != root && entries.iter().any(|entry| entry.pid == *pid && !entry.zombie));
+    found
+}
+
+/// The direct children of `parent`.
+pub(super) fn children(parent: i32) -> Vec<Pid> {
+    entries().iter().filter(|entry| entry.parent == parent).filter_map(|entry| Pid::from_raw(entry.pid)).collect()
+}
+
+/// Every process that carries `mark`, but for this one. A zombie has no environment any
+/// more and is not found.
+pub(super) fn marked(mark: &str) -> Vec<Pid> {
+    let needle = format!("{MARK_VARIABLE}={mark}");
+    let own = rustix::process::getpid().as_raw_pid();
+    pids()
+        .into_iter()
+        .filter(|pid| *pid != own)
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == needle.as_bytes()))
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_lines() {
+        for (line, expected) in [
+            ("12 (sh) S 7 12 12 0", Some(Entry { pid: 12, parent: 7, zombie: false })),
+            ("12 (a) b) (c) Z 1 1", Some(Entry { pid: 12, parent: 1, zombie: true })),
+            ("12 (cut", None),
+            ("12 (x) S", None),
+        ] {
+            assert_eq!(parse_stat(12, line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn descendants_are_transitive() {
+        let entry = |pid, parent| Entry { pid, parent, zombie: false };
+        let mut tree = vec![entry(2, 1), entry(3, 2), entry(4, 3), entry(9, 1)];
+        tree.push(Entry { pid: 5, parent: 2, zombie: true });
+        assert_eq!(descendants_in(&tree, 2), [3, 4]);
+        assert_eq!(descendants_in(&tree, 9), [0; 0]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_marked_process_is_found_and_killed() {
+        let mark = format!("test-{}", std::process::id());
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "sleep 30 & wait"])
+            .env(MARK_VARIABLE, &mark)
+            .spawn()
+            .expect("a shell");
+        while marked(&mark).len() < 2 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(kill_mark(&mark) >= 2);
+        assert!(marked(&mark).is_empty());
+        let _ = child.wait();
+    }
+}
