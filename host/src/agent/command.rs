@@ -68,7 +68,8 @@ fn allowed_checks(commands: &[String]) -> Vec<String> {
     for command in commands.iter().map(|command| command.trim()) {
         let plain = !command.contains(['"', '\'', '$', '`', '\\', '(', ')', ',', '\n', '*', '<', '>']);
         if plain {
-            let parts = command.split("&&").flat_map(|part| part.split("||")).flat_map(|part| part.split([';', '|']));
+            let parts =
+                command.split("&&").flat_map(|part| part.split("||")).flat_map(|part| part.split([';', '|']));
             for part in parts.map(str::trim).filter(|part| !part.is_empty() && !part.starts_with("cd ")) {
                 rules.push(format!("Bash({part})"));
                 rules.push(format!("Bash({part} *)"));
@@ -130,7 +131,11 @@ mod tests {
             permission_mode: PermissionMode::AcceptEdits,
             max_turns: 60,
             session: None,
-            check_commands: vec!["cd web && npm test".into(), "grep -q 'a b' x".into(), "sh -c \"$(x)\"".into()],
+            check_commands: vec![
+                "cd web && npm test".into(),
+                "grep -q 'a b' x".into(),
+                "sh -c \"$(x)\"".into(),
+            ],
             limits: Limits {
                 writable: vec![],
                 hidden: vec![],
@@ -146,7 +151,8 @@ mod tests {
 
     #[test]
     fn lean_and_strict() {
-        let text = argv(Path::new("/bin/claude"), &pass(), Surroundings { contained: true, root: true }).join(" ");
+        let text =
+            argv(Path::new("/bin/claude"), &pass(), Surroundings { contained: true, root: true }).join(" ");
         insta::assert_snapshot!(text, @"/bin/claude -p --output-format stream-json --verbose --model cheap-1 --strict-mcp-config --setting-sources  --disable-slash-commands --max-turns 60 --permission-mode acceptEdits --tools Bash,Read,Edit,Write,Glob,Grep --allowedTools Bash");
     }
 
@@ -154,7 +160,12 @@ mod tests {
     fn permission_table() {
         use PermissionMode::{AcceptEdits, BypassPermissions, Default, Plan};
         for (mode, contained, root, expected) in [
-            (AcceptEdits, true, false, "acceptEdits --tools Bash,Read,Edit,Write,Glob,Grep --allowedTools Bash"),
+            (
+                AcceptEdits,
+                true,
+                false,
+                "acceptEdits --tools Bash,Read,Edit,Write,Glob,Grep --allowedTools Bash",
+            ),
             (
                 AcceptEdits,
                 false,

@@ -73,7 +73,11 @@ fn decide(ended: Ended<'_>) -> (AgentEnd, Option<AgentFailure>) {
         };
         let last = stderr.lines().rev().map(one_line).find(|line| !line.is_empty());
         let message = last.map_or_else(|| how.clone(), |last| format!("{how}: {last}"));
-        return failed(false, format!("the agent program {message}"), "read the job's transcript with `tail`");
+        return failed(
+            false,
+            format!("the agent program {message}"),
+            "read the job's transcript with `tail`",
+        );
     };
     if result.terminal_reason == "max_turns" || result.subtype == "error_max_turns" {
         return (AgentEnd::MaxTurns, None);
@@ -113,7 +117,11 @@ fn decide(ended: Ended<'_>) -> (AgentEnd, Option<AgentFailure>) {
         }
         (None, reason) => {
             let reason = if reason.is_empty() { &result.subtype } else { reason };
-            failed(false, format!("the agent ended with {reason}: {text}"), "read the job's transcript with `tail`")
+            failed(
+                false,
+                format!("the agent ended with {reason}: {text}"),
+                "read the job's transcript with `tail`",
+            )
         }
     }
 }
@@ -128,7 +136,13 @@ mod tests {
     use crate::agent::stream::ResultLine;
 
     fn exit(code: i32) -> Exit {
-        Exit { code: Some(code), signal: None, timed_out: false, cancelled: false, duration: Default::default() }
+        Exit {
+            code: Some(code),
+            signal: None,
+            timed_out: false,
+            cancelled: false,
+            duration: Default::default(),
+        }
     }
 
     fn wrote(is_error: bool, reason: &str, status: Option<u16>) -> Option<ResultLine> {
@@ -148,21 +162,76 @@ mod tests {
         let timed_out = Exit { timed_out: true, ..exit(143) };
         for (case, exit, after_result, result, expected) in [
             ("success", exit(0), false, wrote(false, "completed", None), "Completed"),
-            ("ended by us after its result", cancelled.clone(), true, wrote(false, "completed", None), "Completed"),
-            ("time was up after its result", timed_out.clone(), false, wrote(false, "completed", None), "Completed"),
+            (
+                "ended by us after its result",
+                cancelled.clone(),
+                true,
+                wrote(false, "completed", None),
+                "Completed",
+            ),
+            (
+                "time was up after its result",
+                timed_out.clone(),
+                false,
+                wrote(false, "completed", None),
+                "Completed",
+            ),
             ("cancel", cancelled, false, None, "Cancelled"),
             ("timeout", timed_out, false, None, "TimedOut"),
             ("turns", exit(1), false, wrote(true, "max_turns", None), "MaxTurns"),
-            ("401", exit(1), false, wrote(true, "api_error", Some(401)), "gateway: the gateway refused the key (401): some text"),
-            ("500", exit(1), false, wrote(true, "api_error", Some(500)), "gateway: the gateway failed (500): some text"),
-            ("no connection", exit(1), false, wrote(true, "api_error", None), "gateway: the gateway failed: some text"),
-            ("too long", exit(1), false, wrote(true, "blocking_limit", None), "gateway: the conversation is too long for the model: some text"),
-            ("interrupted by itself", exit(0), false, wrote(true, "aborted_tools", None), "agent: the agent ended with aborted_tools: some text"),
-            ("success but code 1", exit(1), false, wrote(false, "completed", None), "agent: the agent ended with completed: some text"),
-            ("no result", exit(1), false, None, "agent: the agent program exited with code 1 without a result: bad flag"),
+            (
+                "401",
+                exit(1),
+                false,
+                wrote(true, "api_error", Some(401)),
+                "gateway: the gateway refused the key (401): some text",
+            ),
+            (
+                "500",
+                exit(1),
+                false,
+                wrote(true, "api_error", Some(500)),
+                "gateway: the gateway failed (500): some text",
+            ),
+            (
+                "no connection",
+                exit(1),
+                false,
+                wrote(true, "api_error", None),
+                "gateway: the gateway failed: some text",
+            ),
+            (
+                "too long",
+                exit(1),
+                false,
+                wrote(true, "blocking_limit", None),
+                "gateway: the conversation is too long for the model: some text",
+            ),
+            (
+                "interrupted by itself",
+                exit(0),
+                false,
+                wrote(true, "aborted_tools", None),
+                "agent: the agent ended with aborted_tools: some text",
+            ),
+            (
+                "success but code 1",
+                exit(1),
+                false,
+                wrote(false, "completed", None),
+                "agent: the agent ended with completed: some text",
+            ),
+            (
+                "no result",
+                exit(1),
+                false,
+                None,
+                "agent: the agent program exited with code 1 without a result: bad flag",
+            ),
         ] {
             let transcript = Transcript { result, ..Transcript::default() };
-            let ended = Ended { exit: &exit, after_result, transcript: &transcript, stderr: "first\nbad flag\n\n" };
+            let ended =
+                Ended { exit: &exit, after_result, transcript: &transcript, stderr: "first\nbad flag\n\n" };
             let (end, failure) = decide(ended);
             let got = match failure {
                 Some(f) => format!("{}: {}", if f.gateway { "gateway" } else { "agent" }, f.message),

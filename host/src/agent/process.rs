@@ -56,7 +56,8 @@ pub(super) async fn run(
     match ran {
         Ok((exit, in_force)) => {
             let after_result = exit.cancelled && read.transcript.result.is_some() && !cancel.is_cancelled();
-            let ended = Ended { exit: &exit, after_result, transcript: &read.transcript, stderr: &read.stderr };
+            let ended =
+                Ended { exit: &exit, after_result, transcript: &read.transcript, stderr: &read.stderr };
             outcome::report(ended, in_force)
         }
         Err(error) => outcome::not_started(&error, nothing_in_force()),
@@ -65,7 +66,11 @@ pub(super) async fn run(
 
 /// For a program that never ran.
 pub(super) fn nothing_in_force() -> InForce {
-    InForce { strength: contain::strength(), network_limited: false, warnings: vec!["the program did not start".into()] }
+    InForce {
+        strength: contain::strength(),
+        network_limited: false,
+        warnings: vec!["the program did not start".into()],
+    }
 }
 
 /// Reads until the output ends. After a result line the program has [`AFTER_RESULT`].

@@ -50,7 +50,8 @@ impl CommandLine {
         let (sender, mut pieces) = mpsc::channel(16);
         let running = contain::run_streaming(command, sender, pass.timeout, cancel);
         let reading = async {
-            let (mut lines, mut last, mut stderr) = (Lines::default(), std::collections::VecDeque::new(), String::new());
+            let (mut lines, mut last, mut stderr) =
+                (Lines::default(), std::collections::VecDeque::new(), String::new());
             while let Some((stream, bytes)) = pieces.recv().await {
                 match stream {
                     Stream::Stderr => process::keep_end(&mut stderr, &bytes),
@@ -75,7 +76,8 @@ impl CommandLine {
             Ok((exit, in_force)) => {
                 let result = (!exit.cancelled && !exit.timed_out).then(|| process::plain_exit(&exit));
                 let transcript = Transcript { last_text: claim, result, turns: 1, ..Transcript::default() };
-                let ended = Ended { exit: &exit, after_result: false, transcript: &transcript, stderr: &stderr };
+                let ended =
+                    Ended { exit: &exit, after_result: false, transcript: &transcript, stderr: &stderr };
                 outcome::report(ended, in_force)
             }
             Err(error) => outcome::not_started(&error, process::nothing_in_force()),

@@ -86,7 +86,7 @@ pub struct Transcript {
     pub last_text: String,
     /// Present when the program finished by itself.
     pub result: Option<ResultLine>,
-    last_message: Option<String>,
+    pub(super) last_message: Option<String>,
 }
 
 impl Transcript {
@@ -108,7 +108,8 @@ impl Transcript {
     fn system(&mut self, value: &Value, events: &mut Vec<AgentEvent>) {
         match text(value, "subtype") {
             "init" => {
-                self.version = some_text(value, "claude_code_version").or_else(|| some_text(value, "version"));
+                self.version =
+                    some_text(value, "claude_code_version").or_else(|| some_text(value, "version"));
                 self.session(value, events);
             }
             "permission_denied" => {
@@ -121,7 +122,8 @@ impl Transcript {
             }
             "api_retry" => {
                 let status = value.get("error_status").and_then(Value::as_u64);
-                let status = status.map_or_else(|| text(value, "error").to_owned(), |status| status.to_string());
+                let status =
+                    status.map_or_else(|| text(value, "error").to_owned(), |status| status.to_string());
                 events.push(AgentEvent::Note(one_line(&format!("the agent asks again after {status}"))));
             }
             _ => {}
@@ -171,14 +173,17 @@ impl Transcript {
             self.turns = u32::try_from(turns).unwrap_or(u32::MAX);
         }
         if let Some(denials) = value.get("permission_denials").and_then(Value::as_array) {
-            self.permission_denials = self.permission_denials.max(u32::try_from(denials.len()).unwrap_or(u32::MAX));
+            self.permission_denials =
+                self.permission_denials.max(u32::try_from(denials.len()).unwrap_or(u32::MAX));
         }
         let errors = value["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
         self.result = Some(ResultLine {
             subtype: text(value, "subtype").to_owned(),
             is_error: value["is_error"].as_bool().unwrap_or(false),
             terminal_reason: text(value, "terminal_reason").to_owned(),
-            api_error_status: value["api_error_status"].as_u64().and_then(|status| u16::try_from(status).ok()),
+            api_error_status: value["api_error_status"]
+                .as_u64()
+                .and_then(|status| u16::try_from(status).ok()),
             text: cut(text(value, "result"), CLAIM_MAX).to_owned(),
             errors: errors.take(10).map(one_line).collect(),
         });
@@ -198,7 +203,9 @@ fn user(value: &Value, events: &mut Vec<AgentEvent>) {
         if text(block, "type") == "tool_result" && block["is_error"].as_bool() == Some(true) {
             let content = match &block["content"] {
                 Value::String(content) => content.clone(),
-                Value::Array(parts) => parts.iter().map(|part| text(part, "text")).collect::<Vec<_>>().join(" "),
+                Value::Array(parts) => {
+                    parts.iter().map(|part| text(part, "text")).collect::<Vec<_>>().join(" ")
+                }
                 _ => String::new(),
             };
             events.push(AgentEvent::ToolError(one_line(&content)));

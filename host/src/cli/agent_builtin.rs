@@ -16,8 +16,8 @@ pub fn run(_args: Args) -> Result<()> {
     std::io::stdin()
         .read_to_string(&mut input)
         .map_err(|error| Error::new(Kind::Usage, format!("read the task: {error}")))?;
-    let task: Task =
-        serde_json::from_str(&input).map_err(|error| Error::new(Kind::Usage, format!("read the task: {error}")))?;
+    let task: Task = serde_json::from_str(&input)
+        .map_err(|error| Error::new(Kind::Usage, format!("read the task: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each with `Args` and `run`.
 
+pub mod agent_builtin;
 pub mod scripted_gateway;
 
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The contained child process of the built-in agent.
+    #[command(hide = true)]
+    AgentBuiltin(agent_builtin::Args),
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
     ScriptedGateway(scripted_gateway::Args),
@@ -26,6 +30,9 @@ enum Command {
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Ok(program) = std::env::current_exe() {
+        crate::contain::set_helper(program);
+    }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,6 +44,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> crate::error::Result<()> {
     match command {
+        Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
     }
 }

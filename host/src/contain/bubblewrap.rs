@@ -16,8 +16,13 @@ const FRESH: &[&str] = &["/tmp", "/var/tmp", "/run"];
 
 /// What programs need from `/run`, as far as it exists: names are resolved there, NixOS
 /// keeps its programs there.
-pub(super) const FROM_RUN: &[&str] =
-    &["/run/current-system", "/run/opengl-driver", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"];
+pub(super) const FROM_RUN: &[&str] = &[
+    "/run/current-system",
+    "/run/opengl-driver",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+];
 
 /// Most bytes of a fresh directory, which lies in memory. Bulky things belong into the
 /// job's own temporary directory, which TMPDIR names.
@@ -77,7 +82,8 @@ pub fn argv(view: &View, inner: &[OsString]) -> Vec<OsString> {
 
     let mut args: Vec<OsString> = vec![view.bwrap.clone().into()];
     let mut push = |parts: &[&std::ffi::OsStr]| args.extend(parts.iter().map(|part| (*part).to_owned()));
-    for flag in ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--cap-drop", "ALL"] {
+    for flag in ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    {
         push(&[flag.as_ref()]);
     }
     if view.unshare_net {
@@ -89,11 +95,18 @@ pub fn argv(view: &View, inner: &[OsString]) -> Vec<OsString> {
         let place = mount.place().as_os_str();
         match mount {
             Mount::Fresh(_) => push(&[
-                "--perms".as_ref(), "1777".as_ref(), "--size".as_ref(), FRESH_BYTES.as_ref(), "--tmpfs".as_ref(), place,
+                "--perms".as_ref(),
+                "1777".as_ref(),
+                "--size".as_ref(),
+                FRESH_BYTES.as_ref(),
+                "--tmpfs".as_ref(),
+                place,
             ]),
             Mount::Write(_) => push(&["--bind".as_ref(), place, place]),
             Mount::Read(from, _) => push(&["--ro-bind".as_ref(), from.as_os_str(), place]),
-            Mount::Hide(hide) if hide.is_dir => push(&["--perms".as_ref(), "0555".as_ref(), "--tmpfs".as_ref(), place]),
+            Mount::Hide(hide) if hide.is_dir => {
+                push(&["--perms".as_ref(), "0555".as_ref(), "--tmpfs".as_ref(), place])
+            }
             Mount::Hide(_) => push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), place]),
         }
     }

@@ -8,14 +8,47 @@ use std::path::Path;
 /// Variables that pass unchanged: where tools are, how text is shown, where toolchains and
 /// their caches lie. None of them carries a credential.
 const PASSED: &[&str] = &[
-    "PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "SHELL", "USER", "LOGNAME",
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SHELL",
+    "USER",
+    "LOGNAME",
     // Certificates of the machine, so that package managers work where the network is open.
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NIX_SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
     // Toolchains.
-    "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "GOROOT", "GOPATH", "GOMODCACHE", "GOFLAGS", "GOPROXY",
-    "JAVA_HOME", "ANDROID_HOME", "NVM_DIR", "NVM_BIN", "VOLTA_HOME", "PNPM_HOME", "PYENV_ROOT", "VIRTUAL_ENV",
-    "CONDA_PREFIX", "RBENV_ROOT", "GEM_HOME", "GEM_PATH", "DOTNET_ROOT", "NIX_PATH", "LD_LIBRARY_PATH",
-    "PKG_CONFIG_PATH", "CC", "CXX",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "GOROOT",
+    "GOPATH",
+    "GOMODCACHE",
+    "GOFLAGS",
+    "GOPROXY",
+    "JAVA_HOME",
+    "ANDROID_HOME",
+    "NVM_DIR",
+    "NVM_BIN",
+    "VOLTA_HOME",
+    "PNPM_HOME",
+    "PYENV_ROOT",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "RBENV_ROOT",
+    "GEM_HOME",
+    "GEM_PATH",
+    "DOTNET_ROOT",
+    "NIX_PATH",
+    "LD_LIBRARY_PATH",
+    "PKG_CONFIG_PATH",
+    "CC",
+    "CXX",
 ];
 
 /// Toolchains that look for themselves in the home directory: variable, its place there.
@@ -62,7 +95,10 @@ pub(crate) fn user_home() -> Option<std::path::PathBuf> {
     directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
 }
 
-#[allow(clippy::disallowed_methods, reason = "only names of the allow-list pass; none is a setting of the host")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "only names of the allow-list pass; none is a setting of the host"
+)]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -15,7 +15,7 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Strength, Stream};
+use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Stream, Strength};
 use super::{bubblewrap, environment, hidden, probe, spawn, tree};
 
 /// Bytes read at once.
@@ -168,7 +168,10 @@ fn prepare(command: &Command, options: Options) -> Result<Prepared> {
             bubblewrap::argv(&view, &inner)
         }
         _ => {
-            warnings.push("files outside the allowed directories can be written; they are checked after the fact only".to_owned());
+            warnings.push(
+                "files outside the allowed directories can be written; they are checked after the fact only"
+                    .to_owned(),
+            );
             warnings.push("credentials of the user can be read".to_owned());
             inner
         }

@@ -22,7 +22,8 @@ static SPAWNER: OnceLock<Option<mpsc::Sender<Request>>> = OnceLock::new();
 
 /// Starts `command` from the lasting thread; its exit is watched by the calling runtime.
 pub(super) async fn spawn(command: Command) -> io::Result<Child> {
-    let sender = SPAWNER.get_or_init(start).clone().ok_or_else(|| io::Error::other("no thread to start processes"))?;
+    let sender =
+        SPAWNER.get_or_init(start).clone().ok_or_else(|| io::Error::other("no thread to start processes"))?;
     let (reply, answer) = oneshot::channel();
     let gone = |_| io::Error::other("the thread that starts processes is gone");
     sender.send(Request { command, runtime: Handle::current(), reply }).map_err(|_| gone(()))?;

@@ -89,7 +89,9 @@ fn pids() -> Vec<i32> {
 fn entries() -> Vec<Entry> {
     pids()
         .into_iter()
-        .filter_map(|pid| parse_stat(pid, &String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)))
+        .filter_map(|pid| {
+            parse_stat(pid, &String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?))
+        })
         .collect()
 }
 
@@ -113,7 +115,11 @@ fn descendants_in(entries: &[Entry], root: i32) -> Vec<i32> {
 
 /// The direct children of `parent`.
 pub(super) fn children(parent: i32) -> Vec<Pid> {
-    entries().iter().filter(|entry| entry.parent == parent).filter_map(|entry| Pid::from_raw(entry.pid)).collect()
+    entries()
+        .iter()
+        .filter(|entry| entry.parent == parent)
+        .filter_map(|entry| Pid::from_raw(entry.pid))
+        .collect()
 }
 
 /// Every process that carries `mark`, but for this one. A zombie has no environment any

@@ -38,7 +38,13 @@ impl Ending {
     fn api(status: Option<u16>, text: String) -> Self {
         let too_long = text.contains("prompt is too long") || status == Some(413);
         let terminal_reason = if too_long { "prompt_too_long" } else { "api_error" };
-        Ending { subtype: "success", terminal_reason, status, text: format!("API Error: {text}"), errors: Vec::new() }
+        Ending {
+            subtype: "success",
+            terminal_reason,
+            status,
+            text: format!("API Error: {text}"),
+            errors: Vec::new(),
+        }
     }
 
     fn is_error(&self) -> bool {
@@ -48,11 +54,14 @@ impl Ending {
 
 /// Works on `task` to its end and writes the lines to `out`. True when it ended by itself.
 pub async fn work(task: &Task, out: &mut (impl Write + Send)) -> std::io::Result<bool> {
-    let mut run = Run { task, out, session: String::new(), messages: Vec::new(), turns: 0, denials: Vec::new() };
+    let mut run =
+        Run { task, out, session: String::new(), messages: Vec::new(), turns: 0, denials: Vec::new() };
     let ending = match run.open() {
         Ok(()) => {
-            run.say(&json!({"type": "system", "subtype": "init", "session_id": run.session, "model": task.model,
-                "cwd": task.cwd, "version": env!("CARGO_PKG_VERSION")}))?;
+            run.say(
+                &json!({"type": "system", "subtype": "init", "session_id": run.session, "model": task.model,
+                "cwd": task.cwd, "version": env!("CARGO_PKG_VERSION")}),
+            )?;
             run.converse().await?
         }
         Err(error) => Ending {
@@ -64,9 +73,11 @@ pub async fn work(task: &Task, out: &mut (impl Write + Send)) -> std::io::Result
         },
     };
     let is_error = ending.is_error();
-    run.say(&json!({"type": "result", "subtype": ending.subtype, "is_error": is_error, "num_turns": run.turns,
+    run.say(
+        &json!({"type": "result", "subtype": ending.subtype, "is_error": is_error, "num_turns": run.turns,
         "terminal_reason": ending.terminal_reason, "api_error_status": ending.status, "result": ending.text,
-        "errors": ending.errors, "session_id": run.session, "permission_denials": run.denials}))?;
+        "errors": ending.errors, "session_id": run.session, "permission_denials": run.denials}),
+    )?;
     Ok(!is_error)
 }
 
@@ -93,8 +104,10 @@ impl<W: Write + Send> Run<'_, W> {
                     return Err(format!("there is no conversation {session}"));
                 }
                 self.session = session.clone();
-                let text = std::fs::read(self.file()).map_err(|error| format!("read the conversation: {error}"))?;
-                self.messages = serde_json::from_slice(&text).map_err(|error| format!("read the conversation: {error}"))?;
+                let text =
+                    std::fs::read(self.file()).map_err(|error| format!("read the conversation: {error}"))?;
+                self.messages = serde_json::from_slice(&text)
+                    .map_err(|error| format!("read the conversation: {error}"))?;
             }
             None => {
                 let mut bytes = [0u8; 16];
@@ -114,7 +127,9 @@ impl<W: Write + Send> Run<'_, W> {
     fn add(&mut self, message: Value) {
         match self.messages.last_mut() {
             Some(last) if last["role"] == message["role"] => {
-                if let (Some(to), Some(from)) = (last["content"].as_array_mut(), message["content"].as_array()) {
+                if let (Some(to), Some(from)) =
+                    (last["content"].as_array_mut(), message["content"].as_array())
+                {
                     to.extend(from.iter().cloned());
                 }
             }
@@ -133,6 +148,9 @@ impl<W: Write + Send> Run<'_, W> {
     }
 
     async fn converse(&mut self) -> std::io::Result<Ending> {
+        // Plain HTTP to loopback only, but the client wants a TLS provider to exist. A second
+        // installation is refused, which is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = match reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1800)).build() {
             Ok(client) => client,
             Err(error) => return Ok(Ending::api(None, error.to_string())),
@@ -159,7 +177,9 @@ impl<W: Write + Send> Run<'_, W> {
             // What the wire wants back: no empty text, no thinking.
             let kept: Vec<Value> = content
                 .iter()
-                .filter(|block| block["type"] == "tool_use" || block["text"].as_str().is_some_and(|text| !text.is_empty()))
+                .filter(|block| {
+                    block["type"] == "tool_use" || block["text"].as_str().is_some_and(|text| !text.is_empty())
+                })
                 .cloned()
                 .collect();
             if !kept.is_empty() {

@@ -74,14 +74,18 @@ impl Builtin {
     /// An agent whose child process is this very program.
     pub fn new() -> Result<Self> {
         let program = contain::helper().ok_or_else(|| {
-            Error::new(Kind::Internal, "the built-in agent needs the codex-worker program, whose place is not known")
+            Error::new(
+                Kind::Internal,
+                "the built-in agent needs the codex-worker program, whose place is not known",
+            )
         })?;
         Ok(Builtin { program: program.to_owned() })
     }
 }
 
 fn task(pass: &Pass, contained: bool) -> Task {
-    let may_write = matches!(pass.permission_mode, PermissionMode::AcceptEdits | PermissionMode::BypassPermissions);
+    let may_write =
+        matches!(pass.permission_mode, PermissionMode::AcceptEdits | PermissionMode::BypassPermissions);
     let commands = match pass.permission_mode {
         PermissionMode::BypassPermissions => Commands::Any,
         PermissionMode::AcceptEdits if contained => Commands::Any,

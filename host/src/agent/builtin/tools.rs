@@ -43,7 +43,8 @@ impl From<String> for Refusal {
 
 /// The tools as the model is told of them.
 pub(super) fn definitions(task: &Task) -> Value {
-    let path = json!({"type": "string", "description": "Path, absolute or relative to the working directory"});
+    let path =
+        json!({"type": "string", "description": "Path, absolute or relative to the working directory"});
     let tool = |name: &str, description: &str, properties: Value, required: &[&str]| {
         json!({"name": name, "description": description,
                "input_schema": {"type": "object", "properties": properties, "required": required}})
@@ -64,7 +65,12 @@ pub(super) fn definitions(task: &Task) -> Value {
             json!({"pattern": text, "path": path, "glob": text}),
             &["pattern"],
         ),
-        tool("Glob", "List the files whose path matches a glob.", json!({"pattern": text, "path": path}), &["pattern"]),
+        tool(
+            "Glob",
+            "List the files whose path matches a glob.",
+            json!({"pattern": text, "path": path}),
+            &["pattern"],
+        ),
     ];
     if task.may_write {
         tools.push(tool(
@@ -94,7 +100,10 @@ pub(super) fn definitions(task: &Task) -> Value {
 /// Runs one call.
 pub(super) async fn call(task: &Task, name: &str, input: &Value) -> Output {
     let wanted = |key: &str| {
-        input.get(key).and_then(Value::as_str).ok_or_else(|| Refusal::Failed(format!("the argument {key} is missing")))
+        input
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Refusal::Failed(format!("the argument {key} is missing")))
     };
     let path = input.get("path").and_then(Value::as_str).unwrap_or(".");
     let output = match name {
@@ -149,7 +158,8 @@ fn resolve(task: &Task, raw: &str) -> Result<PathBuf, Refusal> {
     }
     let mut resolved = existing.canonicalize().map_err(|error| Refusal::Failed(format!("{raw}: {error}")))?;
     resolved.extend(rest.iter().rev());
-    let inside = task.roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| resolved.starts_with(root));
+    let inside =
+        task.roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| resolved.starts_with(root));
     if inside { Ok(resolved) } else { Err(outside()) }
 }
 
@@ -214,7 +224,9 @@ fn edit(task: &Task, raw: &str, old: &str, new: &str, all: bool) -> Output {
     }
     let count = text.matches(old).count();
     match (count, all) {
-        (0, _) => return Err(Refusal::Failed(format!("old_string does not occur in {raw}; read the file first"))),
+        (0, _) => {
+            return Err(Refusal::Failed(format!("old_string does not occur in {raw}; read the file first")));
+        }
         (2.., false) => {
             return Err(Refusal::Failed(format!(
                 "old_string occurs {count} times in {raw}; give more context or replace_all"
@@ -261,7 +273,8 @@ fn list(task: &Task, raw: &str) -> Output {
     if !dir.is_dir() {
         return Err(Refusal::Failed(format!("{raw} is not a directory")));
     }
-    let lines = walk(&dir, Some(2)).map(|(path, is_dir)| format!("{}{}", path.display(), if is_dir { "/" } else { "" }));
+    let lines = walk(&dir, Some(2))
+        .map(|(path, is_dir)| format!("{}{}", path.display(), if is_dir { "/" } else { "" }));
     Ok(capped(lines, "(empty)"))
 }
 
@@ -280,13 +293,17 @@ fn grep(task: &Task, pattern: &str, raw: &str, glob: Option<&str>) -> Output {
         None => None,
     };
     let by_glob = |path: &Path| {
-        matcher.as_ref().is_none_or(|glob| glob.is_match(path) || path.file_name().is_some_and(|name| glob.is_match(name)))
+        matcher.as_ref().is_none_or(|glob| {
+            glob.is_match(path) || path.file_name().is_some_and(|name| glob.is_match(name))
+        })
     };
     let files: Box<dyn Iterator<Item = (PathBuf, PathBuf)>> = if start.is_file() {
         Box::new(std::iter::once((start.clone(), PathBuf::from(raw))))
     } else {
         let root = start.clone();
-        Box::new(walk(&start, None).filter(|(_, is_dir)| !is_dir).map(move |(path, _)| (root.join(&path), path)))
+        Box::new(
+            walk(&start, None).filter(|(_, is_dir)| !is_dir).map(move |(path, _)| (root.join(&path), path)),
+        )
     };
     let hits = files.filter(|(_, shown)| by_glob(shown)).flat_map(|(file, shown)| {
         // A binary or huge file has no hits.
@@ -296,7 +313,9 @@ fn grep(task: &Task, pattern: &str, raw: &str, glob: Option<&str>) -> Output {
             .enumerate()
             .filter(|(_, line)| regex.is_match(line))
             .take(ENTRIES_MAX + 1)
-            .map(|(index, line)| format!("{}:{}:{}", shown.display(), index + 1, super::super::stream::cut(line, 400)))
+            .map(|(index, line)| {
+                format!("{}:{}:{}", shown.display(), index + 1, super::super::stream::cut(line, 400))
+            })
             .collect();
         hits
     });
@@ -309,7 +328,8 @@ async fn command(task: &Task, line: &str, timeout_ms: Option<usize>) -> Output {
     {
         return Err(Refusal::Denied(format!("only the check commands may be run: {}", allowed.join(" | "))));
     }
-    let seconds = timeout_ms.map_or(COMMAND_SECONDS, |ms| (ms as u64).div_ceil(1000).clamp(1, COMMAND_SECONDS_MAX));
+    let seconds =
+        timeout_ms.map_or(COMMAND_SECONDS, |ms| (ms as u64).div_ceil(1000).clamp(1, COMMAND_SECONDS_MAX));
     let mut process = tokio::process::Command::new("/bin/sh");
     process.args(["-c", line]).current_dir(&task.cwd).stdin(Stdio::null()).kill_on_drop(true);
     process.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -384,7 +404,11 @@ impl Ends {
 
     fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
-        let middle = if self.dropped > 0 { format!("\n… {} bytes left out …\n", self.dropped) } else { String::new() };
+        let middle = if self.dropped > 0 {
+            format!("\n… {} bytes left out …\n", self.dropped)
+        } else {
+            String::new()
+        };
         format!("{}{middle}{}", String::from_utf8_lossy(&self.head), String::from_utf8_lossy(&tail))
     }
 }
@@ -449,11 +473,31 @@ mod tests {
     async fn a_round_of_tools() {
         let (_dir, task) = place();
         for (name, input, expected) in [
-            ("Read", json!({"file_path": "src/a.rs", "offset": 2, "limit": 1}), Ok("    2\ttwo\n(the file has 3 lines)\n")),
-            ("Edit", json!({"file_path": "src/a.rs", "old_string": "one", "new_string": "1"}), Err("occurs 2 times")),
-            ("Edit", json!({"file_path": "src/a.rs", "old_string": "two", "new_string": "2"}), Ok("replaced 1 in src/a.rs")),
-            ("Edit", json!({"file_path": "src/a.rs", "old_string": "two", "new_string": "2"}), Err("does not occur")),
-            ("Write", json!({"file_path": "new/b.rs", "content": "fn b() {}"}), Ok("wrote 9 bytes to new/b.rs")),
+            (
+                "Read",
+                json!({"file_path": "src/a.rs", "offset": 2, "limit": 1}),
+                Ok("    2\ttwo\n(the file has 3 lines)\n"),
+            ),
+            (
+                "Edit",
+                json!({"file_path": "src/a.rs", "old_string": "one", "new_string": "1"}),
+                Err("occurs 2 times"),
+            ),
+            (
+                "Edit",
+                json!({"file_path": "src/a.rs", "old_string": "two", "new_string": "2"}),
+                Ok("replaced 1 in src/a.rs"),
+            ),
+            (
+                "Edit",
+                json!({"file_path": "src/a.rs", "old_string": "two", "new_string": "2"}),
+                Err("does not occur"),
+            ),
+            (
+                "Write",
+                json!({"file_path": "new/b.rs", "content": "fn b() {}"}),
+                Ok("wrote 9 bytes to new/b.rs"),
+            ),
             ("Grep", json!({"pattern": "fn \\w"}), Ok("new/b.rs:1:fn b() {}")),
             ("Grep", json!({"pattern": "one", "glob": "*.rs", "path": "src"}), Ok("a.rs:1:one\na.rs:3:one")),
             ("Glob", json!({"pattern": "**/*.rs"}), Ok("new/b.rs\nsrc/a.rs")),
@@ -465,7 +509,9 @@ mod tests {
         ] {
             let got = call(&task, name, &input).await;
             match (&got, expected) {
-                (Ok(text), Ok(expected)) => assert_eq!(text.trim_start_matches(' ').trim_end(), expected.trim(), "{name} {input}"),
+                (Ok(text), Ok(expected)) => {
+                    assert_eq!(text.trim_start_matches(' ').trim_end(), expected.trim(), "{name} {input}")
+                }
                 (Err(Refusal::Failed(text) | Refusal::Denied(text)), Err(expected)) => {
                     assert!(text.contains(expected), "{name} {input}: {text}");
                 }
