@@ -164,9 +164,9 @@ mod tests {
         --tmpfs /state
         --bind /home/u /home/u
         --ro-bind /run/current-system /run/current-system
-        --ro-bind /dev/null /home/u/.netrc
         --perms 0555
         --tmpfs /home/u/.ssh
+        --ro-bind /dev/null /home/u/.netrc
         --bind /state/jobs/7/worktree /state/jobs/7/worktree
         --chdir /state/jobs/7/worktree
         -- sh -c x
