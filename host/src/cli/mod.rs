@@ -2,6 +2,8 @@
 
 pub mod agent_builtin;
 pub mod scripted_gateway;
+pub mod config;
+pub mod settings;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,8 @@ enum Command {
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
     ScriptedGateway(scripted_gateway::Args),
+    /// Look at the settings.
+    Config(config::Args),
 }
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
@@ -46,6 +50,7 @@ fn run(command: Command) -> crate::error::Result<()> {
     match command {
         Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
+        Command::Config(args) => config::run(args),
     }
 }
 

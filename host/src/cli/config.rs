@@ -1,0 +1,70 @@
+//! `codex-worker config show`: each setting with the layer that set it.
+
+use std::io::Write;
+
+use super::settings::SettingsArgs;
+use crate::config::{Config, Env, SETTINGS};
+use crate::error::{Error, Kind, Result};
+
+/// Look at the settings.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print each setting, its value (secrets masked) and the layer that set it.
+    Show {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Prints the settings to standard output.
+pub fn run(args: Args) -> Result<()> {
+    let Command::Show { settings, json } = args.command;
+    let (_, sources) = Config::load_from(settings.overrides(), Env::of_this_process())?;
+    let text = if json {
+        let rows: Vec<serde_json::Value> = sources
+            .iter()
+            .map(|shown| {
+                let setting = SETTINGS.iter().find(|setting| setting.key == shown.key);
+                serde_json::json!({
+                    "key": shown.key,
+                    "value": shown.value,
+                    "source": shown.source.to_string(),
+                    "environment": setting.map(|setting| setting.env),
+                    "accepts": setting.map(|setting| setting.accepts.to_string()),
+                    "about": setting.map(|setting| setting.doc),
+                })
+            })
+            .collect();
+        serde_json::to_string_pretty(&rows).map_err(|error| Error::new(Kind::Internal, error.to_string()))?
+            + "\n"
+    } else {
+        let width = sources.iter().map(|shown| shown.key.len()).max().unwrap_or(0);
+        sources
+            .iter()
+            .map(|shown| {
+                let value = shown.value.as_deref().unwrap_or("-");
+                format!("{:width$}  {value}  ({})\n", shown.key, shown.source)
+            })
+            .collect()
+    };
+    print(&text)
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::Environment, format!("failed to write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
