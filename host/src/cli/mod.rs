@@ -1,8 +1,8 @@
 //! The command line: one file per subcommand, each with `Args` and `run`.
 
 pub mod agent_builtin;
-pub mod scripted_gateway;
 pub mod config;
+pub mod scripted_gateway;
 pub mod settings;
 
 use std::process::ExitCode;
