@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod identity;
 pub mod paths;
 pub mod reap;
+pub mod revise;
 pub mod spawn;
 pub mod spec;
 pub mod sqlite;
