@@ -288,7 +288,8 @@ mod tests {
                 max_processes: None,
                 max_file_size: None,
             },
-            mark: format!("test-{}", std::process::id()),
+            // The end of a run kills every process with its mark, other tests' too.
+            mark: format!("test-{}", dir.display()),
             output_max: 1000,
         };
         let reader: Arc<dyn Reader> = Arc::new(Plain);
@@ -308,8 +309,8 @@ mod tests {
             check("code", "printf '\\033[31mred\\033[0m\\n'; exit 3"),
             check("secret", "echo password hunter2"),
             check("quiet", "echo $CI $NO_COLOR $PAGER"),
-            slow,
             outside,
+            slow,
             check("killed", "kill -9 $$"),
         ];
         let lines: Vec<String> = run_in(&dir, &checks, &CancellationToken::new())
@@ -326,7 +327,16 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        ok Passed 0 one/two
+        pipe Failed 1
+        code Failed 3 red
+        secret Passed 0 password [REDACTED]
+        quiet Passed 0 1 1 cat
+        outside NotRun - its directory out leads out of the job's
+        slow TimedOut
+        killed Failed
+        ");
     }
 
     #[tokio::test]

@@ -396,7 +396,25 @@ mod tests {
             line(&agent(Completed), &unit(), &[check("unit", NotRun, None)], &[]),
             line(&agent(Completed), &unit(), &[check("unit", CheckStatus::TimedOut, None)], &[]),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        completed
+        completed
+        failed CheckFailed mendable: check `unit` failed (exit 2) [check unit]
+        failed OutOfScope mendable: out-of-scope was seen (src/a.rs:3) (and 1 more) [p@1 out-of-scope; p@1 out-of-scope; check unit]
+        failed TestsWeakened mendable: tests-weakened was seen (src/a.rs:3) [p@1 tests-weakened]
+        failed CheckFailed mendable: check `unit` failed (exit 2) [check unit; p@1 claim]
+        failed PolicyBroken: policy-failed was seen (src/a.rs:3) [p@1 policy-failed; check unit]
+        failed TurnLimit mendable: the agent used all its turns (7) [agent]
+        timed_out Budget: the job's time was up while the agent worked [agent]
+        cancelled Cancelled: the job was cancelled [agent; check unit]
+        failed AgentFailed: the agent ended with an error [agent; check unit]
+        completed
+        failed CheckFailed: check `unit` passed on the tree before the job too, so it proves nothing [check unit]
+        failed CheckFailed: check `unit` could not be run on the tree before the job [check unit]
+        failed CheckFailed mendable: check `unit` failed (exit 2), as it did before the job [check unit]
+        failed CheckFailed: check `unit` could not be started [check unit]
+        failed CheckFailed mendable: check `unit` was ended after 2 s [check unit]
+        ");
     }
 
     #[test]
