@@ -2,6 +2,7 @@
 
 pub mod agent_builtin;
 pub mod config;
+pub mod demo;
 pub mod scripted_gateway;
 pub mod settings;
 
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See a whole job on this machine: offline, no key, nothing else installed.
+    Demo(demo::Args),
     /// The contained child process of the built-in agent.
     #[command(hide = true)]
     AgentBuiltin(agent_builtin::Args),
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> crate::error::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(args),
         Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
         Command::Config(args) => config::run(args),
