@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, a scripted gateway, and the real agent CLIs where
 //! they are installed. One file per capability.
 
+mod codex;
 mod main_job;
 mod support;

@@ -98,6 +98,11 @@ impl World {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The value that every process of this world gets for `name`.
+    pub fn value(&self, name: &str) -> String {
+        self.env.get(name).cloned().unwrap_or_default()
+    }
+
     /// Starts a further scripted gateway; gives its base URL.
     pub fn gateway(&mut self, scenario: &Value) -> String {
         let file = self.dir.path().join(format!("scenario-{}.json", self.gateways.len()));
