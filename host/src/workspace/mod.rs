@@ -1,1 +1,4 @@
-//! Where a job works: roots, snapshots, worktrees.
+//! Where a job works: which paths it may name ([`root`]), the checkout of its own
+//! ([`worktree`]), and bringing a result back ([`apply`]).
+
+pub mod root;
