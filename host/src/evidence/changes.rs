@@ -71,6 +71,10 @@ pub struct Changes {
     pub files: Vec<Change>,
     /// Bytes of the whole unified diff; of files over 8 MiB their size stands for it.
     pub diff_bytes: u64,
+    /// Objects whose content does not match their name: somebody altered the repository.
+    pub forged: Vec<String>,
+    /// Old content is missing (the repository's objects are gone): no renames, no counts.
+    pub base_lost: bool,
 }
 
 /// A blob larger than this gets no hunks.
@@ -81,11 +85,23 @@ pub fn between(shadow: &Shadow, base: &str, tree: &str, limits: Limits) -> Resul
     if base == tree {
         return Ok(Changes::default());
     }
-    let listed = shadow
-        .reading("diff-tree")
-        .args(["-r", "-z", "-M", "--raw", "--numstat", "--no-ext-diff", "--no-textconv", base, tree])
-        .output()?;
-    let mut changes = Changes { files: parse(&listed)?, diff_bytes: 0 };
+    let diff = |more: &[&str]| {
+        shadow
+            .reading("diff-tree")
+            .args(["-r", "-z", "--raw", "--no-ext-diff", "--no-textconv"])
+            .args(more)
+            .args([base, tree])
+            .output()
+    };
+    let mut changes = Changes::default();
+    changes.files = match diff(&["-M", "--numstat"]) {
+        Ok(listed) => parse(&listed)?,
+        // Names need only the trees, and those lie in the shadow itself.
+        Err(_) => {
+            changes.base_lost = true;
+            parse(&diff(&["--no-renames"])?)?
+        }
+    };
     fill_text(shadow, base, tree, &mut changes, limits)?;
     changes.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(changes)
@@ -132,7 +148,8 @@ fn parse(listed: &[u8]) -> Result<Vec<Change>> {
             cut: false,
         });
     }
-    let mut at: BTreeMap<Vec<u8>, usize> = files.iter().enumerate().map(|(i, f)| (f.name.clone(), i)).collect();
+    let mut at: BTreeMap<Vec<u8>, usize> =
+        files.iter().enumerate().map(|(i, f)| (f.name.clone(), i)).collect();
     while let Some(counts) = fields.next() {
         let mut parts = counts.splitn(3, |b| *b == b'\t');
         let (Some(added), Some(deleted), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
@@ -157,17 +174,22 @@ fn fill_text(shadow: &Shadow, base: &str, tree: &str, changes: &mut Changes, lim
     let objects = Objects::open(shadow)?;
     // Without libgit2 the CLI gives all hunks at once, in the order of its own listing.
     let mut pieces: std::vec::IntoIter<String> = match &objects {
-        Objects::Checked(_) => Vec::new().into_iter(),
+        Objects::Checked { .. } => Vec::new().into_iter(),
+        Objects::Cli(_) if changes.base_lost => Vec::new().into_iter(),
         Objects::Cli(_) => {
             let text = shadow
                 .reading("diff-tree")
                 .args(["-r", "-p", "-M", "--no-ext-diff", "--no-textconv", "--full-index", base, tree])
                 .output()?;
-            patch::split_files(&String::from_utf8_lossy(&text)).into_iter().map(str::to_owned).collect::<Vec<_>>()
+            patch::split_files(&String::from_utf8_lossy(&text))
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         }
         .into_iter(),
     };
     let mut left = limits.max_patch;
+    changes.forged.clear();
     for file in &mut changes.files {
         if file.new.is_blob() {
             file.size = objects.size(&file.new.id)?;
@@ -176,14 +198,22 @@ fn fill_text(shadow: &Shadow, base: &str, tree: &str, changes: &mut Changes, lim
             file.target = Some(objects.read(&file.new.id)?);
         }
         let hunks = match &objects {
-            Objects::Checked(_) => objects.hunks(file)?,
+            Objects::Checked { .. } => objects.hunks(file),
             Objects::Cli(_) => {
                 let piece = pieces.next().unwrap_or_default();
-                if file.old.is_blob() {
-                    objects.verify(&file.old.id)?;
-                }
-                Hunks { bytes: piece.len() as u64, text: patch::hunks_of(&piece).map(str::to_owned) }
+                let known = if file.old.is_blob() { objects.verify(&file.old.id) } else { Ok(()) };
+                let text = patch::hunks_of(&piece).map(str::to_owned);
+                known.map(|()| Hunks { bytes: piece.len() as u64, text })
             }
+        };
+        let hunks = match hunks {
+            Ok(hunks) => hunks,
+            Err(Error::Forged(id)) => {
+                changes.forged.push(id);
+                Hunks { bytes: file.size, text: None }
+            }
+            Err(_) if changes.base_lost => Hunks { bytes: file.size, text: None },
+            Err(error) => return Err(error),
         };
         changes.diff_bytes += hunks.bytes;
         let Some(text) = hunks.text.filter(|t| !t.is_empty()) else { continue };
@@ -206,7 +236,12 @@ struct Hunks {
 /// Reads blobs so that their content is known to match their names.
 pub enum Objects {
     /// libgit2, which checks each object that it reads.
-    Checked(git2::Repository),
+    Checked {
+        /// The shadow's own; asked first, though libgit2 by itself asks alternates first.
+        own: git2::Repository,
+        /// The repositories'.
+        others: git2::Odb<'static>,
+    },
     /// git itself, for object formats that libgit2 does not open; we hash.
     Cli(Shadow),
 }
@@ -217,25 +252,26 @@ impl Objects {
         if shadow.object_format != "sha1" {
             return Ok(Objects::Cli(shadow.clone()));
         }
-        let repository = git2::Repository::open_bare(&shadow.git_dir)?;
-        let odb = repository.odb()?;
+        let own = git2::Repository::open_bare(&shadow.git_dir)?;
+        let others = git2::Odb::new()?;
         for dir in &shadow.read_from {
             if let Some(dir) = dir.to_str() {
-                odb.add_disk_alternate(dir)?;
+                others.add_disk_alternate(dir)?;
             } else {
                 return Ok(Objects::Cli(shadow.clone()));
             }
         }
-        drop(odb);
-        Ok(Objects::Checked(repository))
+        Ok(Objects::Checked { own, others })
     }
 
     /// The content of a blob.
     pub fn read(&self, id: &str) -> Result<Vec<u8>> {
         match self {
-            Objects::Checked(repository) => {
-                let odb = repository.odb()?;
-                let object = odb.read(git2::Oid::from_str(id)?).map_err(|e| forged(id, e))?;
+            Objects::Checked { own, others } => {
+                let oid = git2::Oid::from_str(id)?;
+                let odb = own.odb()?;
+                let from = if odb.exists(oid) { &odb } else { others };
+                let object = from.read(oid).map_err(|e| forged(id, e))?;
                 Ok(object.data().to_vec())
             }
             Objects::Cli(shadow) => {
@@ -265,9 +301,11 @@ impl Objects {
     /// The size of a blob in bytes.
     pub fn size(&self, id: &str) -> Result<u64> {
         match self {
-            Objects::Checked(repository) => {
-                let (size, _) = repository.odb()?.read_header(git2::Oid::from_str(id)?)?;
-                Ok(size as u64)
+            Objects::Checked { own, others } => {
+                let oid = git2::Oid::from_str(id)?;
+                let odb = own.odb()?;
+                let from = if odb.exists(oid) { &odb } else { others };
+                Ok(from.read_header(oid)?.0 as u64)
             }
             Objects::Cli(shadow) => {
                 let size = shadow.reading("cat-file").args(["-s", id]).line()?;

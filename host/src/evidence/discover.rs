@@ -49,7 +49,8 @@ pub fn repository(dir: &Path) -> Result<Option<Repository>> {
             },
         });
     }
-    let lines: Vec<&[u8]> = asked.stdout.strip_suffix(b"\n").unwrap_or(&asked.stdout).split(|b| *b == b'\n').collect();
+    let lines: Vec<&[u8]> =
+        asked.stdout.strip_suffix(b"\n").unwrap_or(&asked.stdout).split(|b| *b == b'\n').collect();
     let [inside, object_format, ref_format, git_dir, common_dir, top] = lines.as_slice() else {
         return Err(Error::Repository {
             path: dir.to_owned(),

@@ -36,7 +36,8 @@ pub struct Difference {
 }
 
 /// Files of a git directory whose content matters, besides whole directories.
-const FILES: &[&str] = &["config", "config.worktree", "shallow", "commondir", "gitdir", "objects/info/alternates"];
+const FILES: &[&str] =
+    &["config", "config.worktree", "shallow", "commondir", "gitdir", "objects/info/alternates"];
 const DIRS: &[&str] = &["hooks", "info"];
 const MAX_FILES: usize = 20_000;
 
@@ -66,7 +67,9 @@ pub fn fingerprint(repository: &Repository) -> Fingerprint {
         let head = Git::new("symbolic-ref").args(["-q", "HEAD"]).git_dir(own).line();
         print.head = match head {
             Ok(name) => format!("ref: {name}"),
-            Err(_) => Git::new("rev-parse").args(["-q", "--verify", "HEAD"]).git_dir(own).line().unwrap_or_default(),
+            Err(_) => {
+                Git::new("rev-parse").args(["-q", "--verify", "HEAD"]).git_dir(own).line().unwrap_or_default()
+            }
         };
     } else {
         parse_refs(&read_text(&shared.join("packed-refs")), true, &mut print.refs);

@@ -87,19 +87,23 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         let (kind, hint) = match &error {
-            Error::Git(git::GitError::Spawn(_)) => (Kind::Environment, "install git 2.40 or later and put it on PATH"),
-            Error::Git(git::GitError::TimedOut { .. }) => {
-                (Kind::Environment, "the disk is slow or the directory is very large: allow a smaller directory")
+            Error::Git(git::GitError::Spawn(_)) => {
+                (Kind::Environment, "install git 2.40 or later and put it on PATH")
             }
+            Error::Git(git::GitError::TimedOut { .. }) => (
+                Kind::Environment,
+                "the disk is slow or the directory is very large: allow a smaller directory",
+            ),
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 (Kind::Environment, "free some disk space and run the job again")
             }
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 (Kind::Environment, "give the user who runs codex-worker access to it")
             }
-            Error::Repository { .. } => {
-                (Kind::Environment, "run `git status` there and do what it says (such as adding safe.directory)")
-            }
+            Error::Repository { .. } => (
+                Kind::Environment,
+                "run `git status` there and do what it says (such as adding safe.directory)",
+            ),
             Error::MixedFormats(..) => (Kind::Usage, "start one job for each repository"),
             Error::Forged(_) => {
                 (Kind::Refused, "run `git fsck` in the repository; do not trust this job's result")

@@ -173,7 +173,8 @@ mod tests {
     use super::*;
 
     fn file(path: &str, hunks: usize, lines: usize) -> String {
-        let mut out = format!("diff --git a/{path} b/{path}\nindex 1..2 100644\n--- a/{path}\n+++ b/{path}\n");
+        let mut out =
+            format!("diff --git a/{path} b/{path}\nindex 1..2 100644\n--- a/{path}\n+++ b/{path}\n");
         for h in 0..hunks {
             out.push_str(&format!("@@ -{h},0 +{h},{lines} @@\n"));
             for l in 0..lines {
@@ -243,7 +244,10 @@ mod tests {
             ("diff --git a/run.sh b/run.sh\nold mode 100644\nnew mode 100755\n", "run.sh"),
             ("diff --git a/x b/y z\nsimilarity index 100%\nrename from x\nrename to y z\n", "y z"),
             ("diff --git a/i.png b/i.png\nBinary files a/i.png and b/i.png differ\n", "i.png"),
-            ("diff --git a/d b/d\ndeleted file mode 100644\n--- a/d\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n", "d"),
+            (
+                "diff --git a/d b/d\ndeleted file mode 100644\n--- a/d\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n",
+                "d",
+            ),
         ];
         for (text, path) in cases {
             assert_eq!(path_of(text), path);

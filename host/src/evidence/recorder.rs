@@ -91,7 +91,8 @@ impl Recorder {
         let format = common_format(planned.iter().filter_map(|p| p.1.as_ref()))?;
         let read_from = planned.iter().filter_map(|p| p.1.as_ref()).map(|r| r.objects.clone()).collect();
         let shadow = Shadow::create(&state.join("shadow.git"), &format, read_from)?;
-        let base = paths.first().and_then(|p| p.strip_prefix(&top).ok()).map(names::bytes).unwrap_or_default();
+        let base =
+            paths.first().and_then(|p| p.strip_prefix(&top).ok()).map(names::bytes).unwrap_or_default();
         let mut record = Record {
             version: VERSION,
             shadow,
@@ -193,9 +194,12 @@ impl Recorder {
         for (at, root) in record.roots.iter().enumerate() {
             self.internals_differences(at, root, &mut internals_changed, &mut notes);
         }
+        internals_changed.extend(found.forged.iter().map(|id| format!("objects/{id}")));
+        if found.base_lost {
+            notes.push("the repository's objects are gone: old content and renames are not shown".into());
+        }
         let stat = found.files.iter().map(|c| self.stat_line(c)).collect();
-        let mut files: Vec<ChangedFile> =
-            found.files.into_iter().map(|c| self.told(c, &hidden)).collect();
+        let mut files: Vec<ChangedFile> = found.files.into_iter().map(|c| self.told(c, &hidden)).collect();
         let listed: BTreeSet<String> = files.iter().map(|f| f.path.clone()).collect();
         files.extend(extra.into_iter().filter(|f| !listed.contains(&f.path)));
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -275,7 +279,10 @@ impl Recorder {
             extra.push(self.bare_entry(&name, ChangeKind::Added, FileKind::NestedRepository));
             let files = walk::files_below(&root.dir, dir, MAX_EXPANDED);
             if files.len() == MAX_EXPANDED {
-                notes.push(format!("{}: only {MAX_EXPANDED} files of the new nested repository were taken in", self.told_name(&name)));
+                notes.push(format!(
+                    "{}: only {MAX_EXPANDED} files of the new nested repository were taken in",
+                    self.told_name(&name)
+                ));
             }
             for file in files {
                 let full = names::join(&root.prefix, &file);
@@ -291,12 +298,16 @@ impl Recorder {
         let since = self.started();
         for odd in &after.odd {
             let touched = || {
-                fs::symlink_metadata(root.dir.join(names::path(odd))).is_ok_and(|m| walk::changed_ns(&m) >= since)
+                fs::symlink_metadata(root.dir.join(names::path(odd)))
+                    .is_ok_and(|m| walk::changed_ns(&m) >= since)
             };
             if !before.odd.contains(odd) || touched() {
                 let name = names::join(&root.prefix, odd);
                 extra.push(self.bare_entry(&name, ChangeKind::Added, FileKind::Regular));
-                notes.push(format!("{}: a pipe, socket, device or a name that git refuses", self.told_name(&name)));
+                notes.push(format!(
+                    "{}: a pipe, socket, device or a name that git refuses",
+                    self.told_name(&name)
+                ));
             }
         }
         for closed in after.closed.difference(&before.closed) {
@@ -305,7 +316,9 @@ impl Recorder {
             notes.push(format!("{}: this directory cannot be opened any more", self.told_name(&name)));
         }
         if after.cut {
-            notes.push("the directory holds too many entries: the search for nested repositories was cut".into());
+            notes.push(
+                "the directory holds too many entries: the search for nested repositories was cut".into(),
+            );
         }
     }
 
@@ -347,8 +360,7 @@ impl Recorder {
         let since = self.started();
         let fresh: Vec<Vec<u8>> = now.difference(before).cloned().collect();
         let mut new = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
-        let rules =
-            if fresh.is_empty() { BTreeMap::new() } else { root.ignored_by(&record.shadow, &fresh)? };
+        let rules = if fresh.is_empty() { BTreeMap::new() } else { root.ignored_by(&record.shadow, &fresh)? };
         let mut listed = 0;
         for entry in &fresh {
             let rule_is_new = rules.get(entry).and_then(Option::as_ref).is_some_and(|file| {
@@ -422,7 +434,8 @@ impl Recorder {
             Ok(m) if m.is_symlink() => FileKind::Symlink,
             _ => FileKind::Regular,
         };
-        let target = meta.is_ok_and(|m| m.is_symlink()).then(|| fs::read_link(root.dir.join(names::path(entry))));
+        let target =
+            meta.is_ok_and(|m| m.is_symlink()).then(|| fs::read_link(root.dir.join(names::path(entry))));
         ChangedFile {
             ignored: true,
             symlink_target: target.and_then(|t| t.ok()).map(|t| names::escape(&names::bytes(&t))),
@@ -448,7 +461,13 @@ impl Recorder {
         Ok(hidden)
     }
 
-    fn tell_unrecorded(&self, root: &Root, look: &Snapshot, extra: &mut Vec<ChangedFile>, notes: &mut Vec<String>) {
+    fn tell_unrecorded(
+        &self,
+        root: &Root,
+        look: &Snapshot,
+        extra: &mut Vec<ChangedFile>,
+        notes: &mut Vec<String>,
+    ) {
         let since = self.started();
         for (path, why) in &look.unrecorded {
             let name = names::join(&root.prefix, path);
@@ -461,13 +480,16 @@ impl Recorder {
         }
     }
 
-    fn internals_differences(&self, at: usize, root: &Root, changed: &mut Vec<String>, notes: &mut Vec<String>) {
+    fn internals_differences(
+        &self,
+        at: usize,
+        root: &Root,
+        changed: &mut Vec<String>,
+        notes: &mut Vec<String>,
+    ) {
         let Some(repository) = &root.repository else { return };
-        let label = if root.prefix.is_empty() {
-            String::new()
-        } else {
-            format!("{}/", self.told_name(&root.prefix))
-        };
+        let label =
+            if root.prefix.is_empty() { String::new() } else { format!("{}/", self.told_name(&root.prefix)) };
         if fs::symlink_metadata(repository.git_dir.join("HEAD")).is_err() {
             changed.push(format!("{label}.git"));
             return;
@@ -475,11 +497,12 @@ impl Recorder {
         let difference = self.record.before[at].internals.difference(&internals::fingerprint(repository));
         changed.extend(difference.changed.iter().map(|c| format!("{label}{c}")));
         if let Some((name, from, to)) = difference.moved {
-            let forward = Shadow { read_from: vec![repository.objects.clone()], ..self.record.shadow.clone() }
-                .reading("merge-base")
-                .args(["--is-ancestor", &from, &to])
-                .run(Input::Null)
-                .is_ok_and(|out| out.code == Some(0));
+            let forward =
+                Shadow { read_from: vec![repository.objects.clone()], ..self.record.shadow.clone() }
+                    .reading("merge-base")
+                    .args(["--is-ancestor", &from, &to])
+                    .run(Input::Null)
+                    .is_ok_and(|out| out.code == Some(0));
             if forward {
                 notes.push(format!("commits were made on {label}{name}"));
             } else {
@@ -495,7 +518,13 @@ impl Recorder {
     /// The whole change as a patch that `git apply` takes at [`Recorder::top`], binary files
     /// included; cut at a file's or hunk's border if longer than `max` bytes.
     pub fn patch(&self, recorded: &Recorded, max: usize) -> Result<Vec<u8>> {
-        self.patch_between(&self.record.base_tree, &recorded.tree, max)
+        let whole = self.patch_between(&self.record.base_tree, &recorded.tree, max);
+        if whole.is_err() && self.record.read_from_is_gone() {
+            // The job removed the repository: what is known is which files changed.
+            let lines = recorded.stat.iter().map(|s| format!("# {s} (the old content is gone)\n"));
+            return Ok(lines.collect::<String>().into_bytes());
+        }
+        whole
     }
 
     /// [`Recorder::patch`] between any two recorded trees.
@@ -580,7 +609,9 @@ impl Record {
             }
             opened += 1;
             if opened > MAX_NESTED {
-                self.notes.push(format!("more than {MAX_NESTED} nested repositories: the others are compared by their HEAD"));
+                self.notes.push(format!(
+                    "more than {MAX_NESTED} nested repositories: the others are compared by their HEAD"
+                ));
                 break;
             }
             // A broken `.git` makes an ordinary directory: the outer root records it.
@@ -610,6 +641,10 @@ impl Record {
         self.before.push(Before { ignored, internals });
         self.roots.push(root);
         Ok(at)
+    }
+
+    fn read_from_is_gone(&self) -> bool {
+        self.shadow.read_from.iter().any(|dir| !dir.is_dir())
     }
 
     fn walk(&self, root: &Root, skip: &BTreeSet<Vec<u8>>) -> Found {
@@ -672,7 +707,8 @@ impl Record {
         }
         let index = self.shadow.git_dir.join(format!("combined.{}", std::process::id()));
         let _ = fs::remove_file(&index);
-        let git = |verb: &str| self.shadow.git(verb).index(&index);
+        // A work tree is asked for, though no file of it is looked at.
+        let git = |verb: &str| self.shadow.git(verb).index(&index).work_tree(&self.shadow.git_dir);
         let mut order: Vec<usize> = (0..trees.len()).collect();
         order.sort_by_key(|at| self.roots[*at].prefix.len());
         git("read-tree").arg("--empty").output()?;
@@ -680,7 +716,11 @@ impl Record {
         for at in order {
             let (root, tree) = (&self.roots[at], &trees[at]);
             if nested.contains(&root.prefix) {
-                git("update-index").arg("--force-remove").arg("--").arg(names::path(&root.prefix)).output()?;
+                git("update-index")
+                    .arg("--force-remove")
+                    .arg("--")
+                    .arg(names::path(&root.prefix))
+                    .output()?;
             }
             let mut prefix = root.prefix.clone();
             if !prefix.is_empty() {
@@ -752,9 +792,10 @@ fn remove(top: &Path, name: &[u8]) -> Result<()> {
 }
 
 fn parent_through_symlink(top: &Path, name: &[u8]) -> bool {
-    name.iter().enumerate().filter(|(_, b)| **b == b'/').any(|(at, _)| {
-        fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| m.is_symlink())
-    })
+    name.iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'/')
+        .any(|(at, _)| fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| m.is_symlink()))
 }
 
 /// Writes one entry below `top`. Symlinks and files that stand where a directory must be

@@ -109,7 +109,8 @@ pub struct Snapshot {
 }
 
 /// Settings that change what a file's recorded content is; everything else stays out.
-const SETTINGS: &[&str] = &["core.autocrlf", "core.eol", "core.ignorecase", "core.precomposeunicode", "core.symlinks"];
+const SETTINGS: &[&str] =
+    &["core.autocrlf", "core.eol", "core.ignorecase", "core.precomposeunicode", "core.symlinks"];
 
 impl Root {
     /// Prepares `dir` for being recorded: its index is copied, its settings and the ignore
@@ -220,7 +221,9 @@ impl Root {
         }
         for (flag, list) in [("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)] {
             if !list.is_empty() {
-                self.git(shadow, "update-index").args(["-z", flag, "--stdin"]).output_with(Input::Bytes(list))?;
+                self.git(shadow, "update-index")
+                    .args(["-z", flag, "--stdin"])
+                    .output_with(Input::Bytes(list))?;
             }
         }
         Ok(unmerged)
@@ -295,7 +298,9 @@ impl Root {
                     .git(shadow, "hash-object")
                     .args(["-w", "--no-filters", "--stdin"])
                     .output_with(Input::Bytes(text.into_bytes()))?;
-                lines.extend_from_slice(format!("100644 {}\t", String::from_utf8_lossy(&id).trim()).as_bytes());
+                lines.extend_from_slice(
+                    format!("100644 {}\t", String::from_utf8_lossy(&id).trim()).as_bytes(),
+                );
                 lines.extend_from_slice(name);
                 lines.push(0);
                 plan.unrecorded.insert(name.clone(), "cannot be read".into());
@@ -312,7 +317,14 @@ impl Root {
             if refresh {
                 git = git.arg("--refresh");
             }
-            git.args(["--add", "--remove", "--replace", "-z", "--stdin"]).output_with(Input::Bytes(plan.stdin))?;
+            let out = git
+                .args(["--add", "--remove", "--replace", "-z", "--stdin"])
+                .run(Input::Bytes(plan.stdin))?;
+            // The refresh says 1 for entries that it cannot refresh, such as conflicts.
+            let refreshed = refresh && out.code == Some(1) && out.stderr.is_empty();
+            if out.code != Some(0) && !refreshed {
+                return Err(super::git::failed("update-index".into(), &out).into());
+            }
         }
         let tree = self.git(shadow, "write-tree").arg("--missing-ok").line()?;
         Ok(Snapshot { tree, unrecorded: plan.unrecorded })
@@ -380,7 +392,11 @@ impl Root {
 
     /// Which ignore file hides each of these paths: the file's name below the root, or none
     /// for the frozen rules. Paths that no rule hides any more are left out.
-    pub fn ignored_by(&self, shadow: &Shadow, paths: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>> {
+    pub fn ignored_by(
+        &self,
+        shadow: &Shadow,
+        paths: &[Vec<u8>],
+    ) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>> {
         let mut stdin = paths.join(&0);
         stdin.push(0);
         let mut frozen = std::ffi::OsString::from("core.excludesFile=");

@@ -98,7 +98,9 @@ mod tests {
     fn every_refusal_says_what_and_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let sandbox = dir.path().join("sandbox");
-        for made in ["sandbox/repo/src", "sandbox/repo/.git/hooks", "sandbox/state/jobs", "sandbox2", "elsewhere"] {
+        for made in
+            ["sandbox/repo/src", "sandbox/repo/.git/hooks", "sandbox/state/jobs", "sandbox2", "elsewhere"]
+        {
             std::fs::create_dir_all(dir.path().join(made)).unwrap();
         }
         std::fs::write(sandbox.join("file"), "").unwrap();
@@ -111,17 +113,47 @@ mod tests {
             ("repo/src", "ok ROOT/sandbox/repo/src"),
             ("in/src", "ok ROOT/sandbox/repo/src"),
             ("repo/./src/../src/", "ok ROOT/sandbox/repo/src"),
-            (" ", "allowed_dirs holds an empty path\nhint: name a directory, such as the repository that the job is about"),
+            (
+                " ",
+                "allowed_dirs holds an empty path\nhint: name a directory, such as the repository that the job is about",
+            ),
             ("a\0b", "allowed_dirs path \"a\\0b\" holds a NUL byte\nhint: take the NUL byte out"),
-            ("none", "allowed_dirs path \"none\" cannot be opened: No such file or directory (os error 2)\nhint: name an existing directory inside ROOT/sandbox"),
-            ("..", "allowed_dirs path \"..\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both"),
-            ("out", "allowed_dirs path \"out\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT/elsewhere)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both"),
-            (sibling.as_str(), "allowed_dirs path \"ROOT/sandbox2\" lies outside SANDBOX_ROOT ROOT/sandbox\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both"),
-            ("file", "allowed_dirs path \"file\" is not a directory\nhint: name the directory that holds it and list the file in scoped_patch.paths"),
-            ("repo/.git/hooks", "allowed_dirs path \"repo/.git/hooks\" lies in a git directory\nhint: name the work tree, not its .git"),
-            ("alias/jobs", "allowed_dirs path \"alias/jobs\" lies inside codex-worker's own directory ROOT/sandbox/state\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"),
-            (".", "allowed_dirs path \".\" contains codex-worker's own directory ROOT/sandbox/state\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"),
-            ("repo", "allowed_dirs path \"repo\" contains codex-worker's own directory ROOT/sandbox/repo/plugins-made-later\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"),
+            (
+                "none",
+                "allowed_dirs path \"none\" cannot be opened: No such file or directory (os error 2)\nhint: name an existing directory inside ROOT/sandbox",
+            ),
+            (
+                "..",
+                "allowed_dirs path \"..\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+            ),
+            (
+                "out",
+                "allowed_dirs path \"out\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT/elsewhere)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+            ),
+            (
+                sibling.as_str(),
+                "allowed_dirs path \"ROOT/sandbox2\" lies outside SANDBOX_ROOT ROOT/sandbox\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+            ),
+            (
+                "file",
+                "allowed_dirs path \"file\" is not a directory\nhint: name the directory that holds it and list the file in scoped_patch.paths",
+            ),
+            (
+                "repo/.git/hooks",
+                "allowed_dirs path \"repo/.git/hooks\" lies in a git directory\nhint: name the work tree, not its .git",
+            ),
+            (
+                "alias/jobs",
+                "allowed_dirs path \"alias/jobs\" lies inside codex-worker's own directory ROOT/sandbox/state\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS",
+            ),
+            (
+                ".",
+                "allowed_dirs path \".\" contains codex-worker's own directory ROOT/sandbox/state\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS",
+            ),
+            (
+                "repo",
+                "allowed_dirs path \"repo\" contains codex-worker's own directory ROOT/sandbox/repo/plugins-made-later\nhint: name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS",
+            ),
         ];
         for (raw, expected) in cases {
             assert_eq!(text(raw, dir.path(), &own), expected, "for {raw:?}");

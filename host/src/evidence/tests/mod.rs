@@ -25,15 +25,13 @@ impl Place {
     /// A place with a repository `repo` of a few files.
     pub fn with_repo() -> Place {
         let place = Place::empty();
-        place.sh(
-            "git init -q -b main repo && cd repo && mkdir src tests docs
+        place.sh("git init -q -b main repo && cd repo && mkdir src tests docs
              printf 'fn a() {}\\nfn b() {}\\nfn c() {}\\n' >src/a.rs
              printf 'one\\ntwo\\nthree\\nfour\\nfive\\n' >src/b.rs
              echo test >tests/a.rs; echo doc >docs/a.md; printf '#!/bin/sh\\n' >run.sh
              printf 'target/\\n.env\\n' >.gitignore
              mkdir target; echo built >target/out; echo SECRET=1 >.env
-             git add . && git commit -qm first && git branch other",
-        );
+             git add . && git commit -qm first && git branch other");
         place
     }
 
@@ -77,7 +75,12 @@ pub fn run_sh(dir: &Path, script: &str) {
         .env("GIT_COMMITTER_EMAIL", "t@example.com")
         .output()
         .unwrap();
-    assert!(out.status.success(), "script failed: {script}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "script failed: {script}\n{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 /// `kind path` of everything seen, internals as `internal name`, ignored ones marked.
