@@ -3,6 +3,7 @@
 
 pub mod cancel;
 pub mod identity;
+mod parse;
 pub mod paths;
 pub mod reap;
 pub mod revise;

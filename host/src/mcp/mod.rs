@@ -1,1 +1,4 @@
 //! The MCP server: decode, call, encode; decides nothing.
+
+pub mod schema;
+pub mod tools;

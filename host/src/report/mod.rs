@@ -1,6 +1,7 @@
 //! What leaves the process: the compact result, the receipt, and the redaction that
 //! everything passes.
 
+mod build;
 pub mod redact;
 pub mod result;
 pub mod sanitize;

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::state::JobStatus;
 
+pub use super::build::{Parts, build, next_action};
+
 /// What an ended job gives to `get` and `wait`. The first four keys are a contract; the
 /// whole stays under 2 KiB for 20 changed files and 5 checks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

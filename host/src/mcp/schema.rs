@@ -1,0 +1,256 @@
+//! JSON schemas of the tools, and arguments checked against them: an unknown name is
+//! refused with the nearest known one, a wrong value is named with its place. Serde alone
+//! would say neither.
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::config::nearest;
+
+/// The schema of what a tool accepts. Optional arguments are optional, not nullable:
+/// `null` is taken as absent before the check.
+pub fn input<T: JsonSchema>() -> JsonObject {
+    let mut schema = generate::<T>(SchemaSettings::draft2020_12());
+    tidy(&mut schema, true);
+    close(&mut schema);
+    into_object(schema)
+}
+
+/// The schema of what a tool gives. Without descriptions: no client shows them to a model
+/// before it has called, and each listing would pay for them.
+pub fn output<T: JsonSchema>() -> JsonObject {
+    let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
+    tidy(&mut schema, false);
+    into_object(schema)
+}
+
+fn generate<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let mut schema = settings
+        .with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        })
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
+    if let Value::Object(object) = &mut schema {
+        object.remove("title");
+        object.remove("description");
+    }
+    schema
+}
+
+fn into_object(schema: Value) -> JsonObject {
+    match schema {
+        Value::Object(object) => object,
+        _ => JsonObject::new(),
+    }
+}
+
+/// Takes out what only costs bytes: `uint` formats that validators warn about, defaults,
+/// and null as an alternative of an optional argument.
+fn tidy(schema: &mut Value, is_input: bool) {
+    match schema {
+        Value::Object(object) => {
+            object.remove("format");
+            object.remove("default");
+            if !is_input && object.get("description").is_some_and(Value::is_string) {
+                object.remove("description");
+            }
+            if let Some(Value::Array(types)) = object.get_mut("type")
+                && is_input
+            {
+                types.retain(|kind| kind != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(options)) = object.get_mut("anyOf")
+                && is_input
+            {
+                options.retain(|option| option.get("type").is_none_or(|kind| kind != "null"));
+                if let [Value::Object(only)] = options.as_mut_slice() {
+                    let only = std::mem::take(only);
+                    object.remove("anyOf");
+                    for (key, value) in only {
+                        object.entry(key).or_insert(value);
+                    }
+                }
+            }
+            collapse_words(object);
+            for value in object.values_mut() {
+                tidy(value, is_input);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, is_input)),
+        _ => {}
+    }
+}
+
+/// `oneOf` of documented constants, as schemars writes an enum, becomes `enum`.
+fn collapse_words(object: &mut JsonObject) {
+    let Some(Value::Array(options)) = object.get("oneOf") else { return };
+    let mut words = Vec::new();
+    for option in options {
+        match (option.get("const"), option.get("enum")) {
+            (Some(word), _) => words.push(word.clone()),
+            (None, Some(Value::Array(more))) => words.extend(more.iter().cloned()),
+            _ => return,
+        }
+    }
+    object.remove("oneOf");
+    object.insert("type".to_owned(), Value::String("string".to_owned()));
+    object.insert("enum".to_owned(), Value::Array(words));
+}
+
+/// Objects with named properties accept no others.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            object.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Removes members that are null: clients send them for arguments that were left out.
+pub fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            object.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// What is wrong with `value`, first line what, second line what to do.
+pub fn check(value: &Value, schema: &Value, place: &str) -> Result<(), (String, String)> {
+    if let Some(Value::Array(options)) = schema.get("anyOf") {
+        let fitting = options.iter().find(|option| type_fits(value, option));
+        return match fitting {
+            Some(option) => check(value, option, place),
+            None => Err((
+                format!("{place} is {}, which is neither of {}", seen(value), types_of(options)),
+                hint(schema, place),
+            )),
+        };
+    }
+    if !type_fits(value, schema) {
+        let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("value");
+        return Err((format!("{place} is {}, which is not {}", seen(value), article(wanted)), hint(schema, place)));
+    }
+    if let Some(Value::Array(words)) = schema.get("enum")
+        && !words.contains(value)
+    {
+        let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+        let meant = value.as_str().and_then(|text| nearest(text, words.iter().copied()));
+        let todo = match meant {
+            Some(word) => format!("did you mean {word}?"),
+            None => format!("use one of {}", words.join(", ")),
+        };
+        return Err((format!("{place} is {}, which is not one of {}", seen(value), words.join(", ")), todo));
+    }
+    if let (Some(minimum), Some(number)) =
+        (schema.get("minimum").and_then(Value::as_f64), value.as_f64())
+        && number < minimum
+    {
+        return Err((format!("{place} is {number}, which is less than {minimum}"), hint(schema, place)));
+    }
+    if let Value::Array(items) = value
+        && let Some(of) = schema.get("items")
+    {
+        for (index, item) in items.iter().enumerate() {
+            check(item, of, &format!("{place}[{index}]"))?;
+        }
+    }
+    if let Value::Object(members) = value {
+        check_members(members, schema, place)?;
+    }
+    Ok(())
+}
+
+fn check_members(members: &JsonObject, schema: &Value, place: &str) -> Result<(), (String, String)> {
+    let at = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    let Some(Value::Object(known)) = schema.get("properties") else {
+        if let Some(of @ Value::Object(_)) = schema.get("additionalProperties") {
+            for (name, value) in members {
+                check(value, of, &at(name))?;
+            }
+        }
+        return Ok(());
+    };
+    for name in members.keys() {
+        if !known.contains_key(name) {
+            let todo = match nearest(name, known.keys().map(String::as_str)) {
+                Some(meant) => format!("did you mean {}?", at(meant)),
+                None => format!("known are {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
+            };
+            return Err((format!("unknown argument {}", at(name)), todo));
+        }
+    }
+    if let Some(Value::Array(required)) = schema.get("required") {
+        for name in required.iter().filter_map(Value::as_str) {
+            if !members.contains_key(name) {
+                let of = known.get(name).unwrap_or(&Value::Null);
+                return Err((format!("{} is missing", at(name)), hint(of, &at(name))));
+            }
+        }
+    }
+    for (name, value) in members {
+        if let Some(of) = known.get(name) {
+            check(value, of, &at(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn type_fits(value: &Value, schema: &Value) -> bool {
+    match schema.get("type").and_then(Value::as_str) {
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("number") => value.is_number(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        _ => true,
+    }
+}
+
+fn types_of(options: &[Value]) -> String {
+    let types: Vec<&str> =
+        options.iter().filter_map(|option| option.get("type").and_then(Value::as_str)).collect();
+    types.join(" and ")
+}
+
+fn article(kind: &str) -> String {
+    match kind {
+        "integer" => "a whole number".to_owned(),
+        "array" | "object" => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+/// The value, short enough for one line.
+fn seen(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn hint(schema: &Value, place: &str) -> String {
+    match schema.get("description").and_then(Value::as_str) {
+        Some(description) => format!("{place}: {description}"),
+        None => "see the tool's input schema".to_owned(),
+    }
+}
