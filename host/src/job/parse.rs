@@ -204,7 +204,10 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
             return Err(usage(format!("{place}.name is empty"), "give it a name such as \"unit tests\""));
         }
         if check.command.trim().is_empty() {
-            return Err(usage(format!("{place}.command is empty"), "give it a command such as \"cargo test\""));
+            return Err(usage(
+                format!("{place}.command is empty"),
+                "give it a command such as \"cargo test\"",
+            ));
         }
         if !names.insert(name.clone()) {
             return Err(usage(
@@ -212,12 +215,8 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
                 "give each check a name of its own: results are told apart by it",
             ));
         }
-        let timeout_ms = timeout(
-            check.timeout_ms,
-            config.check_timeout.as_millis(),
-            &format!("{place}.timeout_ms"),
-            100,
-        )?;
+        let timeout_ms =
+            timeout(check.timeout_ms, config.check_timeout.as_millis(), &format!("{place}.timeout_ms"), 100)?;
         let cwd = match check.cwd {
             Some(cwd) => inside(vec![cwd], &format!("{place}.cwd"))?.pop().filter(|cwd| cwd != "."),
             None => None,

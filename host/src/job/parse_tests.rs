@@ -36,7 +36,10 @@ fn every_refusal_says_what_and_what_to_do() {
     let place = place();
     let long = "x".repeat(300);
     let cases = [
-        (json!({"prompt": " \n"}), "prompt is empty\nhint: say what the agent is to do; it sees nothing else"),
+        (
+            json!({"prompt": " \n"}),
+            "prompt is empty\nhint: say what the agent is to do; it sees nothing else",
+        ),
         (json!({"prompt": "x".repeat(1_000_001)}), "prompt is 1000001 bytes long; the limit is 1000000"),
         (json!({"allowed_dirs": []}), "allowed_dirs is empty\nhint: name the directory"),
         (json!({"allowed_dirs": [place.root.join("elsewhere")]}), "lies outside SANDBOX_ROOT"),
@@ -52,7 +55,10 @@ fn every_refusal_says_what_and_what_to_do() {
             json!({"checks": [{"name": "a", "command": "x"}, {"name": "a", "command": "y"}]}),
             "checks[1].name \"a\" is used twice",
         ),
-        (json!({"checks": [{"name": "a", "command": "x", "timeout_ms": 1}]}), "checks[0].timeout_ms is 1, which is"),
+        (
+            json!({"checks": [{"name": "a", "command": "x", "timeout_ms": 1}]}),
+            "checks[0].timeout_ms is 1, which is",
+        ),
         (json!({"checks": [{"name": "a", "command": "x", "cwd": "../.."}]}), "checks[0].cwd holds \"../..\""),
         (json!({"checks": [{"name": long, "command": "x"}]}), "checks[0].name is longer than 200 bytes"),
         (json!({"scoped_patch": {"paths": []}}), "scoped_patch.paths is empty"),
@@ -68,7 +74,8 @@ fn every_refusal_says_what_and_what_to_do() {
         ),
     ];
     for (more, expected) in cases {
-        let error = JobSpec::parse(args(&place, more.clone()), &place.config).expect_err("this must be refused");
+        let error =
+            JobSpec::parse(args(&place, more.clone()), &place.config).expect_err("this must be refused");
         let text = error.to_string();
         assert!(text.contains(expected), "{more}: {text}");
         assert!(!error.hints.is_empty(), "{more}: no hint");
@@ -118,7 +125,7 @@ fn defaults_and_presets() {
 fn bypass_is_allowed_when_the_operator_says_so() {
     let mut place = place();
     place.config.agent.allow_bypass = true;
-    let spec =
-        JobSpec::parse(args(&place, json!({"permission_mode": "bypassPermissions"})), &place.config).expect("allowed");
+    let spec = JobSpec::parse(args(&place, json!({"permission_mode": "bypassPermissions"})), &place.config)
+        .expect("allowed");
     assert_eq!(spec.permission_mode, PermissionMode::BypassPermissions);
 }

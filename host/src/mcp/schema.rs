@@ -146,7 +146,10 @@ pub fn check(value: &Value, schema: &Value, place: &str) -> Result<(), (String, 
     }
     if !type_fits(value, schema) {
         let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("value");
-        return Err((format!("{place} is {}, which is not {}", seen(value), article(wanted)), hint(schema, place)));
+        return Err((
+            format!("{place} is {}, which is not {}", seen(value), article(wanted)),
+            hint(schema, place),
+        ));
     }
     if let Some(Value::Array(words)) = schema.get("enum")
         && !words.contains(value)
@@ -159,8 +162,7 @@ pub fn check(value: &Value, schema: &Value, place: &str) -> Result<(), (String, 
         };
         return Err((format!("{place} is {}, which is not one of {}", seen(value), words.join(", ")), todo));
     }
-    if let (Some(minimum), Some(number)) =
-        (schema.get("minimum").and_then(Value::as_f64), value.as_f64())
+    if let (Some(minimum), Some(number)) = (schema.get("minimum").and_then(Value::as_f64), value.as_f64())
         && number < minimum
     {
         return Err((format!("{place} is {number}, which is less than {minimum}"), hint(schema, place)));

@@ -182,9 +182,7 @@ fn check_line(check: &CheckResult, holds: bool) -> String {
     if matches!(check.guarded, Some(CheckStatus::Failed | CheckStatus::TimedOut)) {
         facts.push("fails with the tests as they were before the job".to_owned());
     }
-    if !holds
-        && let Some(first) = check.signals.iter().flat_map(|signal| &signal.first_failures).next()
-    {
+    if !holds && let Some(first) = check.signals.iter().flat_map(|signal| &signal.first_failures).next() {
         let at = match (&first.path, first.line) {
             (Some(path), Some(number)) => format!(" {path}:{number}"),
             (Some(path), None) => format!(" {path}"),
@@ -220,13 +218,20 @@ pub fn next_action(result: &JobResult, id: &JobId) -> String {
         FailureKind::CheckFailed => format!("read the failing check's log with artifact, then {resume}"),
         FailureKind::TestsWeakened => format!("do not take the change; {resume}: the code, not the tests"),
         FailureKind::OutOfScope => {
-            "widen scoped_patch.paths if the edit is right, else start again with on_violation=revert".to_owned()
+            "widen scoped_patch.paths if the edit is right, else start again with on_violation=revert"
+                .to_owned()
         }
         FailureKind::PolicyDenied => format!("read findings.json with artifact, then {resume}"),
-        FailureKind::PolicyBroken => "tell the operator: a policy plugin is broken (codex-worker doctor)".to_owned(),
-        FailureKind::AgentFailed => "read the transcript with artifact; codex-worker doctor checks the agent".to_owned(),
+        FailureKind::PolicyBroken => {
+            "tell the operator: a policy plugin is broken (codex-worker doctor)".to_owned()
+        }
+        FailureKind::AgentFailed => {
+            "read the transcript with artifact; codex-worker doctor checks the agent".to_owned()
+        }
         FailureKind::TurnLimit => format!("split the task, or {resume}"),
-        FailureKind::Gateway => "tell the operator: codex-worker doctor --network checks the gateway".to_owned(),
+        FailureKind::Gateway => {
+            "tell the operator: codex-worker doctor --network checks the gateway".to_owned()
+        }
         FailureKind::Budget => format!("split the task, raise timeout_ms, or {resume}"),
         FailureKind::Interrupted => format!("start again with resume={id} to go on"),
         FailureKind::Cancelled => "nothing; it was cancelled".to_owned(),

@@ -41,15 +41,29 @@ fn check_lines_begin_with_the_name_and_say_why() {
                         "first_failures": [{"id": "adds", "path": "src/a.rs", "line": 7, "message": "left 3, right 4"}]});
     let cases = [
         (json!({}), true, "unit tests: passed"),
-        (json!({"signals": [{"runner": "c", "passed": 12, "failed": 0, "skipped": 1, "errors": 0}]}), true,
-         "unit tests: passed (12 passed, 1 skipped)"),
-        (json!({"status": "failed", "exit_code": 101, "signals": [signal]}), false,
-         "unit tests: failed (exit 101; 3 passed, 1 failed, 2 skipped; failed before the job too; adds src/a.rs:7: left 3, right 4)"),
-        (json!({"status": "failed", "exit_code": null, "signal": 9, "baseline": null}), false, "unit tests: failed (signal 9)"),
+        (
+            json!({"signals": [{"runner": "c", "passed": 12, "failed": 0, "skipped": 1, "errors": 0}]}),
+            true,
+            "unit tests: passed (12 passed, 1 skipped)",
+        ),
+        (
+            json!({"status": "failed", "exit_code": 101, "signals": [signal]}),
+            false,
+            "unit tests: failed (exit 101; 3 passed, 1 failed, 2 skipped; failed before the job too; adds src/a.rs:7: left 3, right 4)",
+        ),
+        (
+            json!({"status": "failed", "exit_code": null, "signal": 9, "baseline": null}),
+            false,
+            "unit tests: failed (signal 9)",
+        ),
         (json!({"status": "timed-out"}), false, "unit tests: timed out"),
         (json!({"status": "not-run"}), false, "unit tests: not run"),
         (json!({"baseline": "passed"}), false, "unit tests: failed (had to fail before the job, but passed)"),
-        (json!({"guarded": "failed"}), true, "unit tests: passed (fails with the tests as they were before the job)"),
+        (
+            json!({"guarded": "failed"}),
+            true,
+            "unit tests: passed (fails with the tests as they were before the job)",
+        ),
     ];
     for (more, holds, expected) in cases {
         assert_eq!(check_line(&check(more), holds), expected);
@@ -104,9 +118,13 @@ fn outcome(status: JobStatus, failure: Option<Failure>) -> Outcome {
 
 #[test]
 fn a_completed_job() {
-    let warn = verdict(Source::Verifier, "integrity@0.1.0", json!({
-        "rule": "stub", "severity": "warn", "message": "a stub was left", "path": "src/a.rs", "line": 3
-    }));
+    let warn = verdict(
+        Source::Verifier,
+        "integrity@0.1.0",
+        json!({
+            "rule": "stub", "severity": "warn", "message": "a stub was left", "path": "src/a.rs", "line": 3
+        }),
+    );
     let result = result(&outcome(JobStatus::Completed, None), &[warn], 500);
     assert_eq!(result.changed_files.first().map(String::as_str), Some("src/f0000.rs"));
     assert_eq!((result.changed_files.len(), result.changed_files_omitted), (400, 100));
@@ -122,21 +140,24 @@ fn a_completed_job() {
     assert_eq!(result.diff, "+***\n");
     assert!(result.summary.starts_with("all *** fixed"), "{}", result.summary);
     assert!(!result.summary.contains('\u{1b}'));
-    assert_eq!(result.next_action, "review the 500 changed files, then call apply or merge codex-worker/0123");
+    assert_eq!(
+        result.next_action,
+        "review the 500 changed files, then call apply or merge codex-worker/0123"
+    );
 }
 
 #[test]
 fn a_denied_scope_stands_in_one_line() {
     let deny = |path: &str| {
-        verdict(Source::Scope, "scope@0.1.0", json!({
-            "rule": "out-of-scope", "severity": "deny", "message": "outside the scope", "path": path
-        }))
+        verdict(
+            Source::Scope,
+            "scope@0.1.0",
+            json!({
+                "rule": "out-of-scope", "severity": "deny", "message": "outside the scope", "path": path
+            }),
+        )
     };
-    let failure = Failure {
-        kind: FailureKind::OutOfScope,
-        message: "m".to_owned(),
-        hint: "h".to_owned(),
-    };
+    let failure = Failure { kind: FailureKind::OutOfScope, message: "m".to_owned(), hint: "h".to_owned() };
     let result =
         result(&outcome(JobStatus::Failed, Some(failure)), &[deny("README.md"), deny("b"), deny("c")], 1);
     assert_eq!(result.checks[0], "scoped_patch: failed (outside the scope: README.md; and 2 more)");
