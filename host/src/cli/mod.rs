@@ -3,8 +3,10 @@
 pub mod agent_builtin;
 pub mod config;
 pub mod demo;
+pub mod jobs;
 pub mod scripted_gateway;
 pub mod settings;
+pub mod work;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,10 @@ enum Command {
     ScriptedGateway(scripted_gateway::Args),
     /// Look at the settings.
     Config(config::Args),
+    /// Look at jobs, end them, clean up after them.
+    Jobs(jobs::Args),
+    /// Run queued jobs; `start` does this by itself.
+    Work(work::Args),
 }
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
@@ -55,6 +61,8 @@ fn run(command: Command) -> crate::error::Result<()> {
         Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
         Command::Config(args) => config::run(args),
+        Command::Jobs(args) => jobs::run(args),
+        Command::Work(args) => work::run(args),
     }
 }
 

@@ -47,9 +47,15 @@ impl JobPaths {
         self.root.join("worktree")
     }
 
-    /// Trees written out for checks; made and removed by the worker.
+    /// Trees written out for checks; made and removed by the worker. Checks write it.
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
+    }
+
+    /// Home and temporary directory of the checks, fresh for each round: in the agent's own
+    /// it could leave things behind (`.npmrc`, a Python start-up file) that steer a check.
+    pub fn check_home(&self) -> PathBuf {
+        self.root.join("check-home")
     }
 
     /// Each policy decision, one JSON object a line, for `policy replay`.

@@ -16,7 +16,7 @@ const LOG_MAX: u64 = 8 << 20;
 
 /// Where workers write what they have to say.
 pub fn log_path(home: &Path) -> PathBuf {
-    home.join("logs").join("worker.log")
+    home.join("worker.log")
 }
 
 /// Starts `codex-worker work --until-idle --detached` and returns when it has a session of
@@ -36,6 +36,7 @@ pub fn spawn_worker(config: &Config) -> Result<()> {
     let mut command = Command::new(&program);
     command
         .args(["work", "--until-idle", "--detached"])
+        .args(config.cli.to_args())
         .env("CODEX_WORKER_HOME", &config.home)
         .env("CODEX_WORKER_PLUGINS", &config.plugins_dir)
         .envs(config.config_file.iter().map(|file| ("CODEX_WORKER_CONFIG", file)))
@@ -86,9 +87,7 @@ pub fn ensure_worker(config: &Config, store: &dyn JobStore) -> Result<()> {
 
 fn open_log(home: &Path) -> std::io::Result<File> {
     let path = log_path(home);
-    if let Some(dir) = path.parent() {
-        create_private(dir)?;
-    }
+    create_private(home)?;
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > LOG_MAX) {
         // Another starter may be faster; then there is nothing left to set aside.
         let _ = std::fs::rename(&path, path.with_extension("log.old"));

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentFailure;
+use crate::job::artifacts::check_log;
 use crate::job::spec::CheckCommand;
 use crate::job::state::JobStatus;
 use crate::policy::types::{AgentEnd, AgentOutcome, CheckResult, CheckStatus, Finding, Severity};
@@ -225,7 +226,9 @@ fn check_reason(declared: Option<&CheckCommand>, result: &CheckResult) -> Reason
             };
             (format!("check `{name}` {why}"), "give a check that fails before the change".to_owned(), false)
         }
-        CheckStatus::Failed => (failed_message(result), format!("read the artifact checks/{name}.log"), true),
+        CheckStatus::Failed => {
+            (failed_message(result), format!("read the artifact {}", check_log(name)), true)
+        }
         CheckStatus::TimedOut => (
             format!("check `{name}` was ended after {} s", result.duration_ms.div_ceil(1000)),
             "raise the check's timeout_ms, or make it faster".to_owned(),

@@ -1,0 +1,373 @@
+//! `codex-worker jobs`: the state directory's jobs for a person (tables) or a program
+//! (`--json`).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::config::print;
+use super::settings::SettingsArgs;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::job::spec::JobId;
+use crate::job::sqlite::SqliteStore;
+use crate::job::state::JobStatus;
+use crate::job::store::{JobRow, JobStore, ListFilter};
+use crate::job::{gc, reap};
+use crate::report::redact::Redactor;
+use crate::report::sanitize;
+
+/// Look at jobs, end them, clean up after them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List jobs, newest first.
+    List {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Only jobs in this state; may be repeated.
+        #[arg(long, value_name = "STATE", value_parser = status)]
+        status: Vec<JobStatus>,
+        /// At most this many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: u32,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one job.
+    Show {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// The job's id, or its first characters.
+        job: String,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a job tells.
+    Tail {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// The job's id, or its first characters.
+        job: String,
+        /// Lines to begin with.
+        #[arg(short = 'n', long, default_value_t = 40)]
+        lines: u32,
+        /// Go on until the job ends.
+        #[arg(short, long)]
+        follow: bool,
+        /// One JSON object a line, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a job; returns when its processes are gone.
+    Cancel {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// The job's id, or its first characters.
+        job: String,
+        /// Why.
+        #[arg(long, default_value = "cancelled on the command line")]
+        reason: String,
+    },
+    /// Delete old jobs. Unsaved work of a worktree is kept as a ref of its repository first.
+    Gc {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Ended jobs older than this many days go.
+        #[arg(long, value_name = "DAYS", default_value_t = 14)]
+        older_than: u32,
+        /// The oldest ended jobs go until no more than this many MiB are used.
+        #[arg(long, value_name = "MIB")]
+        max_size: Option<u64>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn status(name: &str) -> Result<JobStatus, String> {
+    JobStatus::parse(name).ok_or_else(|| {
+        let names: Vec<&str> = JobStatus::ALL.into_iter().map(JobStatus::as_str).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+/// Runs one of the subcommands.
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::List { settings, status, limit, json } => {
+            let desk = Desk::open(settings)?;
+            let rows = desk.store.list(&ListFilter { statuses: status, limit })?;
+            print(&if json { desk.list_json(&rows)? } else { desk.list_table(&rows) })
+        }
+        Command::Show { settings, job, json } => {
+            let desk = Desk::open(settings)?;
+            let row = desk.store.get(&desk.find(&job)?)?;
+            print(&if json { pretty(&desk.json(&row))? } else { desk.show(&row) })
+        }
+        Command::Tail { settings, job, lines, follow, json } => {
+            Desk::open(settings)?.tail(&job, lines, follow, json)
+        }
+        Command::Cancel { settings, job, reason } => {
+            let desk = Desk::open(settings)?;
+            let id = desk.find(&job)?;
+            let state = crate::job::cancel(&desk.config, &desk.store, &id, &reason, Duration::from_secs(30))?;
+            if state.is_final() {
+                print(&format!("{id} {}\n", state.as_str()))
+            } else {
+                Err(Error::new(Kind::Environment, format!("job {id} is still {} after 30 s", state.as_str()))
+                    .hint("look at its events with `codex-worker jobs tail`"))
+            }
+        }
+        Command::Gc { settings, older_than, max_size, dry_run, json } => {
+            let desk = Desk::open(settings)?;
+            let limits = gc::Limits {
+                older_than: Duration::from_secs(u64::from(older_than) * 86_400),
+                max_bytes: max_size.map(|mib| mib << 20),
+            };
+            let report = gc::collect(&desk.config, &desk.store, limits, dry_run)?;
+            if json {
+                return print(&pretty(&json!(report))?);
+            }
+            let verb = if dry_run { "would free" } else { "freed" };
+            let mut text = format!(
+                "{verb} {} in {} jobs; {} stay\n",
+                bytes(report.freed_bytes),
+                report.deleted.len(),
+                bytes(report.kept_bytes)
+            );
+            for line in &report.notes {
+                let _ = writeln!(text, "{line}");
+            }
+            print(&text)
+        }
+    }
+}
+
+/// The open store, and what masks what is printed.
+struct Desk {
+    config: Config,
+    store: SqliteStore,
+    redactor: Redactor,
+}
+
+impl Desk {
+    fn open(settings: SettingsArgs) -> Result<Desk> {
+        let config = settings.load()?;
+        let store = SqliteStore::open(&config.home)?;
+        // Whoever looks finds dead workers.
+        reap::sweep(&config, &store)?;
+        let redactor = Redactor::new(config.known_secrets.clone(), None);
+        Ok(Desk { config, store, redactor })
+    }
+
+    /// The job with this id or, if there is only one, with these first characters.
+    fn find(&self, text: &str) -> Result<JobId> {
+        if let Some(id) = JobId::parse(text) {
+            return Ok(id);
+        }
+        let all = self.store.list(&ListFilter::default())?;
+        let mut found = all.into_iter().map(|row| row.id).filter(|id| id.as_str().starts_with(text));
+        match (found.next(), found.next()) {
+            (Some(id), None) if !text.is_empty() => Ok(id),
+            (Some(_), Some(_)) => Err(Error::new(Kind::Usage, format!("several jobs begin with {text:?}"))
+                .hint("give more of its characters")),
+            _ => Err(Error::new(Kind::NotFound, format!("no job begins with {text:?}"))
+                .hint("list them with `codex-worker jobs list`")),
+        }
+    }
+
+    fn line(&self, text: &str, max: usize) -> String {
+        sanitize::line(&self.redactor.floor_only(text), max)
+    }
+
+    fn json(&self, row: &JobRow) -> serde_json::Value {
+        json!({
+            "job_id": row.id,
+            "job_status": row.status,
+            "created_ms": row.created_ms,
+            "started_ms": row.started_ms,
+            "finished_ms": row.finished_ms,
+            "queue_position": row.queue_position,
+            "cancel_requested": row.cancel_requested.as_deref().map(|reason| self.line(reason, 400)),
+            "isolation": row.spec.isolation,
+            "directory": row.spec.allowed_dirs.first(),
+            "prompt": self.line(&row.spec.prompt, 200),
+            "resume": row.spec.resume,
+            "labels": row.spec.labels,
+            "last_event": row.last_event,
+            "result": row.result,
+        })
+    }
+
+    fn list_json(&self, rows: &[JobRow]) -> Result<String> {
+        pretty(&rows.iter().map(|row| self.json(row)).collect())
+    }
+
+    fn list_table(&self, rows: &[JobRow]) -> String {
+        if rows.is_empty() {
+            return "no jobs\n".to_owned();
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"]);
+        let now = crate::job::identity::now().wall_ms;
+        for row in rows {
+            let ended = row.finished_ms.unwrap_or(now);
+            let state = match (&row.result, row.queue_position) {
+                (Some(result), _) if result.failure.is_some() && row.status == JobStatus::Failed => {
+                    let kind = result.failure.as_ref().map(|failure| json!(failure.kind));
+                    format!("failed ({})", kind.as_ref().and_then(|k| k.as_str()).unwrap_or_default())
+                }
+                (_, Some(ahead)) => format!("queued ({ahead} ahead)"),
+                _ => row.status.as_str().to_owned(),
+            };
+            let changed = row
+                .result
+                .as_ref()
+                .map(|r| (r.changed_files.len() + r.changed_files_omitted as usize).to_string())
+                .unwrap_or_else(|| "-".to_owned());
+            table.add_row([
+                row.id.as_str()[..12].to_owned(),
+                state,
+                span(now - row.created_ms),
+                row.started_ms.map_or_else(|| "-".to_owned(), |started| span(ended - started)),
+                changed,
+                self.line(&row.spec.prompt, 50),
+            ]);
+        }
+        format!("{}\n", table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn show(&self, row: &JobRow) -> String {
+        let mut text = String::new();
+        let mut put = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<12} {value}");
+        };
+        put("job", row.id.as_str());
+        put("state", row.status.as_str());
+        put("task", &self.line(&row.spec.prompt, 300));
+        for dir in &row.spec.allowed_dirs {
+            put("directory", &dir.path().display().to_string());
+        }
+        if let Some(event) = row.last_event.as_deref().filter(|_| !row.status.is_final()) {
+            put("last event", event);
+        }
+        if let Some(result) = &row.result {
+            if let Some(failure) = &result.failure {
+                put("failure", &failure.message);
+                put("", &failure.hint);
+            }
+            for line in &result.checks {
+                put("check", line);
+            }
+            for path in &result.changed_files {
+                put("changed", path);
+            }
+            if let Some(branch) = &result.workspace.branch {
+                put("branch", branch);
+            }
+            put("attempts", &result.attempts.to_string());
+            put("took", &span(i64::try_from(result.duration_ms).unwrap_or(i64::MAX)));
+            let tokens = |n: Option<u64>| n.map_or_else(|| "unmetered".to_owned(), |n| n.to_string());
+            let usage = &result.usage;
+            put(
+                "usage",
+                &format!(
+                    "{} requests, {} in, {} out",
+                    usage.requests,
+                    tokens(usage.input_tokens),
+                    tokens(usage.output_tokens)
+                ),
+            );
+            put("policies", &result.policies.join(", "));
+            put("next", &result.next_action);
+        }
+        let dir = crate::job::paths::JobPaths::new(&self.config.home, &row.id).artifacts();
+        put("artifacts", &dir.display().to_string());
+        text
+    }
+
+    fn tail(&self, job: &str, lines: u32, follow: bool, json: bool) -> Result<()> {
+        let id = self.find(job)?;
+        let mut events = self.store.events(&id, None, lines)?;
+        let mut last = 0;
+        loop {
+            for event in &events {
+                last = event.seq;
+                if json {
+                    print(&format!("{}\n", json!(event)))?;
+                } else {
+                    print(&format!("{} {:<10} {}\n", clock(event.at_ms), event.kind, event.text))?;
+                }
+            }
+            if !follow {
+                return Ok(());
+            }
+            // The state first: what comes between the two reads is read in the next round.
+            let ended = self.store.get(&id)?.status.is_final();
+            events = self.store.events(&id, Some(last), 1000)?;
+            if events.is_empty() {
+                if ended {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(200));
+                reap::sweep(&self.config, &self.store)?;
+            }
+        }
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// `12:04:31` in UTC.
+fn clock(at_ms: i64) -> String {
+    let seconds = at_ms.div_euclid(1000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A length of time in one or two units.
+fn span(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..1024 => format!("{n} B"),
+        1024..1_048_576 => format!("{} KiB", n >> 10),
+        _ => format!("{} MiB", n >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, clock, span};
+
+    #[test]
+    fn times_and_sizes() {
+        let spans: Vec<String> = [-5, 999, 61_000, 3_700_000, 200_000_000].into_iter().map(span).collect();
+        assert_eq!(spans, ["0s", "0s", "1m01s", "1h01m", "2d"]);
+        assert_eq!(clock(1_700_000_000_000), "22:13:20");
+        assert_eq!([bytes(5), bytes(2048), bytes(3 << 20)], ["5 B", "2 KiB", "3 MiB"]);
+    }
+}

@@ -1,0 +1,32 @@
+//! `codex-worker work`: a worker process. `start` spawns it; run by hand without
+//! `--until-idle` it stays.
+
+use super::settings::SettingsArgs;
+use crate::error::{Error, Kind, Result};
+
+/// Run queued jobs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Leave when no job waits.
+    #[arg(long)]
+    until_idle: bool,
+    /// Make a session of its own first; for workers that a server starts.
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// Runs the worker to its end.
+pub fn run(args: Args) -> Result<()> {
+    if args.detached {
+        crate::job::spawn::detach();
+    }
+    let config = args.settings.load()?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Kind::Environment, format!("cannot start the runtime: {e}")))?
+        .block_on(crate::job::worker::run(config, args.until_idle))
+}
