@@ -25,7 +25,8 @@ use super::state::JobStatus;
 use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load};
 use crate::config::Isolation;
 use crate::error::{Error, Kind, Result};
-use crate::report::result::JobResult;
+use crate::report::result::{Failure, FailureKind, JobResult};
+use crate::report::sanitize;
 
 /// The jobs that a worker holds. Kept beside [`JobStatus::is_active`] by a test.
 const ACTIVE: &str = "('running', 'verifying', 'revising')";
@@ -260,38 +261,17 @@ fn not_found(id: &JobId) -> Error {
         .hint("list them with `codex-worker jobs list`")
 }
 
-/// The result of a job that no worker ever held.
-fn cancelled_in_queue(reason: &str, isolation: Isolation) -> JobResult {
-    use crate::report::result::{Failure, FailureKind, Usage, Workspace};
-    JobResult {
-        job_status: JobStatus::Cancelled,
-        changed_files: Vec::new(),
-        checks: Vec::new(),
-        diff: String::new(),
-        summary: String::new(),
-        attempts: 0,
-        duration_ms: 0,
-        usage: Usage::default(),
-        policies: Vec::new(),
-        workspace: Workspace {
-            isolation: match isolation {
-                Isolation::None => "none".to_owned(),
-                Isolation::Worktree => "worktree".to_owned(),
-            },
-            branch: None,
-        },
-        artifacts: Vec::new(),
-        next_action: "nothing was changed: the job never started".to_owned(),
-        failure: Some(Failure {
-            kind: FailureKind::Cancelled,
-            message: if reason.is_empty() {
-                "cancelled while queued".to_owned()
-            } else {
-                format!("cancelled while queued: {reason}")
-            },
-            hint: "start it again if it is still wanted".to_owned(),
-        }),
-        changed_files_omitted: 0,
+/// The failure of a job that no worker ever held.
+fn cancelled_in_queue(reason: &str) -> Failure {
+    let message = if reason.is_empty() {
+        "cancelled while queued".to_owned()
+    } else {
+        format!("cancelled while queued: {}", sanitize::line(reason, 300))
+    };
+    Failure {
+        kind: FailureKind::Cancelled,
+        message,
+        hint: "nothing was changed: the job never started".to_owned(),
     }
 }
 
@@ -455,7 +435,9 @@ impl JobStore for SqliteStore {
             let status = read_status(id.as_str(), &status)?;
             match status {
                 JobStatus::Queued => {
-                    let result = cancelled_in_queue(reason, read_spec(id.as_str(), &spec)?.isolation);
+                    let spec = read_spec(id.as_str(), &spec)?;
+                    let failure = cancelled_in_queue(reason);
+                    let result = JobResult::ended_early(id, &spec, JobStatus::Cancelled, failure);
                     let json = serde_json::to_string(&result).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
                     tx.execute(
                         "UPDATE jobs SET status = 'cancelled', cancel = ?2, result = ?3, finished_ms = ?4 WHERE seq = ?1",

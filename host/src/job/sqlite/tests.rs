@@ -8,7 +8,7 @@ use super::SqliteStore;
 use crate::config::Isolation;
 use crate::error::Kind;
 use crate::job::identity::{self, Now};
-use crate::job::spec::{AllowedDir, JobSpec, OnViolation, PermissionMode};
+use crate::job::spec::{AllowedDir, JobId, JobSpec, OnViolation, PermissionMode};
 use crate::job::state::JobStatus;
 use crate::job::store::{Claim, JobStore, ListFilter, Load};
 use crate::report::result::JobResult;
@@ -37,7 +37,8 @@ fn spec(prompt: &str) -> JobSpec {
 }
 
 fn result(status: JobStatus) -> JobResult {
-    JobResult { job_status: status, attempts: 1, ..super::cancelled_in_queue("", Isolation::None) }
+    let id = JobId::random().expect("random");
+    JobResult::ended_early(&id, &spec("x"), status, super::cancelled_in_queue(""))
 }
 
 fn store() -> (tempfile::TempDir, SqliteStore) {
