@@ -1,1 +1,97 @@
-//! The shipped scope policy.
+//! The shipped scope policy: where a job may write, and which files it may touch only
+//! when its scope says so by name.
+//!
+//! Configuration, all optional:
+//!
+//! ```toml
+//! [plugins.scope.config]
+//! sensitive = ["infra/", "*.tf"]     # further sensitive files: components at any depth
+//! not_sensitive = ["Makefile"]       # taken out of the shipped list, spelled as there
+//! without_scope = "warn"             # what a sensitive file is in a job without a scope
+//! ignored = "warn"                   # what changed files are that git ignores
+//! max_diff_bytes = 200000            # for jobs that declare no limit of their own
+//! max_files = 500
+//! ```
+//!
+//! How an entry of `scoped_patch.paths` is read: without `*`, `?` and `[` it is a path,
+//! and means that file or everything below that directory, compared component by
+//! component (`src` does not admit `src2/x`). With one of them it is a glob: `*`, `?`
+//! and `[…]` stay within one component, `**` is any number of them, and the whole path
+//! must match from the base on; when the last component has no wildcard, or a `/` ends
+//! the entry, everything below is meant too. `.` and an empty list mean everything.
+//!
+//! The rules are listed in `docs/policies.md`.
+
+use codex_worker_policy::types::{ChangeSet, Finding, JobFacts, Severity};
+use serde::Deserialize;
+
+mod commands;
+mod declare;
+mod glob;
+mod names;
+mod package_json;
+mod rules;
+mod sensitive;
+
+#[cfg(test)]
+mod tests;
+
+/// The operator's settings.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Further sensitive files: components at any depth, `/` at the end for directories.
+    pub sensitive: Vec<String>,
+    /// Entries of the shipped list that are not wanted.
+    pub not_sensitive: Vec<String>,
+    /// What a sensitive file is in a job without a scope, where nothing can grant it.
+    pub without_scope: Severity,
+    /// What changed files are that git's ignore rules hide.
+    pub ignored: Severity,
+    /// Bytes of the diff, for jobs that declare no limit.
+    pub max_diff_bytes: Option<u64>,
+    /// Changed files.
+    pub max_files: Option<u32>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            sensitive: Vec::new(),
+            not_sensitive: Vec::new(),
+            without_scope: Severity::Warn,
+            ignored: Severity::Warn,
+            max_diff_bytes: None,
+            max_files: None,
+        }
+    }
+}
+
+/// The policy, configured.
+#[derive(Debug)]
+pub struct Scope {
+    config: Config,
+    sensitive: sensitive::Sensitive,
+}
+
+impl Scope {
+    /// Reads the configuration; an error names the setting.
+    pub fn new(config: Config) -> Result<Scope, String> {
+        let sensitive = sensitive::Sensitive::new(&config.sensitive, &config.not_sensitive)?;
+        Ok(Scope { config, sensitive })
+    }
+
+    /// All findings on one change set.
+    pub fn check(&self, job: &JobFacts, changes: &ChangeSet) -> Vec<Finding> {
+        let mut files: Vec<_> = changes.files.iter().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        rules::judge(&rules::Case {
+            job,
+            changes,
+            files,
+            scope: job.scope.as_ref().map(|scope| declare::Declaration::parse(&scope.paths)),
+            config: &self.config,
+            sensitive: &self.sensitive,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! The files that a check command itself runs: whoever may edit them decides the check.
+
+use crate::names::components;
+
+/// Files that the command runs or is steered by, relative to the base: scripts that it
+/// starts, a file after `-f`/`--config`, and what `make`, `just`, `npm` and the like read.
+/// What a runner is merely given as an argument, such as a test file, is not meant.
+pub fn files_of(command: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for simple in split(command) {
+        of_simple(&simple, &mut files);
+    }
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// Splits a shell line into simple commands of words. Quotes keep a word together;
+/// nothing is expanded.
+fn split(command: &str) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    let mut word = String::new();
+    let mut quote: Option<char> = None;
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), c) => word.push(c),
+            (None, '\'' | '"') => quote = Some(c),
+            (None, ';' | '|' | '&' | '\n' | '(' | ')' | '{' | '}' | '`') => {
+                end_word(&mut word, &mut words);
+                if !words.is_empty() {
+                    commands.push(std::mem::take(&mut words));
+                }
+            }
+            (None, c) if c.is_whitespace() => end_word(&mut word, &mut words),
+            (None, c) => word.push(c),
+        }
+    }
+    end_word(&mut word, &mut words);
+    if !words.is_empty() {
+        commands.push(words);
+    }
+    commands
+}
+
+fn end_word(word: &mut String, words: &mut Vec<String>) {
+    if !word.is_empty() {
+        words.push(std::mem::take(word));
+    }
+}
+
+/// Words that start another command.
+const WRAPPERS: &[&str] = &[
+    "env", "time", "nice", "exec", "command", "sudo", "npx", "bunx", "poetry", "uv", "run", "pipenv",
+    "timeout", "xvfb-run", "if", "then", "else", "do", "while", "!", "bundle", "pnpx", "dlx",
+];
+const INTERPRETERS: &[&str] = &[
+    "sh", "bash", "zsh", "dash", "ksh", "fish", "python", "python2", "python3", "node", "nodejs", "ruby",
+    "perl", "php", "deno", "bun", "tsx", "ts-node", "source", ".", "pwsh", "Rscript", "lua", "julia",
+];
+
+fn of_simple(words: &[String], files: &mut Vec<String>) {
+    let mut words = words;
+    // Assignments and wrappers stand before the command.
+    while let Some(first) = words.first() {
+        let assignment = first.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        });
+        let number = first.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b's');
+        if assignment || WRAPPERS.contains(&first.as_str()) || (number && first != ".") {
+            words = &words[1..];
+        } else {
+            break;
+        }
+    }
+    let Some((first, arguments)) = words.split_first() else { return };
+    let name = first.rsplit('/').next().unwrap_or(first);
+    if first.contains('/') && !first.starts_with('/') {
+        push(files, first);
+    }
+    let interpreter = INTERPRETERS.contains(&name)
+        || (name.starts_with("python") && name[6..].bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+    if interpreter {
+        // `-m module` and `-c code` run no file of their own.
+        let code = arguments.iter().any(|a| matches!(a.as_str(), "-m" | "-c" | "-e" | "--eval" | "--test"));
+        if !code && let Some(script) = arguments.iter().find(|a| !a.starts_with('-') && *a != "run") {
+            push(files, script);
+        }
+    }
+    for pair in arguments.windows(2) {
+        let steers = matches!(
+            pair[0].as_str(),
+            "-f" | "--file"
+                | "--makefile"
+                | "--config"
+                | "--rcfile"
+                | "--config-file"
+                | "--justfile"
+                | "--settings-file"
+                | "--project"
+                | "--manifest-path"
+                | "--setup-show"
+                | "-C"
+        );
+        if steers && (pair[1].contains('.') || pair[1].contains('/')) && pair[0] != "-C" {
+            push(files, &pair[1]);
+        }
+    }
+    for argument in arguments {
+        if let Some((option, value)) = argument.split_once('=')
+            && matches!(
+                option,
+                "--config" | "--file" | "--makefile" | "--rcfile" | "--config-file" | "--rootconfig"
+            )
+        {
+            push(files, value);
+        }
+    }
+    let read: &[&str] = match name {
+        "make" | "gmake" => &["Makefile", "makefile", "GNUmakefile"],
+        "just" => &["justfile", ".justfile", "Justfile"],
+        "task" => &["Taskfile.yml", "Taskfile.yaml"],
+        "tox" => &["tox.ini"],
+        "nox" => &["noxfile.py"],
+        "rake" => &["Rakefile"],
+        "invoke" | "inv" => &["tasks.py"],
+        "pre-commit" => &[".pre-commit-config.yaml"],
+        "ctest" | "cmake" => &[],
+        "gradlew" => &["gradlew", "gradle/wrapper/gradle-wrapper.properties"],
+        "mvnw" => &["mvnw", ".mvn/wrapper/maven-wrapper.properties"],
+        _ => &[],
+    };
+    files.extend(read.iter().map(|file| (*file).to_string()));
+}
+
+fn push(files: &mut Vec<String>, word: &str) {
+    let names = components(word);
+    if names.is_empty() || names.contains(&"..") || word.starts_with('/') || word.contains('$') {
+        return;
+    }
+    files.push(names.join("/"));
+}
