@@ -4,7 +4,7 @@
 //! Configuration, all optional:
 //!
 //! ```toml
-//! [plugins.scope.config]
+//! [plugins.scope]
 //! sensitive = ["infra/", "*.tf"]     # further sensitive files: components at any depth
 //! not_sensitive = ["Makefile"]       # taken out of the shipped list, spelled as there
 //! without_scope = "warn"             # what a sensitive file is in a job without a scope
@@ -22,11 +22,12 @@
 //!
 //! The rules are listed in `docs/policies.md`.
 
-use codex_worker_policy::types::{ChangeSet, Finding, JobFacts, Severity};
+use codex_worker_policy::{ChangeSet, Finding, JobFacts, Scope, Severity, policy};
 use serde::Deserialize;
 
 mod commands;
 mod declare;
+mod examples;
 mod glob;
 mod names;
 mod package_json;
@@ -69,20 +70,23 @@ impl Default for Config {
 
 /// The policy, configured.
 #[derive(Debug)]
-pub struct Scope {
+pub struct ScopePolicy {
     config: Config,
     sensitive: sensitive::Sensitive,
 }
 
-impl Scope {
-    /// Reads the configuration; an error names the setting.
-    pub fn new(config: Config) -> Result<Scope, String> {
-        let sensitive = sensitive::Sensitive::new(&config.sensitive, &config.not_sensitive)?;
-        Ok(Scope { config, sensitive })
-    }
+impl TryFrom<Config> for ScopePolicy {
+    type Error = String;
 
-    /// All findings on one change set.
-    pub fn check(&self, job: &JobFacts, changes: &ChangeSet) -> Vec<Finding> {
+    /// An error names the setting.
+    fn try_from(config: Config) -> Result<ScopePolicy, String> {
+        let sensitive = sensitive::Sensitive::new(&config.sensitive, &config.not_sensitive)?;
+        Ok(ScopePolicy { config, sensitive })
+    }
+}
+
+impl Scope for ScopePolicy {
+    fn check(&self, job: &JobFacts, changes: &ChangeSet) -> Vec<Finding> {
         let mut files: Vec<_> = changes.files.iter().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         rules::judge(&rules::Case {
@@ -94,4 +98,24 @@ impl Scope {
             sensitive: &self.sensitive,
         })
     }
+}
+
+policy! {
+    name: "scope",
+    version: env!("CARGO_PKG_VERSION"),
+    summary: "Denies changes outside the job's scope, and of sensitive files that the scope does not name.",
+    policy: ScopePolicy,
+    interfaces: [scope],
+    config: Config,
+    examples: [
+        examples::inside(),
+        examples::neighbour(),
+        examples::rename(),
+        examples::symlink(),
+        examples::workflow(),
+        examples::workflow_by_name(),
+        examples::check_file(),
+        examples::malformed(),
+        examples::own_list(),
+    ],
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use codex_worker_policy::types::{ChangeKind, ChangeSet, ChangedFile, FileKind, Finding, JobFacts, Severity};
+use codex_worker_policy::{ChangeKind, ChangeSet, ChangedFile, FileKind, Finding, JobFacts, Severity};
 
 use crate::Config;
 use crate::commands;

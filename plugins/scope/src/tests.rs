@@ -1,12 +1,12 @@
 //! The acceptance cases as tables, and the laws.
 
-use codex_worker_policy::types::{
-    ChangeKind, ChangeSet, ChangedFile, CheckSpec, FileKind, JobFacts, ScopeDeclaration, Severity,
+use codex_worker_policy::{
+    ChangeKind, ChangeSet, ChangedFile, CheckSpec, FileKind, JobFacts, Scope, ScopeDeclaration, Severity,
 };
 use proptest::prelude::*;
 
 use crate::declare::Entry;
-use crate::{Config, Scope, commands, package_json};
+use crate::{Config, ScopePolicy, commands, package_json};
 
 /// `A path`, `M path`, `D path`, `R old -> new`, `L path => target` (a new symlink),
 /// `T path => target` (a file that became one), `G path` (a submodule), `N path` (a
@@ -89,7 +89,7 @@ fn changes(files: &[&str]) -> ChangeSet {
 
 /// `deny out-of-scope a.rs`, one a line.
 fn judge(job: &JobFacts, changes: &ChangeSet) -> Vec<String> {
-    let findings = Scope::new(Config::default()).unwrap().check(job, changes);
+    let findings = ScopePolicy::try_from(Config::default()).unwrap().check(job, changes);
     for finding in &findings {
         assert!(finding.remedy.as_deref().is_some_and(|r| r.len() > 5), "no remedy: {finding:?}");
         assert!(finding.message.len() > 10 && !finding.message.contains('\n'), "{finding:?}");
@@ -360,11 +360,11 @@ fn sensitive_files_need_their_name() {
         not_sensitive: vec!["Makefile".into()],
         ..Config::default()
     };
-    let scope = Scope::new(config).unwrap();
+    let scope = ScopePolicy::try_from(config).unwrap();
     let found = scope.check(&job(Some(&["."]), &[]), &changes(&["M infra/main.tf", "M Makefile"]));
     assert_eq!(found.len(), 1, "{found:?}");
     let wrong = Config { not_sensitive: vec!["Nonsense".into()], ..Config::default() };
-    assert!(Scope::new(wrong).unwrap_err().contains("Nonsense"));
+    assert!(ScopePolicy::try_from(wrong).unwrap_err().contains("Nonsense"));
 }
 
 #[test]
@@ -453,7 +453,9 @@ fn limits_and_internals() {
     let found = judge(&job(Some(&["src"]), &[]), &changes(&many));
     assert_eq!(found.len(), 101, "one hundred, and one that counts the rest");
     let config = Config { max_files: Some(3), max_diff_bytes: Some(10), ..Config::default() };
-    let found = Scope::new(config).unwrap().check(&job(None, &[]), &changes(&["A a", "A b", "A c", "A d"]));
+    let found = ScopePolicy::try_from(config)
+        .unwrap()
+        .check(&job(None, &[]), &changes(&["A a", "A b", "A c", "A d"]));
     let rules: Vec<&str> = found.iter().map(|f| f.rule.as_str()).collect();
     assert_eq!(rules, ["diff-too-large", "too-many-files"]);
 }
@@ -468,7 +470,7 @@ fn a_file_system_that_folds_admits_what_it_takes_for_the_same() {
 
 #[test]
 fn messages_say_what_would_have_been_right() {
-    let scope = Scope::new(Config::default()).unwrap();
+    let scope = ScopePolicy::try_from(Config::default()).unwrap();
     let found = scope.check(&job(Some(&["*.rs"]), &[]), &changes(&["M src/a.rs"]));
     assert_eq!(
         found[0].message,
@@ -542,7 +544,7 @@ proptest! {
         set.files[0].patch = Some(patch);
         set.files[0].new_kind = FileKind::Symlink;
         set.files[0].symlink_target = target;
-        let found = Scope::new(Config::default()).unwrap().check(&job(Some(&[&entry]), &[&command]), &set);
+        let found = ScopePolicy::try_from(Config::default()).unwrap().check(&job(Some(&[&entry]), &[&command]), &set);
         prop_assert!(found.iter().all(|f| f.severity >= Severity::Deny));
     }
 }
