@@ -1,6 +1,6 @@
 //! File names: components, folding, and characters that deceive a reader.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
 /// The components of a path, without empty and `.` ones.
 pub fn components(path: &str) -> Vec<&str> {
@@ -8,12 +8,23 @@ pub fn components(path: &str) -> Vec<&str> {
 }
 
 /// The form in which two names are the same on a file system that ignores case and
-/// Unicode form: composed (NFC), then lower case.
+/// Unicode form: lower case, decomposed (NFD). The crate's iterators would bring the
+/// compatibility tables along, which double the component.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+    let mut chars = Vec::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase) {
+        decompose_canonical(c, |part| chars.push(part));
+    }
+    // Canonical order: runs of combining marks, sorted by their class.
+    for run in chars.chunk_by_mut(|_, next| canonical_combining_class(*next) != 0) {
+        if let [_, marks @ ..] = run {
+            marks.sort_by_key(|c| canonical_combining_class(*c));
+        }
+    }
+    chars.into_iter().collect()
 }
 
 /// Whether a reader cannot see this character or sees it in another place: controls,
