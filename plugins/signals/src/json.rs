@@ -4,7 +4,7 @@
 use codex_worker_policy::Signal;
 use serde_json::Value;
 
-use crate::text::{add, cut, failure, location, signal, sum};
+use crate::text::{FAILURES, add, cut, failure, location, signal, sum};
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -120,7 +120,7 @@ impl Go {
         match action {
             "output" => {
                 let line = text(value, "Output").trim();
-                if line.contains(".go:") && location(line).is_some() && self.places.len() < 2000 {
+                if line.contains(".go:") && location(line).is_some() && self.places.len() < 500 {
                     self.places.push((key, cut(line, 600).to_string()));
                 }
             }
@@ -146,6 +146,9 @@ impl Go {
     }
 
     fn failed(&mut self, key: &str, id: &str) {
+        if self.total.first_failures.len() >= FAILURES {
+            return;
+        }
         let line =
             self.places.iter().find(|(k, _)| k == key).map(|(_, line)| line.clone()).unwrap_or_default();
         add(&mut self.total, failure(id, location(&line), crate::others::after_location(&line)));

@@ -10,6 +10,7 @@ pub fn go_test(lines: &[&str]) -> Option<Signal> {
     let (mut passed, mut failed, mut skipped, mut errors) = (0u32, 0u32, 0u32, 0u32);
     let (mut packages, mut seen) = (0u32, false);
     let mut failures = signal("go-test", 0, 0, 0, 0);
+    let place = lines.iter().copied().find(|line| line.contains(".go:") && location(line).is_some());
     for (index, line) in lines.iter().enumerate() {
         let text = line.trim_start();
         if text.starts_with("--- PASS: ") {
@@ -33,8 +34,7 @@ pub fn go_test(lines: &[&str]) -> Option<Signal> {
             if rest.contains("[build failed]") || rest.contains("[setup failed]") {
                 errors += 1;
                 let id = rest.split(' ').next().unwrap_or(rest);
-                let place = lines.iter().find(|line| line.contains(".go:") && location(line).is_some());
-                let message = place.copied().unwrap_or("build failed");
+                let message = place.unwrap_or("build failed");
                 add(&mut failures, failure(id, location(message), after_location(message)));
             }
         } else if line.starts_with("?   \t") && line.contains("[no test files]") {

@@ -1,5 +1,7 @@
 //! pytest and unittest.
 
+use std::collections::BTreeMap;
+
 use codex_worker_policy::Signal;
 
 use crate::text::{add, counts, failure, location, number, signal, sum};
@@ -17,6 +19,8 @@ pub fn pytest(lines: &[&str]) -> Option<Signal> {
     }
     let mut total = total?;
     let sections = sections(lines);
+    // A map, so that many failures take time in proportion to their number.
+    let by_title: BTreeMap<&str, Option<(&str, u32)>> = sections.iter().rev().copied().collect();
     for line in lines {
         let Some(rest) = line.strip_prefix("FAILED ").or_else(|| line.strip_prefix("ERROR ")) else {
             continue;
@@ -27,7 +31,7 @@ pub fn pytest(lines: &[&str]) -> Option<Signal> {
             continue;
         }
         let name = id.split("::").skip(1).collect::<Vec<_>>().join(".");
-        let at = sections.iter().find(|(title, _)| *title == name).and_then(|(_, at)| *at);
+        let at = by_title.get(name.as_str()).copied().flatten();
         add(&mut total, failure(id.trim(), Some(at.unwrap_or((path, 0))), message));
     }
     if total.first_failures.is_empty() {

@@ -1,5 +1,7 @@
 //! cargo test, nextest and what rustc and clippy print.
 
+use std::collections::BTreeMap;
+
 use codex_worker_policy::Signal;
 
 use crate::text::{add, counts, failure, location, number, signal, sum};
@@ -35,9 +37,8 @@ pub fn cargo_test(lines: &[&str]) -> Option<Signal> {
                 .or_else(|| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
             let Some(name) = name else { continue };
             // The name of a documentation test holds its place: `src/lib.rs - f (line 3)`.
-            let found = panics.iter().find(|(thread, ..)| *thread == name);
-            match found {
-                Some((_, at, message)) => add_once(&mut total, name, *at, message),
+            match panics.get(name) {
+                Some((at, message)) => add_once(&mut total, name, *at, message),
                 None => add_once(&mut total, name, None, ""),
             }
         }
@@ -55,12 +56,13 @@ fn add_once(signal: &mut Signal, name: &str, at: Option<(&str, u32)>, message: &
     }
 }
 
-type Panic<'a> = (&'a str, Option<(&'a str, u32)>, &'a str);
+/// By the thread's name, which is the test's: where, and the message.
+type Panics<'a> = BTreeMap<&'a str, (Option<(&'a str, u32)>, &'a str)>;
 
 /// `thread 'name' panicked at src/lib.rs:10:5:` and the message on the next line; before
 /// Rust 1.73 both on one line; since 1.91 with the thread's id.
-fn panics<'a>(lines: &[&'a str]) -> Vec<Panic<'a>> {
-    let mut panics = Vec::new();
+fn panics<'a>(lines: &[&'a str]) -> Panics<'a> {
+    let mut panics = Panics::new();
     for (index, line) in lines.iter().enumerate() {
         let Some((name, rest)) =
             line.trim_start().strip_prefix("thread '").and_then(|rest| rest.split_once('\''))
@@ -72,7 +74,7 @@ fn panics<'a>(lines: &[&'a str]) -> Vec<Panic<'a>> {
             Some(old) => old.rsplit_once("', ").map_or(old, |(message, _)| message),
             None => lines.get(index + 1).copied().unwrap_or_default().trim(),
         };
-        panics.push((name, location(place), message));
+        panics.entry(name).or_insert((location(place), message));
     }
     panics
 }
@@ -121,8 +123,8 @@ pub fn nextest(lines: &[&str]) -> Option<Signal> {
         let id =
             id.trim().strip_prefix('(').and_then(|id| id.split_once(')')).map_or(id, |(_, id)| id).trim();
         let name = id.rsplit(' ').next().unwrap_or(id);
-        match panics.iter().find(|(thread, ..)| *thread == name) {
-            Some((_, at, message)) => add_once(&mut total, id, *at, message),
+        match panics.get(name) {
+            Some((at, message)) => add_once(&mut total, id, *at, message),
             None => add_once(&mut total, id, None, ""),
         }
     }
