@@ -4,6 +4,7 @@ pub mod agent_builtin;
 pub mod config;
 pub mod demo;
 pub mod jobs;
+pub mod contained;
 pub mod scripted_gateway;
 pub mod settings;
 pub mod work;
@@ -29,6 +30,9 @@ enum Command {
     /// The contained child process of the built-in agent.
     #[command(hide = true)]
     AgentBuiltin(agent_builtin::Args),
+    /// The parent of a contained command.
+    #[command(hide = true)]
+    Contained(contained::Args),
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
     ScriptedGateway(scripted_gateway::Args),
@@ -59,6 +63,7 @@ fn run(command: Command) -> crate::error::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::AgentBuiltin(args) => agent_builtin::run(args),
+        Command::Contained(args) => contained::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),

@@ -15,9 +15,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub mod bubblewrap;
+mod channel;
 pub mod environment;
+pub mod helper;
 mod hidden;
+pub mod landlock;
+mod plan;
 mod probe;
+pub mod rlimits;
 mod run;
 mod spawn;
 mod tree;

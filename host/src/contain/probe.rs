@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use super::Strength;
-use super::bubblewrap;
+use super::{bubblewrap, landlock};
 
 /// One line of `doctor`'s section on containment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,6 +37,9 @@ pub struct Probe {
     /// `bwrap` can give a network of its own.
     #[serde(skip)]
     pub(super) bwrap_net: bool,
+    /// Version of Landlock in force; 0 for none.
+    #[serde(skip)]
+    pub(super) landlock: i32,
 }
 
 /// Tries what this machine can do; the first call takes some ten milliseconds, the later
@@ -66,8 +69,54 @@ fn probe_now() -> Probe {
         }),
     });
     let bwrap_net = bwrap.as_deref().is_some_and(|path| try_bwrap(path, true).is_ok());
-    let strength = if bwrap.is_some() { Strength::Bubblewrap } else { Strength::ProcessGroup };
-    Probe { strength, network_limited: false, findings, bwrap, bwrap_net }
+    let landlock = landlock::version();
+    let helper = super::helper().is_some();
+    findings.push(Finding {
+        name: "landlock",
+        works: landlock > 0,
+        detail: match landlock {
+            0 => "the kernel does not offer it".to_owned(),
+            version if version < landlock::CONNECT_VERSION => format!("version {version}: files, no network rules"),
+            version if version < landlock::SCOPE_VERSION => format!("version {version}: files and TCP connects"),
+            version => format!("version {version}: files, TCP connects, signals"),
+        },
+        hint: (landlock < landlock::CONNECT_VERSION)
+            .then(|| "boot a kernel of 6.7 or later with `landlock` in its lsm= list".to_owned()),
+    });
+    let network_limited = helper && (bwrap_net || landlock >= landlock::CONNECT_VERSION);
+    findings.push(Finding {
+        name: "network",
+        works: network_limited,
+        detail: if helper && bwrap_net {
+            "own network namespace; only the adapter can be reached".to_owned()
+        } else if network_limited {
+            "TCP connects are limited by Landlock; UDP is not".to_owned()
+        } else {
+            "connections are not limited".to_owned()
+        },
+        hint: (!network_limited).then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
+    });
+    let subreaper = cfg!(target_os = "linux");
+    findings.push(Finding {
+        name: "strays",
+        works: bwrap.is_some() || subreaper,
+        detail: if bwrap.is_some() {
+            "a PID namespace ends every descendant".to_owned()
+        } else if subreaper {
+            "child subreaper, and a scan of /proc for the run's mark".to_owned()
+        } else {
+            "process groups; a process that makes a session of its own can stay behind".to_owned()
+        },
+        hint: None,
+    });
+    let strength = if bwrap.is_some() {
+        Strength::Bubblewrap
+    } else if landlock > 0 && helper {
+        Strength::Landlock
+    } else {
+        Strength::ProcessGroup
+    };
+    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock }
 }
 
 /// Runs nothing inside a containment like the real ones.

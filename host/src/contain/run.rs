@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ const CHUNK: usize = 16 * 1024;
 
 /// How long output that is still in the pipes may take after the tree is gone.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Bytes of standard error that explain why a containment could not be set up.
+const FIRST_WORDS: usize = 400;
 
 /// What a caller may choose.
 #[derive(Clone, Copy, Debug)]
@@ -85,12 +89,18 @@ where
     F: Future<Output = ()> + Send,
 {
     let started = Instant::now();
-    let prepared = prepare(&command, options)?;
+    let mut prepared = prepare(&command, options)?;
     let mut child = start(&command, &prepared).await?;
     let Some(root) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
         return Err(Error::Wait(std::io::Error::other("the process has no id")));
     };
-    let tree = Tree { root, strength: prepared.in_force.strength, mark: command.mark.clone(), gone: false };
+    let tree = Tree {
+        root,
+        strength: prepared.in_force.strength,
+        keeper: prepared.channel.is_some(),
+        mark: command.mark.clone(),
+        gone: false,
+    };
     let stdin = child.stdin.take();
     let feed = async move {
         if let Some(mut pipe) = stdin {
@@ -98,33 +108,60 @@ where
             let _ = pipe.write_all(&command.stdin).await;
             let _ = pipe.shutdown().await;
         }
-        // Nothing more to feed: wait for the control to end.
-        std::future::pending::<()>().await;
     };
     let pump = pump(child.stdout.take(), child.stderr.take(), sink);
     let control = control(child, tree, timeout, cancel, options.grace);
     tokio::pin!(feed, pump, control);
 
-    let mut pumped = false;
+    let (mut fed, mut first_words) = (false, None);
     let end = loop {
         tokio::select! {
             end = &mut control => break end?,
-            () = &mut pump, if !pumped => pumped = true,
-            () = &mut feed => {}
+            words = &mut pump, if first_words.is_none() => first_words = Some(words),
+            () = &mut feed, if !fed => fed = true,
         }
     };
-    if !pumped {
+    if first_words.is_none() {
         // The writers are gone, so only a slow reader can make this last.
-        let _ = tokio::time::timeout(DRAIN, &mut pump).await;
+        first_words = tokio::time::timeout(DRAIN, &mut pump).await.ok();
     }
-    let exit = Exit {
-        code: end.status.code(),
-        signal: signal_of(end.status),
-        timed_out: end.timed_out,
-        cancelled: end.cancelled,
-        duration: started.elapsed(),
+    let said = match &mut prepared.channel {
+        Some(channel) => Some(channel.heard().await),
+        None => None,
     };
-    Ok((exit, prepared.in_force))
+    let exit = exit(&end, said.as_deref(), &first_words.unwrap_or_default(), started.elapsed());
+    exit.map(|exit| (exit, prepared.in_force)).map_err(|reason| match reason {
+        NotRun::Failed(text) => {
+            Error::Spawn { program: "the command".to_owned(), source: std::io::Error::other(text) }
+        }
+        NotRun::NoContainment(text) => Error::Setup(text),
+    })
+}
+
+/// Why the command did not run.
+#[derive(Debug, PartialEq, Eq)]
+enum NotRun {
+    Failed(String),
+    NoContainment(String),
+}
+
+/// How the command ended, from what the helper said, and else from the outermost process.
+/// `said` is none without a helper.
+fn exit(end: &End, said: Option<&[Said]>, first_words: &str, duration: Duration) -> Result<Exit, NotRun> {
+    let exit = |code, signal| Exit { code, signal, timed_out: end.timed_out, cancelled: end.cancelled, duration };
+    let ours = end.timed_out || end.cancelled;
+    let Some(said) = said else { return Ok(exit(end.status.code(), signal_of(end.status))) };
+    match said.last() {
+        Some(Said::Ended(code, signal)) => Ok(exit(*code, *signal)),
+        Some(Said::Failed(text)) if !ours => Err(NotRun::Failed(text.clone())),
+        // It ran and its keeper was killed with it.
+        Some(Said::Started | Said::Failed(_)) => Ok(exit(None, Some(9))),
+        None if ours => Ok(exit(None, Some(9))),
+        None => {
+            let line = first_words.lines().next().unwrap_or("it ended before the command started");
+            Err(NotRun::NoContainment(line.to_owned()))
+        }
+    }
 }
 
 fn signal_of(status: std::process::ExitStatus) -> Option<i32> {
@@ -140,51 +177,84 @@ fn signal_of(status: std::process::ExitStatus) -> Option<i32> {
 struct Prepared {
     argv: Vec<OsString>,
     in_force: InForce,
+    /// Present when the helper takes part.
+    channel: Option<Channel>,
 }
 
 fn prepare(command: &Command, options: Options) -> Result<Prepared> {
-    if command.argv.is_empty() {
-        return Err(Error::Empty);
-    }
+    let Some(program) = command.argv.first() else { return Err(Error::Empty) };
     let probe = probe();
-    let inner: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
-    let strength = options.force.map_or(probe.strength, |force| force.max(probe.strength));
-    let mut warnings = Vec::new();
-    let argv = match (strength, &probe.bwrap) {
-        (Strength::Bubblewrap, Some(bwrap)) => {
-            let view = bubblewrap::View {
-                bwrap: bwrap.clone(),
-                fresh: bubblewrap::fresh_here(),
-                writable: existing(&command.limits.writable),
-                hidden: hidden::existing(environment::user_home().as_deref(), &command.limits.hidden),
-                readable: bubblewrap::FROM_RUN
-                    .iter()
-                    .filter(|place| std::path::Path::new(place).exists())
-                    .map(|place| (place.into(), place.into()))
-                    .collect(),
-                cwd: command.cwd.clone(),
-                unshare_net: false,
-            };
-            bubblewrap::argv(&view, &inner)
-        }
-        _ => {
-            warnings.push(
-                "files outside the allowed directories can be written; they are checked after the fact only"
-                    .to_owned(),
-            );
-            warnings.push("credentials of the user can be read".to_owned());
-            inner
-        }
-    };
-    let network_limited = false;
-    if command.limits.connect_ports.is_some() && !network_limited {
-        warnings.push("the network is not limited".to_owned());
+    let helper = super::helper();
+    let mut plan = plan::decide(&plan::Given {
+        force: options.force,
+        bwrap: probe.bwrap.is_some(),
+        bwrap_net: probe.bwrap_net,
+        landlock: probe.landlock,
+        helper: helper.is_some(),
+        connect_ports: command.limits.connect_ports.as_deref(),
+    });
+    let hidden = hidden::existing(environment::user_home().as_deref(), &command.limits.hidden);
+    let writable = existing(&command.limits.writable);
+    // The program itself must stay visible wherever it lies.
+    let programs: Vec<PathBuf> =
+        helper.into_iter().chain([Path::new(program)]).filter_map(|path| path.canonicalize().ok()).collect();
+
+    let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
+    let mut channel = None;
+    if let Some(helper) = helper {
+        let opened = Channel::open(&plan.forward).map_err(|error| Error::Setup(format!("sockets: {error}")))?;
+        let files = (plan.strength == Strength::Landlock).then(|| {
+            let paths: Vec<PathBuf> = hidden.iter().map(|hide| hide.path.clone()).collect();
+            for path in paths.iter().filter(|path| writable.iter().any(|dir| path.starts_with(dir))) {
+                plan.warnings.push(format!("{} lies in a writable directory and is not hidden", path.display()));
+            }
+            let mut readable = landlock::readable_beside(&paths, &landlock::entries);
+            readable.extend(programs.iter().cloned());
+            landlock::Files { writable: writable.clone(), readable }
+        });
+        let spec = helper::Spec {
+            control: opened.control(),
+            forward: opened.forward().to_vec(),
+            rules: (files.is_some() || plan.connect_ports.is_some())
+                .then(|| landlock::Rules { files, connect_ports: plan.connect_ports.clone() }),
+            limits: Rlimits {
+                memory: command.limits.max_memory,
+                processes: command.limits.max_processes.map(|max| max + plan::others(plan.strength)),
+                file_size: command.limits.max_file_size,
+            },
+            watch_parent: plan.strength != Strength::Bubblewrap,
+        };
+        let spec = serde_json::to_string(&spec).map_err(|error| Error::Setup(error.to_string()))?;
+        let prefix = [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), spec.into(), "--".into()];
+        argv.splice(0..0, prefix);
+        channel = Some(opened);
     }
-    Ok(Prepared { argv, in_force: InForce { strength, network_limited, warnings } })
+    if let (Strength::Bubblewrap, Some(bwrap)) = (plan.strength, &probe.bwrap) {
+        let fresh = bubblewrap::fresh_here();
+        let covered = |path: &Path| {
+            fresh.iter().any(|dir| path.starts_with(dir)) || hidden.iter().any(|hide| path.starts_with(&hide.path))
+        };
+        let of_run = bubblewrap::FROM_RUN.iter().map(PathBuf::from).filter(|place| place.exists());
+        let mut readable: Vec<PathBuf> = of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
+        readable.extend(channel.iter().map(|channel| channel.dir().to_owned()));
+        let view = bubblewrap::View {
+            bwrap: bwrap.clone(),
+            fresh,
+            writable,
+            hidden,
+            readable: readable.into_iter().map(|path| (path.clone(), path)).collect(),
+            cwd: command.cwd.clone(),
+            unshare_net: plan.unshare_net,
+        };
+        argv = bubblewrap::argv(&view, &argv);
+    }
+    let in_force =
+        InForce { strength: plan.strength, network_limited: plan.network_limited, warnings: plan.warnings };
+    Ok(Prepared { argv, in_force, channel })
 }
 
 /// Resolved paths of those that exist: what is not there cannot be mounted.
-fn existing(paths: &[std::path::PathBuf]) -> Vec<std::path::PathBuf> {
+fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<_> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
     found.sort();
     found.dedup();
@@ -214,6 +284,8 @@ async fn start(command: &Command, prepared: &Prepared) -> Result<Child> {
 struct Tree {
     root: Pid,
     strength: Strength,
+    /// The root is the helper, which ends by itself when its command is gone.
+    keeper: bool,
     mark: String,
     gone: bool,
 }
@@ -237,16 +309,17 @@ impl Tree {
                 tree::signal_all(&tree::children(self.root.as_raw_pid()), Signal::KILL);
             }
             Strength::Landlock | Strength::ProcessGroup => {
-                let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
+                if !self.keeper {
+                    let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
+                }
                 tree::kill_until_gone(|| tree::descendants(self.root.as_raw_pid()));
-                tree::signal_all(&[self.root], Signal::KILL);
             }
         }
     }
 
     /// Ends strays after the root is gone. Blocking.
     fn finish(&mut self) {
-        if self.strength != Strength::Bubblewrap {
+        if self.strength != Strength::Bubblewrap && !self.keeper {
             let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
         }
         tree::kill_mark(&self.mark);
@@ -310,11 +383,13 @@ async fn stop(child: &mut Child, tree: &Tree, grace: Duration) -> Result<std::pr
     }
 }
 
+/// Moves the output until both pipes end; gives the first words on standard error.
 async fn pump<F: Future<Output = ()> + Send>(
     mut stdout: Option<impl AsyncRead + Unpin + Send>,
     mut stderr: Option<impl AsyncRead + Unpin + Send>,
     mut sink: impl FnMut(Stream, Bytes) -> F + Send,
-) {
+) -> String {
+    let mut first_words = Vec::new();
     let mut out = vec![0u8; CHUNK];
     let mut err = vec![0u8; CHUNK];
     while stdout.is_some() || stderr.is_some() {
@@ -326,9 +401,16 @@ async fn pump<F: Future<Output = ()> + Send>(
         match (read, stream) {
             (0, Stream::Stdout) => stdout = None,
             (0, Stream::Stderr) => stderr = None,
-            (n, _) => sink(stream, Bytes::copy_from_slice(&buffer[..n])).await,
+            (n, _) => {
+                if stream == Stream::Stderr {
+                    let room = FIRST_WORDS.saturating_sub(first_words.len());
+                    first_words.extend_from_slice(&buffer[..n.min(room)]);
+                }
+                sink(stream, Bytes::copy_from_slice(&buffer[..n])).await;
+            }
         }
     }
+    String::from_utf8_lossy(&first_words).into_owned()
 }
 
 /// The bytes read; 0 at the end and after an error, which ends a stream just the same.
@@ -336,5 +418,32 @@ async fn read_some(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8])
     match pipe {
         Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_how_it_ended() {
+        use std::os::unix::process::ExitStatusExt;
+        let ended = |code| Said::Ended(Some(code), None);
+        let failed = |text: &str| Err(NotRun::Failed(text.to_owned()));
+        for (case, raw, ours, said, expected) in [
+            ("no helper", 0x0300, false, None, Ok((Some(3), None))),
+            ("no helper, killed", 9, true, None, Ok((None, Some(9)))),
+            ("helper", 0x0300, false, Some(vec![Said::Started, ended(7)]), Ok((Some(7), None))),
+            ("signal", 0x8900, false, Some(vec![Said::Started, Said::Ended(None, Some(9))]), Ok((None, Some(9)))),
+            ("killed with its helper", 9, true, Some(vec![Said::Started]), Ok((None, Some(9)))),
+            ("not started", 0x7d00, false, Some(vec![Said::Failed("no".into())]), failed("no")),
+            ("cancelled before the start", 9, true, Some(vec![]), Ok((None, Some(9)))),
+            ("bwrap failed", 0x0100, false, Some(vec![]), Err(NotRun::NoContainment("bwrap: no".into()))),
+        ] {
+            let status = std::process::ExitStatus::from_raw(raw);
+            let end = End { status, timed_out: false, cancelled: ours };
+            let got = exit(&end, said.as_deref(), "bwrap: no\nmore", Duration::ZERO);
+            assert_eq!(got.map(|exit| (exit.code, exit.signal)), expected, "{case}");
+        }
     }
 }

@@ -1,0 +1,26 @@
+//! `codex-worker contained --spec JSON -- command` (hidden): starts a command under rules
+//! and limits and ends its whole tree; see [`crate::contain::helper`].
+
+use std::ffi::OsString;
+
+use crate::contain::helper;
+use crate::error::{Error, Kind, Result};
+
+/// What to run and under which rules.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The rules, as the worker writes them.
+    #[arg(long)]
+    spec: String,
+    /// The command.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    argv: Vec<OsString>,
+}
+
+/// Runs the command and leaves with its exit code.
+pub fn run(args: Args) -> Result<()> {
+    let usage = |what: String| Error::new(Kind::Usage, what).hint("this subcommand is for the worker itself");
+    let spec = serde_json::from_str(&args.spec).map_err(|error| usage(format!("read the rules: {error}")))?;
+    let code = helper::run(spec, args.argv).map_err(usage)?;
+    std::process::exit(i32::from(code));
+}

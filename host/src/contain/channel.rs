@@ -1,0 +1,110 @@
+//! The worker's side of the sockets to the helper: where it hears how the command started
+//! and ended, and where the contained tree's connections come out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpStream, UnixListener};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::helper::Said;
+
+/// Connections at once out of one contained tree.
+const CONNECTIONS: usize = 256;
+
+/// A directory with the sockets of one run; gone when dropped.
+pub(super) struct Channel {
+    dir: tempfile::TempDir,
+    forward: Vec<(u16, PathBuf)>,
+    heard: JoinHandle<Vec<Said>>,
+    serving: Vec<AbortHandle>,
+}
+
+impl Channel {
+    /// Listens; `ports` are passed on to the same ports outside.
+    pub(super) fn open(ports: &[u16]) -> io::Result<Self> {
+        // Socket paths are short (108 bytes), TMPDIR may be long.
+        let base = Path::new("/tmp");
+        let dir = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }?;
+        let control = UnixListener::bind(dir.path().join("control"))?;
+        let path = dir.path().join("control");
+        let heard = tokio::spawn(hear(control, path));
+        let mut forward = Vec::new();
+        let mut serving = vec![heard.abort_handle()];
+        for port in ports {
+            let socket = dir.path().join(format!("port-{port}"));
+            let listener = UnixListener::bind(&socket)?;
+            serving.push(tokio::spawn(pass_on(listener, *port)).abort_handle());
+            forward.push((*port, socket));
+        }
+        Ok(Channel { dir, forward, heard, serving })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn control(&self) -> PathBuf {
+        self.dir.path().join("control")
+    }
+
+    pub(super) fn forward(&self) -> &[(u16, PathBuf)] {
+        &self.forward
+    }
+
+    /// Everything the helper said, once it is gone; empty if it never came.
+    pub(super) async fn heard(&mut self) -> Vec<Said> {
+        let wait = std::time::Duration::from_millis(500);
+        match tokio::time::timeout(wait, &mut self.heard).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        for task in &self.serving {
+            task.abort();
+        }
+    }
+}
+
+/// Takes one connection, closes the door and listens to its end.
+async fn hear(listener: UnixListener, path: PathBuf) -> Vec<Said> {
+    let accepted = listener.accept().await;
+    drop(listener);
+    let _ = std::fs::remove_file(path);
+    let Ok((stream, _)) = accepted else { return Vec::new() };
+    let mut lines = BufReader::new(stream).lines();
+    let mut said = Vec::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        said.extend(serde_json::from_str::<Said>(&line));
+        if said.len() > 8 {
+            break;
+        }
+    }
+    said
+}
+
+async fn pass_on(listener: UnixListener, port: u16) {
+    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok((mut inside, _)) = listener.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            let _permit = permit;
+            if let Ok(mut outside) = TcpStream::connect(("127.0.0.1", port)).await {
+                let _ = outside.set_nodelay(true);
+                // A broken connection ends; the peers see that themselves.
+                let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+            }
+        });
+    }
+}

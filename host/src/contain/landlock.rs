@@ -1,0 +1,167 @@
+//! Landlock: rules on files and TCP connects that bind one thread and everything started
+//! from it. Linux 5.13 and later; connects since 6.7, signals and abstract sockets since
+//! 6.12.
+//!
+//! Landlock can only allow. To hide a directory, everything beside it is allowed instead
+//! (see [`readable_beside`]). Names in a directory can be listed anywhere; contents not.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
+};
+use serde::{Deserialize, Serialize};
+
+/// The newest interface whose rights were tried with real programs.
+const TESTED: ABI = ABI::V6;
+
+/// Devices that programs write to as a matter of course.
+const DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm"];
+
+/// What is allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Limits on files; none leaves files alone.
+    pub files: Option<Files>,
+    /// TCP ports that may be connected to; none leaves the network alone.
+    pub connect_ports: Option<Vec<u16>>,
+}
+
+/// Which files may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// Everything below may be read and written.
+    pub writable: Vec<PathBuf>,
+    /// Everything below may be read and run.
+    pub readable: Vec<PathBuf>,
+}
+
+/// Why rules were not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel has none.
+    #[error("the kernel does not enforce Landlock")]
+    NotEnforced,
+    /// The rules could not be made.
+    #[error("landlock: {0}")]
+    Rules(#[from] landlock::RulesetError),
+    /// Capabilities could not be given up.
+    #[error("give up capabilities: {0}")]
+    Capabilities(std::io::Error),
+}
+
+/// Binds the calling thread, for ever, and every process started from it. Gives the
+/// interface version in force.
+pub fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    if rules.files.is_some() {
+        ruleset = ruleset.handle_access(AccessFs::from_all(TESTED))?.scope(Scope::from_all(TESTED))?;
+    }
+    if rules.connect_ports.is_some() {
+        ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
+    }
+    let mut created = ruleset.create()?;
+    if let Some(files) = &rules.files {
+        let read = AccessFs::from_read(TESTED);
+        let all = AccessFs::from_all(TESTED);
+        created = created
+            .add_rules(path_beneath_rules(["/"], BitFlags::from(AccessFs::ReadDir)))?
+            .add_rules(path_beneath_rules(&files.readable, read))?
+            .add_rules(path_beneath_rules(DEVICES, all))?
+            .add_rules(path_beneath_rules(&files.writable, all))?;
+    }
+    if let Some(ports) = &rules.connect_ports {
+        created = created.add_rules(ports.iter().map(|port| Ok::<_, Error>(NetPort::new(*port, AccessNet::ConnectTcp))))?;
+    }
+    let status = created.restrict_self()?;
+    if status.ruleset == RulesetStatus::NotEnforced {
+        return Err(Error::NotEnforced);
+    }
+    if rules.files.is_some() {
+        give_up_capabilities()?;
+    }
+    Ok(match status.landlock {
+        LandlockStatus::Available { effective_abi, .. } => effective_abi as i32,
+        _ => 0,
+    })
+}
+
+/// Landlock does not limit what root may do to the kernel itself. Together with
+/// `no_new_privs`, which Landlock sets, the capabilities do not come back.
+fn give_up_capabilities() -> Result<(), Error> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .map_err(|error| Error::Capabilities(error.into()))
+}
+
+/// The interface version that this kernel enforces; 0 for none. Tried on a thread that ends
+/// afterwards.
+pub fn version() -> i32 {
+    let files = Some(Files::default());
+    let tried = std::thread::spawn(move || {
+        restrict_this_thread(&Rules { files, connect_ports: Some(Vec::new()) }).unwrap_or_default()
+    });
+    tried.join().unwrap_or_default()
+}
+
+/// The first version with rules on TCP connects.
+pub const CONNECT_VERSION: i32 = 4;
+/// The first version that keeps signals and abstract sockets inside.
+pub const SCOPE_VERSION: i32 = 6;
+
+/// Every place that must be allowed so that all but `hidden` can be read: for each ancestor
+/// of a hidden place, its entries that hide nothing. `list` gives a directory's entries.
+pub fn readable_beside(hidden: &[PathBuf], list: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut allowed = Vec::new();
+    let mut open = vec![PathBuf::from("/")];
+    while let Some(place) = open.pop() {
+        if hidden.contains(&place) {
+            continue;
+        }
+        if hidden.iter().any(|hide| hide.starts_with(&place)) {
+            open.extend(list(&place));
+        } else {
+            allowed.push(place);
+        }
+    }
+    allowed.sort();
+    allowed
+}
+
+/// A directory's entries by their own names, links not followed.
+pub fn entries(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    // A rule on a link would be one on what it points to, which may be a hidden place.
+    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_beside_what_is_hidden() {
+        let list = |dir: &Path| -> Vec<PathBuf> {
+            let names: &[&str] = match dir.to_str() {
+                Some("/") => &["bin", "home", "srv"],
+                Some("/home") => &["u", "v"],
+                Some("/home/u") => &[".ssh", ".bashrc", "work"],
+                _ => &[],
+            };
+            names.iter().map(|name| dir.join(name)).collect()
+        };
+        for (hidden, expected) in [
+            (vec![], vec!["/"]),
+            (vec!["/home/u/.ssh"], vec!["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v", "/srv"]),
+            (vec!["/home/u/.ssh", "/srv"], vec!["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v"]),
+            (vec!["/absent"], vec!["/bin", "/home", "/srv"]),
+        ] {
+            let hidden: Vec<PathBuf> = hidden.into_iter().map(PathBuf::from).collect();
+            let got = readable_beside(&hidden, &list);
+            assert_eq!(got, expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{hidden:?}");
+        }
+    }
+}
