@@ -3,5 +3,7 @@
 
 mod cheats;
 mod codex;
+#[cfg(target_os = "linux")]
+mod escape;
 mod main_job;
 mod support;

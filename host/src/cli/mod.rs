@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod jobs;
 pub mod contained;
+pub mod demo;
 pub mod scripted_gateway;
 pub mod settings;
 pub mod work;

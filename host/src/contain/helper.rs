@@ -53,7 +53,8 @@ pub enum Said {
 
 /// Runs `argv` as `spec` says; gives the exit code for this process.
 pub fn run(spec: Spec, argv: Vec<OsString>) -> Result<u8, String> {
-    let mut control = UnixStream::connect(&spec.control).map_err(|error| format!("reach the worker: {error}"))?;
+    let mut control =
+        UnixStream::connect(&spec.control).map_err(|error| format!("reach the worker: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,7 +89,8 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
     tree::become_subreaper();
     #[cfg(target_os = "linux")]
     if spec.watch_parent {
-        rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| error.to_string())?;
+        rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+            .map_err(|error| error.to_string())?;
     }
     for (port, socket) in &spec.forward {
         serve(*port, socket.clone()).await.map_err(|error| format!("serve port {port}: {error}"))?;
@@ -112,7 +114,11 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
 }
 
 /// Starts the command from a thread that is bound by the rules.
-async fn start(rules: Option<landlock::Rules>, limits: Rlimits, argv: Vec<OsString>) -> Result<Child, String> {
+async fn start(
+    rules: Option<landlock::Rules>,
+    limits: Rlimits,
+    argv: Vec<OsString>,
+) -> Result<Child, String> {
     let (program, args) = argv.split_first().ok_or("no command was given")?;
     let mut command = tokio::process::Command::new(program);
     command.args(args);

@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,17 @@ use serde::{Deserialize, Serialize};
 const TESTED: ABI = ABI::V6;
 
 /// Devices that programs write to as a matter of course.
-const DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm"];
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/shm",
+];
 
 /// What is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +82,8 @@ pub fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
             .add_rules(path_beneath_rules(&files.writable, all))?;
     }
     if let Some(ports) = &rules.connect_ports {
-        created = created.add_rules(ports.iter().map(|port| Ok::<_, Error>(NetPort::new(*port, AccessNet::ConnectTcp))))?;
+        created = created
+            .add_rules(ports.iter().map(|port| Ok::<_, Error>(NetPort::new(*port, AccessNet::ConnectTcp))))?;
     }
     let status = created.restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced {
@@ -135,7 +145,11 @@ pub fn readable_beside(hidden: &[PathBuf], list: &dyn Fn(&Path) -> Vec<PathBuf>)
 pub fn entries(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     // A rule on a link would be one on what it points to, which may be a hidden place.
-    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path()).collect()
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[cfg(test)]

@@ -58,7 +58,9 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
             }
         }
         Strength::ProcessGroup => {
-            warn("files outside the allowed directories can be written; they are checked after the fact only");
+            warn(
+                "files outside the allowed directories can be written; they are checked after the fact only",
+            );
             warn("credentials of the user can be read");
             warn("a process that clears its environment and kills its parent can stay behind");
         }
@@ -124,17 +126,45 @@ mod tests {
         for (case, given, strength, own_net, rule, limited) in [
             ("everything", all, Bubblewrap, true, false, true),
             ("no network namespace", Given { bwrap_net: false, ..all }, Bubblewrap, false, true, true),
-            ("old kernel too", Given { bwrap_net: false, landlock: 3, ..all }, Bubblewrap, false, false, false),
+            (
+                "old kernel too",
+                Given { bwrap_net: false, landlock: 3, ..all },
+                Bubblewrap,
+                false,
+                false,
+                false,
+            ),
             ("no helper", Given { helper: false, ..all }, Bubblewrap, false, false, false),
             ("network open", Given { connect_ports: None, ..all }, Bubblewrap, false, false, false),
             ("no bubblewrap", Given { bwrap: false, ..all }, Landlock, false, true, true),
             ("old Landlock", Given { bwrap: false, landlock: 3, ..all }, Landlock, false, false, false),
             ("nothing", Given { bwrap: false, landlock: 0, ..all }, ProcessGroup, false, false, false),
-            ("Landlock without helper", Given { bwrap: false, helper: false, ..all }, ProcessGroup, false, false, false),
+            (
+                "Landlock without helper",
+                Given { bwrap: false, helper: false, ..all },
+                ProcessGroup,
+                false,
+                false,
+                false,
+            ),
             ("forced", Given { force: Some(Landlock), ..all }, Landlock, false, true, true),
             ("forced weakest", Given { force: Some(ProcessGroup), ..all }, ProcessGroup, false, false, false),
-            ("forced, not there", Given { force: Some(Bubblewrap), bwrap: false, ..all }, Landlock, false, true, true),
-            ("forced, none", Given { force: Some(Landlock), landlock: 0, ..all }, ProcessGroup, false, false, false),
+            (
+                "forced, not there",
+                Given { force: Some(Bubblewrap), bwrap: false, ..all },
+                Landlock,
+                false,
+                true,
+                true,
+            ),
+            (
+                "forced, none",
+                Given { force: Some(Landlock), landlock: 0, ..all },
+                ProcessGroup,
+                false,
+                false,
+                false,
+            ),
         ] {
             let plan = decide(&given);
             let got = (plan.strength, plan.unshare_net, plan.connect_ports.is_some(), plan.network_limited);

@@ -76,8 +76,12 @@ fn probe_now() -> Probe {
         works: landlock > 0,
         detail: match landlock {
             0 => "the kernel does not offer it".to_owned(),
-            version if version < landlock::CONNECT_VERSION => format!("version {version}: files, no network rules"),
-            version if version < landlock::SCOPE_VERSION => format!("version {version}: files and TCP connects"),
+            version if version < landlock::CONNECT_VERSION => {
+                format!("version {version}: files, no network rules")
+            }
+            version if version < landlock::SCOPE_VERSION => {
+                format!("version {version}: files and TCP connects")
+            }
             version => format!("version {version}: files, TCP connects, signals"),
         },
         hint: (landlock < landlock::CONNECT_VERSION)
@@ -94,7 +98,8 @@ fn probe_now() -> Probe {
         } else {
             "connections are not limited".to_owned()
         },
-        hint: (!network_limited).then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
+        hint: (!network_limited)
+            .then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
     });
     let subreaper = cfg!(target_os = "linux");
     findings.push(Finding {

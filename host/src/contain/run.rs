@@ -16,8 +16,11 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::Channel;
+use super::helper::{self, Said};
+use super::rlimits::Rlimits;
 use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Stream, Strength};
-use super::{bubblewrap, environment, hidden, probe, spawn, tree};
+use super::{bubblewrap, environment, hidden, landlock, plan, probe, spawn, tree};
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
@@ -29,17 +32,19 @@ const DRAIN: Duration = Duration::from_secs(5);
 const FIRST_WORDS: usize = 400;
 
 /// What a caller may choose.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Use this means even if a stronger one works.
     pub force: Option<Strength>,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// The home whose credentials are hidden; the user's own when none.
+    pub user_home: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { force: None, grace: Duration::from_secs(2) }
+        Options { force: None, grace: Duration::from_secs(2), user_home: None }
     }
 }
 
@@ -89,7 +94,7 @@ where
     F: Future<Output = ()> + Send,
 {
     let started = Instant::now();
-    let mut prepared = prepare(&command, options)?;
+    let mut prepared = prepare(&command, &options)?;
     let mut child = start(&command, &prepared).await?;
     let Some(root) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
         return Err(Error::Wait(std::io::Error::other("the process has no id")));
@@ -148,7 +153,8 @@ enum NotRun {
 /// How the command ended, from what the helper said, and else from the outermost process.
 /// `said` is none without a helper.
 fn exit(end: &End, said: Option<&[Said]>, first_words: &str, duration: Duration) -> Result<Exit, NotRun> {
-    let exit = |code, signal| Exit { code, signal, timed_out: end.timed_out, cancelled: end.cancelled, duration };
+    let exit =
+        |code, signal| Exit { code, signal, timed_out: end.timed_out, cancelled: end.cancelled, duration };
     let ours = end.timed_out || end.cancelled;
     let Some(said) = said else { return Ok(exit(end.status.code(), signal_of(end.status))) };
     match said.last() {
@@ -181,7 +187,7 @@ struct Prepared {
     channel: Option<Channel>,
 }
 
-fn prepare(command: &Command, options: Options) -> Result<Prepared> {
+fn prepare(command: &Command, options: &Options) -> Result<Prepared> {
     let Some(program) = command.argv.first() else { return Err(Error::Empty) };
     let probe = probe();
     let helper = super::helper();
@@ -193,7 +199,8 @@ fn prepare(command: &Command, options: Options) -> Result<Prepared> {
         helper: helper.is_some(),
         connect_ports: command.limits.connect_ports.as_deref(),
     });
-    let hidden = hidden::existing(environment::user_home().as_deref(), &command.limits.hidden);
+    let home = options.user_home.clone().or_else(environment::user_home);
+    let hidden = hidden::existing(home.as_deref(), &command.limits.hidden);
     let writable = existing(&command.limits.writable);
     // The program itself must stay visible wherever it lies.
     let programs: Vec<PathBuf> =
@@ -202,11 +209,13 @@ fn prepare(command: &Command, options: Options) -> Result<Prepared> {
     let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
     let mut channel = None;
     if let Some(helper) = helper {
-        let opened = Channel::open(&plan.forward).map_err(|error| Error::Setup(format!("sockets: {error}")))?;
+        let opened =
+            Channel::open(&plan.forward).map_err(|error| Error::Setup(format!("sockets: {error}")))?;
         let files = (plan.strength == Strength::Landlock).then(|| {
             let paths: Vec<PathBuf> = hidden.iter().map(|hide| hide.path.clone()).collect();
             for path in paths.iter().filter(|path| writable.iter().any(|dir| path.starts_with(dir))) {
-                plan.warnings.push(format!("{} lies in a writable directory and is not hidden", path.display()));
+                plan.warnings
+                    .push(format!("{} lies in a writable directory and is not hidden", path.display()));
             }
             let mut readable = landlock::readable_beside(&paths, &landlock::entries);
             readable.extend(programs.iter().cloned());
@@ -225,17 +234,20 @@ fn prepare(command: &Command, options: Options) -> Result<Prepared> {
             watch_parent: plan.strength != Strength::Bubblewrap,
         };
         let spec = serde_json::to_string(&spec).map_err(|error| Error::Setup(error.to_string()))?;
-        let prefix = [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), spec.into(), "--".into()];
+        let prefix =
+            [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), spec.into(), "--".into()];
         argv.splice(0..0, prefix);
         channel = Some(opened);
     }
     if let (Strength::Bubblewrap, Some(bwrap)) = (plan.strength, &probe.bwrap) {
         let fresh = bubblewrap::fresh_here();
         let covered = |path: &Path| {
-            fresh.iter().any(|dir| path.starts_with(dir)) || hidden.iter().any(|hide| path.starts_with(&hide.path))
+            fresh.iter().any(|dir| path.starts_with(dir))
+                || hidden.iter().any(|hide| path.starts_with(&hide.path))
         };
         let of_run = bubblewrap::FROM_RUN.iter().map(PathBuf::from).filter(|place| place.exists());
-        let mut readable: Vec<PathBuf> = of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
+        let mut readable: Vec<PathBuf> =
+            of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
         readable.extend(channel.iter().map(|channel| channel.dir().to_owned()));
         let view = bubblewrap::View {
             bwrap: bwrap.clone(),
@@ -434,7 +446,13 @@ mod tests {
             ("no helper", 0x0300, false, None, Ok((Some(3), None))),
             ("no helper, killed", 9, true, None, Ok((None, Some(9)))),
             ("helper", 0x0300, false, Some(vec![Said::Started, ended(7)]), Ok((Some(7), None))),
-            ("signal", 0x8900, false, Some(vec![Said::Started, Said::Ended(None, Some(9))]), Ok((None, Some(9)))),
+            (
+                "signal",
+                0x8900,
+                false,
+                Some(vec![Said::Started, Said::Ended(None, Some(9))]),
+                Ok((None, Some(9))),
+            ),
             ("killed with its helper", 9, true, Some(vec![Said::Started]), Ok((None, Some(9)))),
             ("not started", 0x7d00, false, Some(vec![Said::Failed("no".into())]), failed("no")),
             ("cancelled before the start", 9, true, Some(vec![]), Ok((None, Some(9)))),

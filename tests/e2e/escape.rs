@@ -1,0 +1,488 @@
+//! Real tries to get out of a containment, with each strength that this machine offers.
+//! Every test prints which it was, and says where a weaker one holds less.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use codex_worker::contain::{self, Command, Error, Exit, InForce, Limits, Options, Stream, Strength};
+use tokio_util::sync::CancellationToken;
+
+/// A place with a worktree, a home with a planted key, and something outside.
+struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
+        // Not in /tmp, which every containment replaces by one of its own.
+        let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary directory");
+        for dir in ["work", "outside", "home/.ssh"] {
+            std::fs::create_dir_all(root.path().join(dir)).expect("writable");
+        }
+        std::fs::write(root.path().join("home/.ssh/id_test"), "PRIVATE KEY").expect("writable");
+        std::fs::write(root.path().join("home/notes"), "readable").expect("writable");
+        Place { root }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A shell script in the worktree; `$ROOT` is the place.
+    fn shell(&self, script: &str) -> Command {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Command {
+            argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
+            env: BTreeMap::from([
+                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+                ("ROOT".into(), text(self.root.path())),
+            ]),
+            cwd: self.path("work"),
+            stdin: Vec::new(),
+            limits: Limits {
+                writable: vec![self.path("work")],
+                hidden: Vec::new(),
+                connect_ports: None,
+                max_memory: None,
+                max_processes: None,
+                max_file_size: None,
+            },
+            mark: unique("mark"),
+        }
+    }
+}
+
+fn unique(what: &str) -> String {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{what}-{}-{next}", std::process::id())
+}
+
+/// A number of seconds that only one test sleeps, so that its process can be recognised
+/// from outside whatever its environment and its process id inside.
+fn unique_sleep() -> String {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("86{:07}.{next}", std::process::id())
+}
+
+/// How many processes sleep that long.
+fn sleeping(seconds: &str) -> usize {
+    let wanted = format!("sleep\0{seconds}\0");
+    let Ok(dir) = std::fs::read_dir("/proc") else { return 0 };
+    let cmdlines = dir.flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    cmdlines.filter(|cmdline| cmdline == wanted.as_bytes()).count()
+}
+
+/// The strengths that this machine offers, strongest first.
+fn strengths() -> Vec<Strength> {
+    contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
+    let probe = contain::probe();
+    let works = |name: &str| probe.findings.iter().any(|finding| finding.name == name && finding.works);
+    let mut all = Vec::new();
+    if works("bubblewrap") {
+        all.push(Strength::Bubblewrap);
+    }
+    if works("landlock") {
+        all.push(Strength::Landlock);
+    }
+    all.push(Strength::ProcessGroup);
+    eprintln!("strongest containment here: {}; tried: {all:?}", probe.strength);
+    all
+}
+
+struct Ran {
+    exit: Exit,
+    in_force: InForce,
+    text: String,
+}
+
+async fn try_run(
+    place: &Place,
+    command: Command,
+    strength: Strength,
+    timeout: Duration,
+    cancel: CancellationToken,
+) -> Result<Ran, Error> {
+    let mut text = Vec::new();
+    let sink = |_: Stream, bytes: bytes::Bytes| {
+        text.extend_from_slice(&bytes);
+        std::future::ready(())
+    };
+    let options = Options {
+        force: Some(strength),
+        grace: Duration::from_millis(300),
+        user_home: Some(place.path("home")),
+    };
+    let (exit, in_force) = contain::run_with(command, sink, timeout, cancel, options).await?;
+    assert_eq!(in_force.strength, strength);
+    Ok(Ran { exit, in_force, text: String::from_utf8_lossy(&text).into_owned() })
+}
+
+async fn run(place: &Place, command: Command, strength: Strength) -> Ran {
+    let ran = try_run(place, command, strength, Duration::from_secs(30), CancellationToken::new()).await;
+    ran.unwrap_or_else(|error| panic!("{strength}: {error}"))
+}
+
+/// Waits for a condition with a deadline.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_gives_back() {
+    for strength in strengths() {
+        let place = Place::new();
+        for (script, code, signal, text) in [
+            ("echo out; exit 0", Some(0), None, "out\n"),
+            ("echo err >&2; exit 7", Some(7), None, "err\n"),
+            ("kill -KILL $$", None, Some(9), ""),
+            ("exit 137", Some(137), None, ""),
+            ("pwd | sed \"s|$ROOT||\"", Some(0), None, "/work\n"),
+            ("wc -c", Some(0), None, "0\n"),
+        ] {
+            let ran = run(&place, place.shell(script), strength).await;
+            assert_eq!(
+                (ran.exit.code, ran.exit.signal, ran.text.as_str()),
+                (code, signal, text),
+                "{strength}: {script}"
+            );
+        }
+        let mut command = place.shell("wc -c");
+        command.stdin = vec![b'x'; 1 << 20];
+        assert_eq!(run(&place, command, strength).await.text, "1048576\n", "{strength}");
+        let mut command = place.shell("");
+        command.argv = vec!["/no/such/program".into()];
+        let got = try_run(&place, command, strength, Duration::from_secs(9), CancellationToken::new()).await;
+        assert!(matches!(&got, Err(Error::Spawn { .. })), "{strength}: {:?}", got.map(|ran| ran.exit));
+    }
+}
+
+#[tokio::test]
+async fn the_environment_is_the_given_one() {
+    for strength in strengths() {
+        let place = Place::new();
+        let ran = run(&place, place.shell("env | cut -d= -f1 | sort | tr '\\n' ' '"), strength).await;
+        // A shell sets PWD and the like itself.
+        let names: Vec<&str> = ran
+            .text
+            .split_whitespace()
+            .filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name))
+            .collect();
+        assert_eq!(names, ["CODEX_WORKER_MARK", "PATH", "ROOT"], "{strength}");
+    }
+}
+
+#[tokio::test]
+async fn write_outside_the_worktree() {
+    for strength in strengths() {
+        let place = Place::new();
+        let script = "echo in > inside; echo out > $ROOT/outside/file; ln -s $ROOT/outside link; echo out > link/other; \
+                      mv inside $ROOT/outside/moved; ln inside $ROOT/outside/linked; echo x > /etc/codex-worker-escape; \
+                      mount -o remount,rw / ; echo out > $ROOT/outside/third; rm -f $ROOT/home/notes; true";
+        let ran = run(&place, place.shell(script), strength).await;
+        let outside = std::fs::read_dir(place.path("outside")).expect("readable").count();
+        if strength.limits_files() {
+            assert_eq!(outside, 0, "{strength}: {}", ran.text);
+            assert!(place.path("work/inside").exists() && place.path("home/notes").exists(), "{strength}");
+            assert!(!Path::new("/etc/codex-worker-escape").exists(), "{strength}");
+        } else {
+            let _ = std::fs::remove_file("/etc/codex-worker-escape");
+            assert!(
+                ran.in_force.warnings.iter().any(|warning| warning.contains("can be written")),
+                "{strength}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_temporary_directory_is_not_the_machines() {
+    for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
+        let place = Place::new();
+        let name = unique("codex-worker-escape");
+        run(&place, place.shell(&format!("echo x > /tmp/{name}; echo y > /var/tmp/{name}; true")), strength)
+            .await;
+        for dir in ["/tmp", "/var/tmp"] {
+            assert!(!Path::new(dir).join(&name).exists(), "{strength}: {dir}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn read_a_key() {
+    for strength in strengths() {
+        let place = Place::new();
+        let ran = run(
+            &place,
+            place.shell("cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; cat /proc/1/environ"),
+            strength,
+        )
+        .await;
+        assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
+        assert!(ran.text.contains("readable"), "{strength}: {}", ran.text);
+        if strength == Strength::ProcessGroup {
+            assert!(ran.in_force.warnings.iter().any(|warning| warning.contains("can be read")));
+        }
+    }
+}
+
+/// The state directory is hidden but for the job's own parts.
+#[tokio::test]
+async fn the_state_directory() {
+    for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
+        let place = Place::new();
+        std::fs::create_dir_all(place.path("state/jobs/7/worktree")).expect("writable");
+        std::fs::write(place.path("state/jobs.db"), "DATABASE").expect("writable");
+        let mut command =
+            place.shell("cat $ROOT/state/jobs.db; echo ok > file; echo x > $ROOT/state/jobs/8; cat file");
+        command.limits.hidden = vec![place.path("state")];
+        command.limits.writable = vec![place.path("state/jobs/7/worktree")];
+        command.cwd = place.path("state/jobs/7/worktree");
+        let ran = run(&place, command, strength).await;
+        assert!(!ran.text.contains("DATABASE") && ran.text.ends_with("ok\n"), "{strength}: {}", ran.text);
+        assert!(!place.path("state/jobs/8").exists(), "{strength}");
+    }
+}
+
+#[tokio::test]
+async fn connect_elsewhere() {
+    let adapter = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port =
+        |listener: &std::net::TcpListener| listener.local_addr().map(|addr| addr.port()).unwrap_or_default();
+    let (allowed, denied) = (port(&adapter), port(&other));
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for stream in adapter.incoming() {
+            let Ok(mut stream) = stream else { break };
+            let mut byte = [0];
+            let _ = stream.read(&mut byte);
+            let _ = stream.write_all(b"adapter\n");
+        }
+    });
+    for strength in strengths() {
+        let place = Place::new();
+        // Bash speaks TCP by itself.
+        let script = format!(
+            "bash -c 'exec 3<>/dev/tcp/127.0.0.1/{allowed}; echo >&3; cat <&3'; \
+             bash -c 'exec 3<>/dev/tcp/127.0.0.1/{denied} && echo ESCAPED'"
+        );
+        let mut command = place.shell(&script);
+        command.limits.connect_ports = Some(vec![allowed]);
+        let ran = run(&place, command, strength).await;
+        assert!(ran.text.starts_with("adapter\n"), "{strength}: {}", ran.text);
+        assert_eq!(!ran.text.contains("ESCAPED"), ran.in_force.network_limited, "{strength}: {}", ran.text);
+        let expected = strength != Strength::ProcessGroup && contain::probe().network_limited;
+        assert_eq!(ran.in_force.network_limited, expected, "{strength}");
+    }
+}
+
+#[tokio::test]
+async fn leave_a_daemon_behind() {
+    for strength in strengths() {
+        for clear in ["", "env -i "] {
+            let place = Place::new();
+            let seconds = unique_sleep();
+            let script = format!(
+                "(setsid {clear}sleep {seconds} </dev/null >/dev/null 2>&1 &) & (setsid sh -c '{clear}setsid sleep {seconds} & sleep 0.1' &) ; sleep 0.3"
+            );
+            let ran = run(&place, place.shell(&script), strength).await;
+            assert_eq!(ran.exit.code, Some(0), "{strength}: {}", ran.text);
+            assert_eq!(sleeping(&seconds), 0, "{strength}: a daemon is left ({clear})");
+            assert!(ran.exit.duration < Duration::from_secs(5), "{strength}: {:?}", ran.exit.duration);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ignore_the_polite_signal() {
+    for strength in strengths() {
+        let place = Place::new();
+        let seconds = unique_sleep();
+        let script = format!("trap '' TERM INT HUP; sleep {seconds} & while :; do wait; sleep 0.05; done");
+        let ran = try_run(
+            &place,
+            place.shell(&script),
+            strength,
+            Duration::from_millis(500),
+            CancellationToken::new(),
+        )
+        .await;
+        let ran = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
+        assert!(ran.exit.timed_out && ran.exit.code.is_none(), "{strength}: {:?}", ran.exit);
+        assert_eq!(sleeping(&seconds), 0, "{strength}");
+        eprintln!("{strength}: 500 ms + 300 ms of grace, gone after {:?}", ran.exit.duration);
+        assert!(ran.exit.duration < Duration::from_secs(4), "{strength}: {:?}", ran.exit.duration);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_children() {
+    for strength in strengths() {
+        let place = Place::new();
+        let seconds = unique_sleep();
+        let script = format!(
+            "i=0; while [ $i -lt 1000 ]; do setsid sleep {seconds} & i=$((i+1)); done; echo ready > ready; wait"
+        );
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        let ready = place.path("work/ready");
+        let (ran, cancelled) = tokio::join!(
+            try_run(&place, place.shell(&script), strength, Duration::from_secs(60), cancel),
+            async {
+                until("a thousand children", || ready.exists()).await;
+                assert!(sleeping(&seconds) >= 990, "{strength}");
+                stop.cancel();
+                Instant::now()
+            }
+        );
+        let ran = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
+        assert!(ran.exit.cancelled, "{strength}");
+        assert_eq!(sleeping(&seconds), 0, "{strength}");
+        eprintln!("{strength}: 1000 children gone {:?} after the cancel", cancelled.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_future_ends_the_tree() {
+    for strength in strengths() {
+        let place = Place::new();
+        let seconds = unique_sleep();
+        let script = format!("setsid sleep {seconds} & sleep {seconds}");
+        let running = try_run(
+            &place,
+            place.shell(&script),
+            strength,
+            Duration::from_secs(60),
+            CancellationToken::new(),
+        );
+        tokio::select! {
+            _ = running => panic!("{strength}: ended by itself"),
+            () = until("both run", || sleeping(&seconds) == 2) => {}
+        }
+        assert_eq!(sleeping(&seconds), 0, "{strength}");
+    }
+}
+
+#[tokio::test]
+async fn kill_the_keeper() {
+    for strength in strengths() {
+        let place = Place::new();
+        let seconds = unique_sleep();
+        // Its parent is the helper; process 1 is bubblewrap's or the machine's own.
+        let script = format!("setsid sleep {seconds} & kill -KILL $PPID; sleep 0.2; echo still");
+        let mut command = place.shell(&script);
+        command.limits.max_processes = Some(500);
+        let got = try_run(&place, command, strength, Duration::from_secs(20), CancellationToken::new()).await;
+        let got = got.map(|ran| (ran.exit.code, ran.text));
+        assert_eq!(sleeping(&seconds), 0, "{strength}: {got:?}");
+    }
+}
+
+#[tokio::test]
+async fn exceed_the_file_size() {
+    for strength in strengths() {
+        let place = Place::new();
+        let mut command = place.shell("dd if=/dev/zero of=big bs=65536 count=64");
+        command.limits.max_file_size = Some(1 << 20);
+        let ran = run(&place, command, strength).await;
+        assert!(!ran.exit.success(), "{strength}: {}", ran.text);
+        let size = std::fs::metadata(place.path("work/big")).map_or(0, |meta| meta.len());
+        assert!(size <= 1 << 20, "{strength}: {size}");
+    }
+}
+
+#[tokio::test]
+async fn exceed_the_memory() {
+    for strength in strengths() {
+        let place = Place::new();
+        let mut command = place.shell("head -c 400000000 /dev/zero | tail -c 300000000 | wc -c");
+        command.limits.max_memory = Some(64 << 20);
+        let ran = run(&place, command, strength).await;
+        assert!(!ran.text.contains("300000000\n"), "{strength}: {}", ran.text);
+    }
+}
+
+/// A slow reader slows the command; memory stays bounded because nothing is kept.
+#[tokio::test]
+async fn output_waits_for_its_reader() {
+    let place = Place::new();
+    let command = place.shell("head -c 8000000 /dev/zero; echo done > finished");
+    let (sender, mut pieces) = tokio::sync::mpsc::channel(4);
+    let running = contain::run_streaming(command, sender, Duration::from_secs(30), CancellationToken::new());
+    let reading = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!place.path("work/finished").exists(), "the command did not wait");
+        let mut bytes = 0;
+        while let Some((_, piece)) = pieces.recv().await {
+            bytes += piece.len();
+        }
+        bytes
+    };
+    let (ran, bytes) = tokio::join!(running, reading);
+    assert!(ran.is_ok_and(|(exit, _)| exit.success()));
+    assert_eq!(bytes, 8_000_000);
+}
+
+/// The worker of [`kill_the_worker`], in a process of its own.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "started by kill_the_worker"]
+async fn a_worker_to_be_killed() {
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let place = Place::new();
+    let strength = match var("ESCAPE_STRENGTH").as_str() {
+        "bubblewrap" => Strength::Bubblewrap,
+        "landlock" => Strength::Landlock,
+        _ => Strength::ProcessGroup,
+    };
+    let seconds = var("ESCAPE_SLEEP");
+    let script = format!("setsid env -i sleep {seconds} & (setsid sleep {seconds} &) ; sleep {seconds}");
+    run(&place, place.shell(&script), strength).await;
+}
+
+#[tokio::test]
+async fn kill_the_worker() {
+    for strength in strengths() {
+        let seconds = unique_sleep();
+        let mut worker = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "escape::a_worker_to_be_killed", "--ignored", "--nocapture"])
+            .env("ESCAPE_STRENGTH", strength.to_string())
+            .env("ESCAPE_SLEEP", &seconds)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("this program starts");
+        until("all three run", || sleeping(&seconds) == 3).await;
+        worker.kill().expect("it runs");
+        let killed = Instant::now();
+        let _ = worker.wait();
+        until("the tree is gone", || sleeping(&seconds) == 0).await;
+        eprintln!("{strength}: gone {:?} after the worker's death", killed.elapsed());
+        assert!(killed.elapsed() < Duration::from_secs(3), "{strength}");
+    }
+}
+
+/// What a containment costs: start and end of a command that does nothing.
+#[tokio::test]
+async fn cost_of_a_start() {
+    for strength in strengths() {
+        let place = Place::new();
+        let mut times = Vec::new();
+        for _ in 0..7 {
+            let mut command = place.shell(":");
+            command.limits.connect_ports = Some(vec![4711]);
+            let started = Instant::now();
+            run(&place, command, strength).await;
+            times.push(started.elapsed());
+        }
+        times.sort();
+        eprintln!("{strength}: start to gone, median of 7: {:?} (least {:?})", times[3], times[0]);
+    }
+}
