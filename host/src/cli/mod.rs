@@ -2,10 +2,10 @@
 
 pub mod agent_builtin;
 pub mod config;
-pub mod demo;
-pub mod jobs;
 pub mod contained;
 pub mod demo;
+pub mod demo;
+pub mod jobs;
 pub mod scripted_gateway;
 pub mod settings;
 pub mod work;
