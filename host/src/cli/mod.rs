@@ -4,7 +4,6 @@ pub mod agent_builtin;
 pub mod config;
 pub mod contained;
 pub mod demo;
-pub mod demo;
 pub mod jobs;
 pub mod scripted_gateway;
 pub mod settings;
