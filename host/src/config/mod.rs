@@ -87,6 +87,9 @@ pub struct GatewaySettings {
     pub use_openai_adapter: bool,
     /// The profile's name, or none to choose by base URL and model.
     pub profile: Option<String>,
+    /// The `[profiles.<name>]` tables of the file, laid over the built-in gateway profiles;
+    /// `adapter::profiles` knows their fields.
+    pub profile_overrides: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// `WORKER_PRICE_*`: per million tokens, for accounting only.

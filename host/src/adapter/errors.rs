@@ -1,0 +1,267 @@
+//! Errors in both directions: what a gateway's error document says, and the Anthropic error
+//! with the type and status that Claude Code acts on.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json::Value;
+
+/// An error for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// Anthropic's error type.
+    pub kind: &'static str,
+    /// For a person.
+    pub message: String,
+    /// For the `retry-after` header.
+    pub retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// An error with the type that belongs to `status`.
+    pub fn new(status: u16, message: impl Into<String>) -> Self {
+        ApiError { status, kind: kind_of(status), message: message.into(), retry_after: None }
+    }
+
+    /// A request that we refuse.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        ApiError::new(400, message)
+    }
+
+    /// The error document.
+    pub fn body(&self) -> Vec<u8> {
+        serde_json::json!({"type": "error", "error": {"type": self.kind, "message": self.message}})
+            .to_string()
+            .into_bytes()
+    }
+}
+
+/// Anthropic's error type for a status.
+pub fn kind_of(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        408 | 504 => "timeout_error",
+        503 | 529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+/// The error document of a gateway, whatever its shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamError {
+    /// Its words, shortened.
+    pub message: String,
+    /// Its code and type, for classification.
+    pub code: String,
+}
+
+impl UpstreamError {
+    /// Reads a body. Never fails: what cannot be read is quoted.
+    pub fn parse(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let Ok(mut value) = serde_json::from_str::<Value>(&text) else {
+            let plain = if text.trim_start().starts_with('<') { strip_tags(&text) } else { text.into_owned() };
+            return UpstreamError { message: excerpt(plain.trim(), 300), code: String::new() };
+        };
+        // Gemini's compatible endpoint wraps the document in a list.
+        if let Value::Array(list) = &mut value
+            && let Some(first) = list.first_mut()
+        {
+            value = first.take();
+        }
+        let error = value.get("error").filter(|e| !e.is_null()).unwrap_or(&value);
+        let words = |v: &Value| match v {
+            Value::String(s) => Some(s.clone()),
+            Value::Null => None,
+            other => Some(other.to_string()),
+        };
+        let mut message = match error {
+            Value::String(text) => text.clone(),
+            error => ["message", "msg", "detail", "error_msg", "errors"]
+                .iter()
+                .find_map(|key| error.get(*key).or(value.get(*key)).and_then(words))
+                .unwrap_or_else(|| error.to_string()),
+        };
+        if let Some(raw) = error.pointer("/metadata/raw").and_then(words) {
+            message = format!("{message}: {raw}");
+        }
+        let code = ["code", "type", "status"]
+            .iter()
+            .filter_map(|key| error.get(*key).and_then(words))
+            .collect::<Vec<_>>()
+            .join(" ");
+        UpstreamError { message: excerpt(&message, 600), code }
+    }
+}
+
+fn strip_tags(html: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in html.chars().take(4000) {
+        match c {
+            '<' => inside = true,
+            '>' => inside = false,
+            c if !inside => out.push(c),
+            _ => {}
+        }
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// At most `max` bytes of a text without control characters.
+pub fn excerpt(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max) + 4);
+    for c in text.chars() {
+        if out.len() + c.len_utf8() > max {
+            out.push('…');
+            break;
+        }
+        out.push(if c.is_control() { ' ' } else { c });
+    }
+    out
+}
+
+/// What kind of failure a status and words are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The conversation does not fit: tokens and the limit where they are named.
+    TooLong(Option<u64>, Option<u64>),
+    /// The key, the account or the permission; nothing helps.
+    Final(u16),
+    /// Too many requests.
+    RateLimited,
+    /// Our request is wrong for this gateway.
+    Invalid(u16),
+    /// The gateway is unwell.
+    Unwell(u16),
+}
+
+static TOO_LONG: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)prompt is too long|maximum context length|context[_ -]length[_ -]exceeded|context[_ ]window|",
+        r"longer than the model'?s context|exceeds? the (?:model'?s )?(?:maximum )?context|too many (?:input )?tokens|",
+        r"exceeded model token limit|input (?:token count|length|is too long).{0,60}(?:exceed|too long)|",
+        r"range of input length|reduce the length of the (?:messages|prompt)|prompt tokens exceed"
+    ))
+    .ok()
+});
+static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d[\d,_]{2,}").ok());
+
+fn numbers(text: &str) -> Vec<u64> {
+    let Some(number) = NUMBER.as_ref() else { return Vec::new() };
+    number.find_iter(text).filter_map(|m| m.as_str().replace([',', '_'], "").parse().ok()).collect()
+}
+
+/// Classifies an error of a gateway.
+pub fn classify(status: u16, error: &UpstreamError) -> Class {
+    let words = format!("{} {}", error.code, error.message);
+    let lower = words.to_ascii_lowercase();
+    let too_long = TOO_LONG.as_ref().is_some_and(|r| r.is_match(&words));
+    if too_long && (status == 400 || status == 413 || status == 422 || status >= 500) && !about_output(&lower) {
+        let mut found = numbers(&error.message);
+        found.sort_unstable();
+        found.dedup();
+        let limit = found.iter().copied().find(|n| *n >= 1000);
+        let asked = found.iter().copied().rev().find(|n| Some(*n) > limit && *n < 100_000_000);
+        return Class::TooLong(asked, limit);
+    }
+    let broke = ["insufficient_quota", "insufficient balance", "insufficient_balance", "exceeded your current quota", "credit balance", "arrears"];
+    match status {
+        402 => Class::Final(402),
+        401 => Class::Final(401),
+        429 if broke.iter().any(|w| lower.contains(w)) => Class::Final(402),
+        403 if broke.iter().any(|w| lower.contains(w)) => Class::Final(402),
+        403 => Class::Final(403),
+        429 => Class::RateLimited,
+        408 | 409 | 425 | 500..=599 => Class::Unwell(status),
+        other => Class::Invalid(other),
+    }
+}
+
+fn about_output(lower: &str) -> bool {
+    // OpenAI's own wording names both; the prompt alone decides there.
+    (lower.contains("max_tokens") || lower.contains("max_completion_tokens")) && !lower.contains("maximum context length")
+}
+
+/// The status that fits words alone, for errors inside a stream.
+pub fn status_of_words(words: &str) -> Option<u16> {
+    let lower = words.to_ascii_lowercase();
+    let table: &[(&[&str], u16)] = &[
+        (&["insufficient_quota", "insufficient balance"], 402),
+        (&["rate limit", "rate_limit", "too many requests", "ratelimit"], 429),
+        (&["overloaded", "capacity", "server busy", "unavailable"], 529),
+        (&["authentication", "invalid api key", "invalid_api_key", "unauthorized"], 401),
+        (&["timeout", "timed out"], 504),
+        (&["invalid_request", "failed to call a function", "tool_use_failed"], 400),
+    ];
+    table.iter().find(|(needles, _)| needles.iter().any(|n| lower.contains(n))).map(|(_, status)| *status)
+}
+
+/// The error that the client gets for a gateway's final answer.
+pub fn for_client(status: u16, error: &UpstreamError) -> ApiError {
+    match classify(status, error) {
+        // Claude Code knows this wording and compacts; see facts in docs/adapter.md.
+        Class::TooLong(Some(asked), Some(limit)) => {
+            ApiError::invalid(format!("prompt is too long: {asked} tokens > {limit} maximum"))
+        }
+        Class::TooLong(..) => ApiError::invalid(format!("prompt is too long: {}", error.message)),
+        Class::Final(status) => ApiError::new(status, error.message.clone()),
+        Class::RateLimited => ApiError::new(429, error.message.clone()),
+        // Claude Code repeats a 422 six times.
+        Class::Invalid(422) => ApiError::new(400, error.message.clone()),
+        Class::Invalid(status) => ApiError::new(status, error.message.clone()),
+        Class::Unwell(503) => ApiError::new(529, error.message.clone()),
+        Class::Unwell(status) => ApiError::new(status, error.message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes() {
+        let cases: &[(u16, &str, u16, &str, &str)] = &[
+            (
+                400,
+                r#"{"error":{"message":"This model's maximum context length is 131072 tokens. However, you requested 140000 tokens (138000 in the messages, 2000 in the completion).","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
+                400,
+                "invalid_request_error",
+                "prompt is too long: 140000 tokens > 131072 maximum",
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"The input (233781 tokens) is longer than the model's context length (202752 tokens).","code":400}"#,
+                400,
+                "invalid_request_error",
+                "prompt is too long: 233781 tokens > 202752 maximum",
+            ),
+            (422, r#"{"detail":"bad field"}"#, 400, "invalid_request_error", "bad field"),
+            (401, r#"{"error":"no key"}"#, 401, "authentication_error", "no key"),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+                402,
+                "billing_error",
+                "You exceeded your current quota",
+            ),
+            (429, r#"{"error":{"message":"slow down"}}"#, 429, "rate_limit_error", "slow down"),
+            (503, "<html><body><h1>503 Busy</h1></body></html>", 529, "overloaded_error", "503 Busy"),
+            (500, "", 500, "api_error", ""),
+            (404, r#"[{"error":{"message":"no model"}}]"#, 404, "not_found_error", "no model"),
+        ];
+        for (status, body, out, kind, message) in cases {
+            let error = for_client(*status, &UpstreamError::parse(body.as_bytes()));
+            assert_eq!((error.status, error.kind, error.message.as_str()), (*out, *kind, *message), "{body}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Where a translated answer goes: server-sent events, or one document for `stream: false`.
+//! The machine decides order; the sinks only write.
+
+use serde_json::value::RawValue;
+
+use super::openai::Tokens;
+
+/// What kind of block is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'x> {
+    /// Visible text.
+    Text,
+    /// Thinking.
+    Thinking,
+    /// A tool call with its identifier and the client's name of the tool.
+    Tool(&'x str, &'x str),
+}
+
+/// The end of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Anthropic's `stop_reason`.
+    pub reason: &'static str,
+    /// The stop text that matched.
+    pub sequence: Option<String>,
+    /// The true counts.
+    pub tokens: Tokens,
+}
+
+/// Receives an answer in Anthropic's order: start, blocks one after the other, end.
+pub trait Sink {
+    /// The first thing said.
+    fn start(&mut self, id: &str, model: &str, input_estimate: u64);
+    /// Opens a block.
+    fn open(&mut self, index: u32, kind: Kind<'_>);
+    /// Text of an open text block.
+    fn text(&mut self, index: u32, text: &str);
+    /// Text of an open thinking block.
+    fn thinking(&mut self, index: u32, text: &str);
+    /// The signature of an open thinking block.
+    fn signature(&mut self, index: u32, signature: &str);
+    /// A piece of the arguments of an open tool block.
+    fn json(&mut self, index: u32, piece: &str);
+    /// Closes a block.
+    fn close(&mut self, index: u32);
+    /// The last thing said.
+    fn end(&mut self, end: &End);
+}
+
+/// Writes server-sent events.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// What was written and not taken.
+    pub buf: Vec<u8>,
+}
+
+impl Events {
+    fn put(&mut self, pieces: &[&str]) {
+        for piece in pieces {
+            self.buf.extend_from_slice(piece.as_bytes());
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        // Writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut self.buf, text);
+    }
+
+    fn number(&mut self, n: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        let mut n = n;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        self.buf.extend_from_slice(&digits[at..]);
+    }
+
+    fn delta(&mut self, index: u32, kind: &str, key: &str, text: &str) {
+        self.put(&["event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"]);
+        self.number(index.into());
+        self.put(&[",\"delta\":{\"type\":\"", kind, "\",\"", key, "\":"]);
+        self.string(text);
+        self.put(&["}}\n\n"]);
+    }
+
+    /// A sign of life.
+    pub fn ping(&mut self) {
+        self.put(&["event: ping\ndata: {\"type\":\"ping\"}\n\n"]);
+    }
+
+    /// An error after the status was sent; nothing may follow it.
+    pub fn error(&mut self, kind: &str, message: &str) {
+        self.put(&["event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"]);
+        self.string(kind);
+        self.put(&[",\"message\":"]);
+        self.string(message);
+        self.put(&["}}\n\n"]);
+    }
+
+    fn counts(&mut self, tokens: &Tokens) {
+        let fresh = fresh_input(tokens);
+        self.put(&["{\"input_tokens\":"]);
+        self.number(fresh);
+        self.put(&[",\"cache_creation_input_tokens\":"]);
+        self.number(tokens.cache_written.unwrap_or(0));
+        self.put(&[",\"cache_read_input_tokens\":"]);
+        self.number(tokens.cached.unwrap_or(0));
+        self.put(&[",\"output_tokens\":"]);
+        self.number(tokens.output.unwrap_or(0));
+        self.put(&["}"]);
+    }
+}
+
+/// Anthropic's `input_tokens` leaves out what came from the cache.
+fn fresh_input(tokens: &Tokens) -> u64 {
+    tokens.input.unwrap_or(0).saturating_sub(tokens.cached.unwrap_or(0))
+}
+
+impl Sink for Events {
+    fn start(&mut self, id: &str, model: &str, input_estimate: u64) {
+        self.put(&["event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":"]);
+        self.string(id);
+        self.put(&[",\"type\":\"message\",\"role\":\"assistant\",\"model\":"]);
+        self.string(model);
+        self.put(&[",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":"]);
+        self.counts(&Tokens { input: Some(input_estimate), output: Some(1), ..Tokens::default() });
+        self.put(&["}}\n\n"]);
+    }
+
+    fn open(&mut self, index: u32, kind: Kind<'_>) {
+        self.put(&["event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":"]);
+        self.number(index.into());
+        match kind {
+            Kind::Text => self.put(&[",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"]),
+            Kind::Thinking => self.put(&[
+                ",\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
+            ]),
+            Kind::Tool(id, name) => {
+                self.put(&[",\"content_block\":{\"type\":\"tool_use\",\"id\":"]);
+                self.string(id);
+                self.put(&[",\"name\":"]);
+                self.string(name);
+                self.put(&[",\"input\":{}}}\n\n"]);
+            }
+        }
+    }
+
+    fn text(&mut self, index: u32, text: &str) {
+        self.delta(index, "text_delta", "text", text);
+    }
+
+    fn thinking(&mut self, index: u32, text: &str) {
+        self.delta(index, "thinking_delta", "thinking", text);
+    }
+
+    fn signature(&mut self, index: u32, signature: &str) {
+        self.delta(index, "signature_delta", "signature", signature);
+    }
+
+    fn json(&mut self, index: u32, piece: &str) {
+        self.delta(index, "input_json_delta", "partial_json", piece);
+    }
+
+    fn close(&mut self, index: u32) {
+        self.put(&["event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":"]);
+        self.number(index.into());
+        self.put(&["}\n\n"]);
+    }
+
+    fn end(&mut self, end: &End) {
+        self.put(&["event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\""]);
+        self.put(&[end.reason, "\",\"stop_sequence\":"]);
+        match &end.sequence {
+            Some(sequence) => self.string(sequence),
+            None => self.put(&["null"]),
+        }
+        self.put(&["},\"usage\":"]);
+        self.counts(&end.tokens);
+        self.put(&["}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"]);
+    }
+}
+
+/// Collects one message document.
+#[derive(Debug, Default)]
+pub struct Document {
+    id: String,
+    model: String,
+    blocks: Vec<Collected>,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+enum Collected {
+    Text(String),
+    Thinking(String, String),
+    Tool(String, String, String),
+}
+
+impl Document {
+    /// The document; counts that are unknown are 0 here, because the API has no other word.
+    pub fn to_json(&self) -> Vec<u8> {
+        let blocks: Vec<serde_json::Value> = self
+            .blocks
+            .iter()
+            .map(|block| match block {
+                Collected::Text(text) => serde_json::json!({"type": "text", "text": text}),
+                Collected::Thinking(text, signature) => {
+                    serde_json::json!({"type": "thinking", "thinking": text, "signature": signature})
+                }
+                Collected::Tool(id, name, input) => {
+                    serde_json::json!({"type": "tool_use", "id": id, "name": name, "input": parsed(input)})
+                }
+            })
+            .collect();
+        let tokens = self.end.as_ref().map(|e| e.tokens).unwrap_or_default();
+        serde_json::json!({
+            "id": self.id, "type": "message", "role": "assistant", "model": self.model,
+            "content": blocks,
+            "stop_reason": self.end.as_ref().map(|e| e.reason),
+            "stop_sequence": self.end.as_ref().and_then(|e| e.sequence.clone()),
+            "usage": {
+                "input_tokens": fresh_input(&tokens),
+                "cache_creation_input_tokens": tokens.cache_written.unwrap_or(0),
+                "cache_read_input_tokens": tokens.cached.unwrap_or(0),
+                "output_tokens": tokens.output.unwrap_or(0),
+            },
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// All visible text.
+    pub fn visible_text(&self) -> String {
+        let texts = self.blocks.iter().filter_map(|b| match b {
+            Collected::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Arguments as an object; what does not parse is wrapped as Claude Code itself wraps it.
+fn parsed(input: &str) -> serde_json::Value {
+    if input.trim().is_empty() {
+        return serde_json::json!({});
+    }
+    match serde_json::from_str::<&RawValue>(input).ok().and_then(|_| serde_json::from_str(input).ok()) {
+        Some(value @ serde_json::Value::Object(_)) => value,
+        _ => serde_json::json!({"__unparsedToolInput": {"raw": input, "len": input.len()}}),
+    }
+}
+
+impl Sink for Document {
+    fn start(&mut self, id: &str, model: &str, _: u64) {
+        self.id = id.to_owned();
+        self.model = model.to_owned();
+    }
+
+    fn open(&mut self, _: u32, kind: Kind<'_>) {
+        self.blocks.push(match kind {
+            Kind::Text => Collected::Text(String::new()),
+            Kind::Thinking => Collected::Thinking(String::new(), String::new()),
+            Kind::Tool(id, name) => Collected::Tool(id.to_owned(), name.to_owned(), String::new()),
+        });
+    }
+
+    fn text(&mut self, _: u32, piece: &str) {
+        if let Some(Collected::Text(text)) = self.blocks.last_mut() {
+            text.push_str(piece);
+        }
+    }
+
+    fn thinking(&mut self, _: u32, piece: &str) {
+        if let Some(Collected::Thinking(text, _)) = self.blocks.last_mut() {
+            text.push_str(piece);
+        }
+    }
+
+    fn signature(&mut self, _: u32, piece: &str) {
+        if let Some(Collected::Thinking(_, signature)) = self.blocks.last_mut() {
+            signature.push_str(piece);
+        }
+    }
+
+    fn json(&mut self, _: u32, piece: &str) {
+        if let Some(Collected::Tool(_, _, input)) = self.blocks.last_mut() {
+            input.push_str(piece);
+        }
+    }
+
+    fn close(&mut self, _: u32) {}
+
+    fn end(&mut self, end: &End) {
+        self.end = Some(end.clone());
+    }
+}

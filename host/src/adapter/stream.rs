@@ -1,0 +1,565 @@
+//! The translation of an answer as a state machine: chunks in, Anthropic's events out. Pure,
+//! and strict whatever the gateway does: one open block at a time, indices contiguous from
+//! 0, a signature for thinking, unique call identifiers, one end with the true counts.
+
+use super::calls::Calls;
+use super::errors;
+use super::lenient::{Str, text};
+use super::names::{self, Declared};
+use super::openai::{Choice, Chunk, Delta, TextOrParts, Tokens};
+use super::recover::{Piece, Recover};
+use super::sink::{End, Kind, Sink};
+
+/// What thinking is signed with; clients hand it back and we do not read it.
+const SIGNATURE: &str = "codex-worker";
+
+/// An answer that cannot be finished.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The gateway said so inside the stream.
+    #[error("{message}")]
+    Upstream {
+        /// The status that it named, or the one that fits its words.
+        status: Option<u16>,
+        /// Its words.
+        message: String,
+    },
+    /// A chunk that is not JSON.
+    #[error("the gateway sent a chunk that is not JSON: {0}")]
+    Malformed(String),
+    /// The stream ended without an end.
+    #[error("the gateway ended the answer without a finish reason")]
+    Cut,
+}
+
+/// What an answer is read with.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// `id` of the message.
+    pub message_id: String,
+    /// The model's name as the client asked for it.
+    pub model: String,
+    /// Input tokens for `message_start`, before the gateway has counted.
+    pub input_estimate: u64,
+    /// Tools by the gateway's names.
+    pub tools: Declared,
+    /// Whether calls written as text are recovered.
+    pub recover: bool,
+    /// Texts that the client asked to stop at.
+    pub stop_sequences: Vec<String>,
+    /// Call identifiers are made from this number on.
+    pub nonce: u64,
+    /// The client was told already that an answer begins.
+    pub begun: bool,
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Counts as the gateway gave them.
+    pub tokens: Tokens,
+    /// The model that answered, as it calls itself.
+    pub model: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    Text,
+    Thinking,
+    Tool(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    Text,
+    Thinking,
+}
+
+/// Whether the text begins with `<think>`, for gateways that leave thinking in the text.
+#[derive(Debug)]
+enum ThinkTag {
+    Undecided(String),
+    Inside(String),
+    Off,
+}
+
+/// The state machine of one answer.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    begun: bool,
+    open: Open,
+    next_index: u32,
+    visible: bool,
+    calls: Calls,
+    /// Words that came while a call was not complete.
+    late: Vec<(Words, String)>,
+    /// Whitespace between blocks, kept in case that text follows.
+    blank: String,
+    think: ThinkTag,
+    recover: Recover,
+    finish: Option<String>,
+    stop_text: Option<String>,
+    done: bool,
+    summary: Summary,
+    /// Which of the two reasoning keys is in use; some gateways send both.
+    reasoning_key: Option<&'static str>,
+    minted: u64,
+    /// What the provider sent with calls, by the identifier that the client sees.
+    pub signatures: Vec<(String, Box<serde_json::value::RawValue>)>,
+}
+
+impl Machine {
+    /// A machine before the first chunk.
+    pub fn new(settings: Settings) -> Self {
+        Machine {
+            begun: settings.begun,
+            settings,
+            open: Open::Nothing,
+            next_index: 0,
+            visible: false,
+            calls: Calls::default(),
+            late: Vec::new(),
+            blank: String::new(),
+            think: ThinkTag::Undecided(String::new()),
+            recover: Recover::default(),
+            finish: None,
+            stop_text: None,
+            done: false,
+            summary: Summary::default(),
+            reasoning_key: None,
+            minted: 0,
+            signatures: Vec::new(),
+        }
+    }
+
+    /// Whether the client has seen content: from then on nothing can be tried again.
+    pub fn visible(&self) -> bool {
+        self.visible
+    }
+
+    /// Whether the gateway has given a finish reason; only counts may follow.
+    pub fn ended(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Whether nothing more is to come.
+    pub fn done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the counts are there.
+    pub fn metered(&self) -> bool {
+        self.summary.tokens.metered()
+    }
+
+    /// What is known so far; for the meter of an answer that breaks.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Says that an answer begins, once.
+    pub fn begin(&mut self, sink: &mut impl Sink) {
+        if !self.begun {
+            self.begun = true;
+            sink.start(&self.settings.message_id, &self.settings.model, self.settings.input_estimate);
+        }
+    }
+
+    /// Takes the payload of one event, or a whole answer document.
+    pub fn payload(&mut self, sink: &mut impl Sink, payload: &[u8]) -> Result<(), Fault> {
+        let payload = payload.trim_ascii();
+        if payload == b"[DONE]" {
+            self.done = true;
+            return Ok(());
+        }
+        // Words that gateways send to keep the line open.
+        if self.done || payload.is_empty() || payload.first().is_some_and(|b| *b != b'{' && b.is_ascii_alphabetic() && payload.len() < 32) {
+            return Ok(());
+        }
+        // Bytes that are not UTF-8 are the gateway's mistake; the rest of the text counts.
+        let text = String::from_utf8_lossy(payload);
+        let chunk: Chunk<'_> = serde_json::from_str(&text)
+            .map_err(|e| Fault::Malformed(format!("{e}: {}", errors::excerpt(&text, 120))))?;
+        self.chunk(sink, &chunk)
+    }
+
+    fn chunk(&mut self, sink: &mut impl Sink, chunk: &Chunk<'_>) -> Result<(), Fault> {
+        if let Some(error) = chunk.error.filter(|e| !matches!(e.get(), "null" | "\"\"" | "{}" | "false")) {
+            return Err(fault_of(error.get()));
+        }
+        if text(&chunk.object) == "error" || (chunk.choices.is_none() && chunk.code.is_some() && chunk.message.is_some()) {
+            let code = chunk.code.map_or("", |c| c.get());
+            return Err(upstream_fault(text(&chunk.message).to_owned(), code));
+        }
+        if let Some(model) = chunk.model.as_ref().filter(|m| !m.is_empty()) {
+            self.summary.model.get_or_insert_with(|| model.as_str().to_owned());
+        }
+        let groq = chunk.x_groq.0.as_ref().and_then(|x| x.usage.0);
+        for usage in [groq, chunk.usage.0].into_iter().flatten() {
+            self.summary.tokens.update(usage.tokens());
+        }
+        // Only the first answer was asked for.
+        let choices = chunk.choices.iter().flatten();
+        for choice in choices.filter(|c| c.index.0.unwrap_or(0) == 0) {
+            self.choice(sink, choice)?;
+        }
+        Ok(())
+    }
+
+    fn choice(&mut self, sink: &mut impl Sink, choice: &Choice<'_>) -> Result<(), Fault> {
+        if let Some(error) = choice.error.filter(|e| e.get() != "null") {
+            return Err(fault_of(error.get()));
+        }
+        if let Some(usage) = choice.usage.0 {
+            self.summary.tokens.update(usage.tokens());
+        }
+        let mut whole = false;
+        for delta in [choice.delta.as_ref(), choice.message.as_ref()].into_iter().flatten() {
+            self.delta(sink, delta);
+        }
+        whole |= choice.message.is_some() && choice.delta.is_none();
+        if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !r.is_empty()) {
+            self.finish.get_or_insert_with(|| reason.as_str().to_owned());
+            // The second of two finish reasons may be the one that tells.
+            if matches!(reason.as_str(), "tool_calls" | "length" | "content_filter" | "error") {
+                self.finish = Some(reason.as_str().to_owned());
+            }
+        }
+        if let Some(stop) = choice.stop_reason.as_ref().filter(|s| !s.is_empty()) {
+            self.stop_text = Some(stop.as_str().to_owned());
+        }
+        // A whole document is at its end by itself.
+        self.done |= whole;
+        Ok(())
+    }
+
+    fn delta(&mut self, sink: &mut impl Sink, delta: &Delta<'_>) {
+        self.reasoning(sink, delta);
+        match &delta.content {
+            TextOrParts::None => {}
+            TextOrParts::Text(words) => self.words(sink, words.as_str()),
+            TextOrParts::Parts(parts) => {
+                for part in parts {
+                    match &part.thinking {
+                        TextOrParts::None => self.words(sink, text(&part.text)),
+                        TextOrParts::Text(words) => self.emit(sink, Words::Thinking, words.as_str()),
+                        TextOrParts::Parts(inner) => {
+                            inner.iter().for_each(|p| self.emit(sink, Words::Thinking, text(&p.text)));
+                        }
+                    }
+                }
+            }
+        }
+        self.words(sink, text(&delta.refusal));
+        if let Some(calls) = delta.tool_calls.as_ref().filter(|c| !c.is_empty()) {
+            self.calls.add(calls, &self.settings.tools);
+            self.advance(sink, false);
+        } else if let Some(function) = &delta.function_call.0 {
+            let call = super::openai::CallDelta {
+                index: super::lenient::Num(Some(0)),
+                function: Some(function.clone()),
+                ..Default::default()
+            };
+            self.calls.add(&[call], &self.settings.tools);
+            self.advance(sink, false);
+        }
+    }
+
+    fn reasoning(&mut self, sink: &mut impl Sink, delta: &Delta<'_>) {
+        let keys = [("reasoning_content", &delta.reasoning_content), ("reasoning", &delta.reasoning)];
+        let mut found = false;
+        for (key, words) in keys {
+            let words = text(words);
+            if words.is_empty() {
+                continue;
+            }
+            found = true;
+            if *self.reasoning_key.get_or_insert(key) == key {
+                self.emit(sink, Words::Thinking, words);
+            }
+        }
+        if !found && self.reasoning_key.is_none_or(|k| k == "reasoning_details") {
+            for detail in delta.reasoning_details.0.iter().flatten() {
+                for words in [&detail.text, &detail.summary] {
+                    if !text(words).is_empty() {
+                        self.reasoning_key = Some("reasoning_details");
+                        self.emit(sink, Words::Thinking, text(words));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Visible text, unless it is thinking in tags or a written call.
+    fn words(&mut self, sink: &mut impl Sink, words: &str) {
+        if words.is_empty() {
+            return;
+        }
+        match std::mem::replace(&mut self.think, ThinkTag::Off) {
+            ThinkTag::Off => self.plain(sink, words),
+            ThinkTag::Undecided(mut held) => {
+                held.push_str(words);
+                let body = held.trim_start();
+                if let Some(inside) = body.strip_prefix("<think>") {
+                    self.think = ThinkTag::Inside(String::new());
+                    let inside = inside.trim_start_matches('\n').to_owned();
+                    self.thinking_text(sink, &inside);
+                } else if "<think>".starts_with(body) && self.reasoning_key.is_none() {
+                    self.think = ThinkTag::Undecided(held);
+                } else {
+                    self.plain(sink, &held);
+                }
+            }
+            ThinkTag::Inside(held) => {
+                self.think = ThinkTag::Inside(held);
+                self.thinking_text(sink, words);
+            }
+        }
+    }
+
+    fn thinking_text(&mut self, sink: &mut impl Sink, words: &str) {
+        const END: &str = "</think>";
+        let ThinkTag::Inside(held) = &mut self.think else { return };
+        held.push_str(words);
+        if let Some(at) = held.find(END) {
+            let held = std::mem::take(held);
+            self.think = ThinkTag::Off;
+            self.emit(sink, Words::Thinking, &held[..at]);
+            let rest = held[at + END.len()..].trim_start_matches('\n');
+            self.plain(sink, rest);
+            return;
+        }
+        // A part of the end mark at the end is kept back.
+        let keep = (1..END.len()).rev().find(|n| held.ends_with(&END[..*n])).unwrap_or(0);
+        let kept = held.split_off(held.len() - keep);
+        let out = std::mem::replace(held, kept);
+        self.emit(sink, Words::Thinking, &out);
+    }
+
+    fn plain(&mut self, sink: &mut impl Sink, words: &str) {
+        let recovers = self.settings.recover && !self.settings.tools.is_empty();
+        if !recovers || self.recover.idle(words) {
+            self.emit(sink, Words::Text, words);
+            return;
+        }
+        let pieces = self.recover.push(words, &self.settings.tools);
+        self.pieces(sink, pieces);
+    }
+
+    fn pieces(&mut self, sink: &mut impl Sink, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(words) => self.emit(sink, Words::Text, &words),
+                Piece::Call(name, arguments) => {
+                    self.calls.push_whole(name, arguments);
+                    self.advance(sink, false);
+                }
+            }
+        }
+    }
+
+    /// Words into a block of their kind; what is open and of another kind is closed first.
+    fn emit(&mut self, sink: &mut impl Sink, kind: Words, words: &str) {
+        if words.is_empty() {
+            return;
+        }
+        let same = matches!((self.open, kind), (Open::Text, Words::Text) | (Open::Thinking, Words::Thinking));
+        if !same {
+            // Gateways put line breaks between calls, which are no text.
+            if words.trim().is_empty() {
+                if kind == Words::Text {
+                    self.blank.push_str(words);
+                }
+                return;
+            }
+            if self.unfinished_call() {
+                match self.late.last_mut() {
+                    Some((last, so_far)) if *last == kind => so_far.push_str(words),
+                    _ => self.late.push((kind, words.to_owned())),
+                }
+                return;
+            }
+            self.open_words(sink, kind);
+        }
+        let index = self.next_index - 1;
+        match kind {
+            Words::Text => {
+                let blank = std::mem::take(&mut self.blank);
+                if blank.is_empty() {
+                    sink.text(index, words);
+                } else {
+                    sink.text(index, &format!("{blank}{words}"));
+                }
+            }
+            Words::Thinking => sink.thinking(index, words),
+        }
+    }
+
+    fn open_words(&mut self, sink: &mut impl Sink, kind: Words) {
+        self.close(sink);
+        self.begin(sink);
+        self.visible = true;
+        let block = match kind {
+            Words::Text => Kind::Text,
+            Words::Thinking => Kind::Thinking,
+        };
+        sink.open(self.next_index, block);
+        self.open = if kind == Words::Text { Open::Text } else { Open::Thinking };
+        self.next_index += 1;
+    }
+
+    /// Closes the open block, if there is one.
+    fn close(&mut self, sink: &mut impl Sink) {
+        let Some(index) = self.next_index.checked_sub(1) else { return };
+        match self.open {
+            Open::Nothing => return,
+            Open::Text => {}
+            Open::Thinking => sink.signature(index, SIGNATURE),
+            Open::Tool(at) => {
+                let slot = &mut self.calls.slots[at];
+                let rest = slot.last();
+                slot.sent = slot.arguments.len();
+                slot.closed = true;
+                if !rest.is_empty() {
+                    sink.json(index, &rest);
+                }
+            }
+        }
+        sink.close(index);
+        self.open = Open::Nothing;
+        self.blank.clear();
+    }
+
+    /// Whether words must wait, because a call was begun and is not complete.
+    fn unfinished_call(&self) -> bool {
+        self.calls.slots.iter().any(|s| !s.closed && !s.complete())
+    }
+
+    /// Sends on what may be sent of the calls: one after the other, in the order in which
+    /// they began; the next one starts when the one before is complete.
+    fn advance(&mut self, sink: &mut impl Sink, at_end: bool) {
+        loop {
+            if let Open::Tool(at) = self.open {
+                let more = self.calls.slots.len() > at + 1 || !self.late.is_empty() || at_end;
+                let slot = &mut self.calls.slots[at];
+                let piece = slot.ready();
+                if !piece.is_empty() {
+                    sink.json(self.next_index - 1, piece);
+                    slot.sent = slot.arguments.len();
+                }
+                if !at_end && !(slot.complete() && more) {
+                    return;
+                }
+                self.close(sink);
+            }
+            let named = |s: &super::calls::Slot| at_end || !s.name.is_empty();
+            let next = self.calls.slots.iter().position(|s| !s.opened);
+            let Some(at) = next.filter(|at| named(&self.calls.slots[*at])) else { break };
+            self.open_call(sink, at);
+        }
+        if !self.unfinished_call() || at_end {
+            for (kind, words) in std::mem::take(&mut self.late) {
+                // At the end an incomplete call no longer holds anything back: it is closed.
+                self.emit(sink, kind, &words);
+            }
+        }
+    }
+
+    fn open_call(&mut self, sink: &mut impl Sink, at: usize) {
+        self.close(sink);
+        self.begin(sink);
+        self.visible = true;
+        let nonce = self.settings.nonce.wrapping_add(self.minted);
+        self.minted += 1;
+        let slot = &mut self.calls.slots[at];
+        let id = names::mint_id(&slot.id, nonce);
+        let tools = &self.settings.tools;
+        let name = match slot.name.as_str() {
+            "" => tools.only().map_or("unknown_tool", |t| t.name.as_str()),
+            name => tools.client_name(name),
+        };
+        sink.open(self.next_index, Kind::Tool(&id, name));
+        if let Some(extra) = slot.extra.take() {
+            self.signatures.push((id, extra));
+        }
+        slot.opened = true;
+        self.open = Open::Tool(at);
+        self.next_index += 1;
+        self.blank.clear();
+    }
+
+    /// The end of the stream. `[DONE]` and whole documents end well without a finish reason;
+    /// a stream that just stops was cut.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<Summary, Fault> {
+        if self.finish.is_none() && !self.done {
+            return Err(Fault::Cut);
+        }
+        let reason = self.finish.clone().unwrap_or_default();
+        if let Some(fault) = bad_finish(&reason) {
+            return Err(fault);
+        }
+        self.flush_words(sink);
+        let truncated = self.calls.slots.iter().any(|s| !s.complete() && !s.arguments.is_empty());
+        if self.finish.is_none() && truncated {
+            return Err(Fault::Cut);
+        }
+        self.advance(sink, true);
+        let filtered = matches!(reason.as_str(), "content_filter" | "sensitive" | "safety" | "SAFETY");
+        if filtered && self.visible && self.calls.slots.is_empty() {
+            self.emit(sink, Words::Text, "\n\n[The gateway's content filter stopped this answer.]");
+        }
+        self.close(sink);
+        self.begin(sink);
+        let matched = self.stop_text.take().filter(|s| self.settings.stop_sequences.contains(s));
+        let reason = match reason.as_str() {
+            "length" | "max_tokens" | "model_length" if truncated || self.calls.slots.is_empty() => "max_tokens",
+            _ if !self.calls.slots.is_empty() => "tool_use",
+            // Claude Code ends a run on a refusal, so that only an empty answer is one.
+            _ if filtered && !self.visible => "refusal",
+            _ if matched.is_some() => "stop_sequence",
+            _ => "end_turn",
+        };
+        let sequence = matched.filter(|_| reason == "stop_sequence");
+        sink.end(&End { reason, sequence, tokens: self.summary.tokens });
+        self.visible = true;
+        Ok(self.summary.clone())
+    }
+
+    /// Gives out what was held back for a tag that never came.
+    fn flush_words(&mut self, sink: &mut impl Sink) {
+        match std::mem::replace(&mut self.think, ThinkTag::Off) {
+            ThinkTag::Off => {}
+            ThinkTag::Undecided(held) => self.plain(sink, &held),
+            ThinkTag::Inside(held) => self.emit(sink, Words::Thinking, &held),
+        }
+        let pieces = self.recover.finish(&self.settings.tools);
+        self.pieces(sink, pieces);
+    }
+}
+
+/// Finish reasons that are failures.
+fn bad_finish(reason: &str) -> Option<Fault> {
+    let status = match reason {
+        "error" | "network_error" | "abort" | "aborted" => 502,
+        "insufficient_system_resource" | "engine_overloaded" => 529,
+        _ => return None,
+    };
+    Some(Fault::Upstream {
+        status: Some(status),
+        message: format!("the gateway gave up in the middle of the answer ({reason})"),
+    })
+}
+
+fn fault_of(raw: &str) -> Fault {
+    let parsed = errors::UpstreamError::parse(format!("{{\"error\":{raw}}}").as_bytes());
+    upstream_fault(parsed.message, &parsed.code)
+}
+
+fn upstream_fault(message: String, code: &str) -> Fault {
+    let number = serde_json::from_str::<Str<'_>>(code).ok().and_then(|s| s.as_str().parse::<u16>().ok());
+    let number = number.or_else(|| code.parse().ok()).filter(|n| (400..600).contains(n));
+    let status = number.or_else(|| errors::status_of_words(&format!("{code} {message}")));
+    Fault::Upstream { status, message }
+}

@@ -1,0 +1,46 @@
+//! `codex-worker adapter`: the adapter alone, so that anyone can point Claude Code at an
+//! OpenAI-compatible gateway.
+
+use std::net::SocketAddr;
+
+use crate::adapter::{Adapter, Options, random_hex};
+use crate::config::Secret;
+use crate::error::{Error, Kind, Result};
+
+/// Run the Anthropic-to-OpenAI adapter by itself.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:3456")]
+    listen: SocketAddr,
+    /// The gateway's model for every request, whatever the client asks for.
+    #[arg(long)]
+    model: Option<String>,
+}
+
+/// Serves until interrupted.
+pub fn run(args: Args) -> Result<()> {
+    let config = crate::config::Config::load(crate::config::Overrides::default())?;
+    let (token, made) = match crate::config::adapter_token() {
+        Some(token) => (token, false),
+        None => (Secret::new(random_hex(24)), true),
+    };
+    // One thread is enough for a hundred streams, and needs the least memory.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|e| Error::new(Kind::Environment, format!("the runtime could not start: {e}")))?;
+    runtime.block_on(async move {
+        let options = Options { listen: args.listen, token: token.clone(), job: None, model: args.model };
+        let adapter = Adapter::start(&config, options).await?;
+        // Standard error: the caller may want to read nothing else from standard output.
+        eprintln!("ANTHROPIC_BASE_URL={}", adapter.base_url());
+        if made {
+            eprintln!("ANTHROPIC_AUTH_TOKEN={}", token.expose());
+        }
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => adapter.shutdown().await,
+            () = std::future::pending() => {}
+        }
+        Ok(())
+    })
+}

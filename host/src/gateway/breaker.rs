@@ -1,0 +1,156 @@
+//! One small file a gateway, shared by all worker processes, so that ten jobs do not each
+//! find out about an outage. The rule is a pure function of the state, an event and the time.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Failures in a row that open the breaker.
+const FAILURES: u32 = 5;
+/// Failures further apart than this are not a row.
+const ROW: Duration = Duration::from_secs(60);
+/// The first time that it stays open; it doubles.
+const FIRST_OPEN: Duration = Duration::from_secs(10);
+const LONGEST_OPEN: Duration = Duration::from_secs(120);
+/// Time that one probe has before the next may go.
+const PROBE: Duration = Duration::from_secs(15);
+
+/// What is known of a gateway. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Format version.
+    v: u32,
+    failures: u32,
+    last_failure: u64,
+    open_until: u64,
+    opened: u32,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request is about to go out.
+    Ask,
+    /// An answer came, whatever its status below 500.
+    Success,
+    /// No answer, or a 5xx.
+    Failure,
+}
+
+impl State {
+    /// The next state, and for how long requests must wait.
+    pub fn on(mut self, event: Event, now: u64) -> (State, Option<Duration>) {
+        self.v = 1;
+        match event {
+            Event::Ask if self.open_until > now => {
+                let left = Duration::from_millis(self.open_until - now);
+                (self, Some(left.min(LONGEST_OPEN)))
+            }
+            // It was open: this request is the probe, others wait for what becomes of it.
+            Event::Ask if self.failures >= FAILURES => {
+                self.open_until = now + PROBE.as_millis() as u64;
+                (self, None)
+            }
+            Event::Ask => (self, None),
+            Event::Success => (State { v: 1, ..State::default() }, None),
+            Event::Failure => {
+                let in_row = now.saturating_sub(self.last_failure) <= ROW.as_millis() as u64 || self.failures >= FAILURES;
+                self.failures = if in_row { self.failures.saturating_add(1) } else { 1 };
+                self.last_failure = now;
+                if self.failures >= FAILURES {
+                    let open = FIRST_OPEN.saturating_mul(1 << self.opened.min(8)).min(LONGEST_OPEN);
+                    self.open_until = now + open.as_millis() as u64;
+                    self.opened = self.opened.saturating_add(1);
+                }
+                (self, None)
+            }
+        }
+    }
+}
+
+/// The breaker of one gateway.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    file: PathBuf,
+}
+
+impl Breaker {
+    /// The breaker of `base_url`, its file under the state directory.
+    pub fn new(home: &Path, base_url: &str) -> Self {
+        let digest = Sha256::digest(base_url.as_bytes());
+        let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Breaker { file: home.join("gateways").join(format!("{name}.json")) }
+    }
+
+    /// Tells what happened; gives the time to wait when the breaker is open. A file that
+    /// cannot be read or written leaves the breaker closed: it only saves time.
+    pub fn tell(&self, event: Event) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let read = std::fs::read(&self.file).ok();
+        let before: State = match &read {
+            None if event != Event::Failure => return None,
+            read => read.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default(),
+        };
+        let (after, wait) = before.on(event, now);
+        if event == Event::Success {
+            // No file is the healthy state, and costs nothing to find.
+            let _ = std::fs::remove_file(&self.file);
+        } else if after != before {
+            let _ = self.write(&after);
+        }
+        wait
+    }
+
+    fn write(&self, state: &State) -> std::io::Result<()> {
+        let dir = self.file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(dir)?;
+        let mut new = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer(&mut new, state)?;
+        new.persist(&self.file)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_probes_and_closes() {
+        let mut state = State::default();
+        let mut now = 1_000_000;
+        for _ in 0..FAILURES {
+            assert_eq!(state.on(Event::Ask, now).1, None);
+            state = state.on(Event::Failure, now).0;
+            now += 1_000;
+        }
+        assert_eq!(state.on(Event::Ask, now).1, Some(Duration::from_secs(9)));
+        now += 10_000;
+        let (probing, wait) = state.on(Event::Ask, now);
+        assert_eq!(wait, None, "one probe goes");
+        assert_eq!(probing.on(Event::Ask, now + 1).1, Some(PROBE - Duration::from_millis(1)));
+        let longer = probing.on(Event::Failure, now).0;
+        assert_eq!(longer.on(Event::Ask, now).1, Some(Duration::from_secs(20)), "open for twice as long");
+        assert_eq!(longer.on(Event::Success, now).0.on(Event::Ask, now).1, None);
+        let apart = (0..20).fold(State::default(), |s, n| s.on(Event::Failure, n * 61_000).0);
+        assert_eq!(apart.on(Event::Ask, 20 * 61_000).1, None, "failures far apart are no outage");
+    }
+
+    #[test]
+    fn processes_share_the_file() {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let one = Breaker::new(home.path(), "https://a.example");
+        let two = Breaker::new(home.path(), "https://a.example");
+        let other = Breaker::new(home.path(), "https://b.example");
+        for _ in 0..FAILURES {
+            assert_eq!(two.tell(Event::Ask), None);
+            one.tell(Event::Failure);
+        }
+        assert!(two.tell(Event::Ask).is_some());
+        assert_eq!(other.tell(Event::Ask), None);
+        two.tell(Event::Success);
+        assert_eq!(one.tell(Event::Ask), None);
+    }
+}
