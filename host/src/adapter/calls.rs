@@ -109,7 +109,9 @@ impl Slot {
         let body = self.arguments.trim_start();
         // The whole so far, again: a snapshot. `{` twice is never JSON, so that nothing real
         // is taken for one.
-        let snapshot = body.starts_with('{') && piece.len() >= self.arguments.len() && piece.starts_with(&self.arguments);
+        let snapshot = body.starts_with('{')
+            && piece.len() >= self.arguments.len()
+            && piece.starts_with(&self.arguments);
         if snapshot {
             let fresh = piece[self.arguments.len()..].to_owned();
             self.scan.feed(&fresh);
@@ -149,7 +151,9 @@ impl Calls {
             let id = text(&delta.id);
             // Several unnumbered calls in one chunk are several calls.
             let fresh_only = deltas.len() > 1 && delta.index.0.is_none() && id.is_empty() && !name.is_empty();
-            let at = self.find(id, delta.index.0, name, arguments, declared).filter(|at| !(fresh_only && *at >= before));
+            let at = self
+                .find(id, delta.index.0, name, arguments, declared)
+                .filter(|at| !(fresh_only && *at >= before));
             let at = at.unwrap_or_else(|| {
                 self.slots.push(Slot { index: delta.index.0, ..Slot::default() });
                 self.slots.len() - 1
@@ -160,7 +164,8 @@ impl Calls {
             }
             if !slot.opened && !name.is_empty() && slot.name != name {
                 let joined = format!("{}{name}", slot.name);
-                slot.name = if declared.knows(&joined) && !declared.knows(name) { joined } else { name.to_owned() };
+                slot.name =
+                    if declared.knows(&joined) && !declared.knows(name) { joined } else { name.to_owned() };
             }
             if let Some(raw) = arguments {
                 slot.add(raw);
@@ -201,7 +206,9 @@ impl Calls {
         let slot = &self.slots[at];
         if !id.is_empty() {
             // A late identifier for a call that has none, or a new call at a used number.
-            let late = slot.id.is_empty() && !slot.complete() && (name.is_empty() || slot.name.is_empty() || slot.name == name);
+            let late = slot.id.is_empty()
+                && !slot.complete()
+                && (name.is_empty() || slot.name.is_empty() || slot.name == name);
             return late.then_some(at);
         }
         if name.is_empty() || slot.name.is_empty() {
@@ -210,7 +217,8 @@ impl Calls {
         // A name again without an identifier: the same call unless its arguments are whole
         // and these are others.
         let repeats = arguments.is_none_or(|raw| {
-            let piece = serde_json::from_str::<Str<'_>>(raw.get()).map(|s| s.0.into_owned()).unwrap_or_default();
+            let piece =
+                serde_json::from_str::<Str<'_>>(raw.get()).map(|s| s.0.into_owned()).unwrap_or_default();
             piece.is_empty() || piece.starts_with(&slot.arguments)
         });
         let joined = declared.knows(&format!("{}{name}", slot.name));

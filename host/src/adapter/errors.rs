@@ -69,7 +69,8 @@ impl UpstreamError {
     pub fn parse(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let Ok(mut value) = serde_json::from_str::<Value>(&text) else {
-            let plain = if text.trim_start().starts_with('<') { strip_tags(&text) } else { text.into_owned() };
+            let plain =
+                if text.trim_start().starts_with('<') { strip_tags(&text) } else { text.into_owned() };
             return UpstreamError { message: excerpt(plain.trim(), 300), code: String::new() };
         };
         // Gemini's compatible endpoint wraps the document in a list.
@@ -166,7 +167,8 @@ pub fn classify(status: u16, error: &UpstreamError) -> Class {
     let words = format!("{} {}", error.code, error.message);
     let lower = words.to_ascii_lowercase();
     let too_long = TOO_LONG.as_ref().is_some_and(|r| r.is_match(&words));
-    if too_long && (status == 400 || status == 413 || status == 422 || status >= 500) && !about_output(&lower) {
+    if too_long && (status == 400 || status == 413 || status == 422 || status >= 500) && !about_output(&lower)
+    {
         let mut found = numbers(&error.message);
         found.sort_unstable();
         found.dedup();
@@ -174,7 +176,14 @@ pub fn classify(status: u16, error: &UpstreamError) -> Class {
         let asked = found.iter().copied().rev().find(|n| Some(*n) > limit && *n < 100_000_000);
         return Class::TooLong(asked, limit);
     }
-    let broke = ["insufficient_quota", "insufficient balance", "insufficient_balance", "exceeded your current quota", "credit balance", "arrears"];
+    let broke = [
+        "insufficient_quota",
+        "insufficient balance",
+        "insufficient_balance",
+        "exceeded your current quota",
+        "credit balance",
+        "arrears",
+    ];
     match status {
         402 => Class::Final(402),
         401 => Class::Final(401),
@@ -189,7 +198,8 @@ pub fn classify(status: u16, error: &UpstreamError) -> Class {
 
 fn about_output(lower: &str) -> bool {
     // OpenAI's own wording names both; the prompt alone decides there.
-    (lower.contains("max_tokens") || lower.contains("max_completion_tokens")) && !lower.contains("maximum context length")
+    (lower.contains("max_tokens") || lower.contains("max_completion_tokens"))
+        && !lower.contains("maximum context length")
 }
 
 /// The status that fits words alone, for errors inside a stream.

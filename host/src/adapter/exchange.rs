@@ -281,7 +281,8 @@ impl Asked {
             #[serde(default)]
             stream: Option<bool>,
         }
-        let top: Top<'_> = serde_json::from_slice(body).map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
+        let top: Top<'_> = serde_json::from_slice(body)
+            .map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
         Ok(Asked { model: top.model.as_str().to_owned(), streams: top.stream == Some(true) })
     }
 }
@@ -298,14 +299,21 @@ pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet
     client.model.clone_from(&asked.model);
     let model = state.gateway_model(&asked.model);
     client.estimate = state.calibration.estimate(&model, body.len());
-    let mut meter = Meter::new(Arc::clone(&state), &asked.model, if gateway.anthropic() { "relay" } else { "messages" }, body.len());
+    let mut meter = Meter::new(
+        Arc::clone(&state),
+        &asked.model,
+        if gateway.anthropic() { "relay" } else { "messages" },
+        body.len(),
+    );
     let mut plan = Plan::new(gateway.routes(&model), gateway.tuning().retry);
     loop {
         let route = plan.route().clone();
         meter.route(gateway.client(&route).host(), &route.model, plan.sent);
         let attempt = match gateway.breaker(&route).tell(Event::Ask) {
             Some(wait) => Err((Failed::open(wait), false)),
-            None if gateway.anthropic() => relay::attempt(&gateway, &route, &body, &headers, &mut client, &mut meter).await,
+            None if gateway.anthropic() => {
+                relay::attempt(&gateway, &route, &body, &headers, &mut client, &mut meter).await
+            }
             None => attempt(&state, &route, &body, &mut client, &mut meter).await,
         };
         let (failed, visible) = match attempt {
@@ -367,7 +375,8 @@ async fn attempt(
     let gateway = &state.gateway;
     let prepared = prepare(state, gateway, route, body).map_err(|f| (f, false))?;
     let request_bytes = prepared.body.len();
-    let mut response = send(gateway, route, prepared.body, HeaderMap::new(), client, meter).await.map_err(|f| (f, false))?;
+    let mut response =
+        send(gateway, route, prepared.body, HeaderMap::new(), client, meter).await.map_err(|f| (f, false))?;
 
     let mut machine = Machine::new(Settings {
         message_id: client.id.clone(),

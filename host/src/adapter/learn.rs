@@ -22,18 +22,36 @@ pub fn adjust(status: u16, error: &UpstreamError, so_far: &Adjustments) -> Optio
     let words = format!("{} {}", error.code, error.message);
     let lower = words.to_ascii_lowercase();
     let has = |needle: &str| lower.contains(needle);
-    let refuses = ["not support", "unsupported", "unknown", "unrecognized", "not permitted", "not allowed", "invalid", "extra", "unexpected", "does not", "doesn't", "must be"]
-        .iter()
-        .any(|w| lower.contains(w));
+    let refuses = [
+        "not support",
+        "unsupported",
+        "unknown",
+        "unrecognized",
+        "not permitted",
+        "not allowed",
+        "invalid",
+        "extra",
+        "unexpected",
+        "does not",
+        "doesn't",
+        "must be",
+    ]
+    .iter()
+    .any(|w| lower.contains(w));
     let mut next = so_far.clone();
     if has("max_tokens") && has("max_completion_tokens") && has("instead") {
         // "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         let wants_new = lower.rfind("max_completion_tokens") > lower.rfind("'max_tokens'");
         next.max_tokens_name = Some(if wants_new { "max_completion_tokens" } else { "max_tokens" });
-    } else if has("max_tokens") || has("max_completion_tokens") || has("max_new_tokens") || has("maxoutputtokens") {
+    } else if has("max_tokens")
+        || has("max_completion_tokens")
+        || has("max_new_tokens")
+        || has("maxoutputtokens")
+    {
         let found = LIMIT.as_ref().and_then(|r| r.captures(&error.message));
         let limit = found.and_then(|c| c.get(1).or(c.get(2))).and_then(|m| m.as_str().parse().ok());
-        next.max_tokens = Some(limit.filter(|n| *n > 0).unwrap_or(8192)).min(so_far.max_tokens.or(Some(u64::MAX)));
+        next.max_tokens =
+            Some(limit.filter(|n| *n > 0).unwrap_or(8192)).min(so_far.max_tokens.or(Some(u64::MAX)));
     } else if has("reasoning_content") && (has("missing") || has("must be") || has("required")) {
         next.reasoning_placeholder = true;
         next.no_reasoning = false;
@@ -51,7 +69,10 @@ pub fn adjust(status: u16, error: &UpstreamError, so_far: &Adjustments) -> Optio
         next.no_temperature = true;
     } else if (has("image") || has("vision") || has("multimodal")) && refuses {
         next.no_images = true;
-    } else if has("system") && (has("role") || has("beginning") || has("first message") || has("message")) && (refuses || has("beginning")) {
+    } else if has("system")
+        && (has("role") || has("beginning") || has("first message") || has("message"))
+        && (refuses || has("beginning"))
+    {
         next.system_as_reminder = true;
     }
     (next != *so_far).then_some(next)
@@ -70,15 +91,35 @@ mod tests {
             Some(next)
         };
         let cases: Vec<(u16, &str, Option<Adjustments>)> = vec![
-            (400, "max_tokens is too large: 32000. This model supports at most 8192 completion tokens", with(|a| a.max_tokens = Some(8192))),
-            (400, "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", with(|a| a.max_tokens = Some(8192))),
-            (400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.", with(|a| a.max_tokens_name = Some("max_completion_tokens"))),
-            (400, "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2", with(|a| a.reasoning_placeholder = true)),
+            (
+                400,
+                "max_tokens is too large: 32000. This model supports at most 8192 completion tokens",
+                with(|a| a.max_tokens = Some(8192)),
+            ),
+            (
+                400,
+                "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+                with(|a| a.max_tokens = Some(8192)),
+            ),
+            (
+                400,
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+                with(|a| a.max_tokens_name = Some("max_completion_tokens")),
+            ),
+            (
+                400,
+                "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2",
+                with(|a| a.reasoning_placeholder = true),
+            ),
             (400, "deepseek-reasoner does not support this tool_choice", with(|a| a.no_tool_choice = true)),
             (422, "unknown field stream_options", with(|a| a.no_stream_options = true)),
             (400, "Unexpected role 'system' after role 'user'", with(|a| a.system_as_reminder = true)),
             (400, "System message must be at the beginning.", with(|a| a.system_as_reminder = true)),
-            (400, "unknown variant `image_url`, expected `text`: images unsupported", with(|a| a.no_images = true)),
+            (
+                400,
+                "unknown variant `image_url`, expected `text`: images unsupported",
+                with(|a| a.no_images = true),
+            ),
             (400, "Property 'reasoning_content' is unsupported", with(|a| a.no_reasoning = true)),
             (500, "max_tokens is too large", None),
             (400, "something else", None),

@@ -24,7 +24,7 @@ pub struct Meter {
 
 impl Meter {
     /// Starts the clock.
-    pub fn new(state: Arc<State>, asked: &str, route: &str, request_len: usize) -> Self {
+    pub(super) fn new(state: Arc<State>, asked: &str, route: &str, request_len: usize) -> Self {
         let (job, attempt) = state.label();
         let row = Row {
             v: 1,
@@ -53,7 +53,9 @@ impl Meter {
         self.row.gateway = host.to_owned();
         self.row.model_sent = model.to_owned();
         self.row.tries = tries;
-        let endpoint = usize::from(self.state.gateway.client(&Route { endpoint: 0, model: String::new() }).host() != host);
+        let endpoint = usize::from(
+            self.state.gateway.client(&Route { endpoint: 0, model: String::new() }).host() != host,
+        );
         self.endpoint_model = Some(Route { endpoint, model: model.to_owned() });
     }
 

@@ -358,7 +358,11 @@ mod tests {
         let cases: &[(&str, &str, &[&str])] = &[
             ("https://gateway.example/v1", "some-model", &["generic"]),
             ("https://api.deepseek.com", "deepseek-chat", &["generic", "deepseek"]),
-            ("https://openrouter.ai/api/v1", "deepseek/deepseek-v3.2", &["generic", "deepseek", "openrouter"]),
+            (
+                "https://openrouter.ai/api/v1",
+                "deepseek/deepseek-v3.2",
+                &["generic", "deepseek", "openrouter"],
+            ),
             ("https://openrouter.ai/api/v1", "Qwen/Qwen3-Coder", &["generic", "qwen", "openrouter"]),
             ("https://api.moonshot.cn/v1", "anything", &["generic", "kimi"]),
             ("http://localhost:11434/v1", "llama3", &["generic", "ollama"]),

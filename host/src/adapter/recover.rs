@@ -198,7 +198,8 @@ fn dsml(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
 fn deepseek_v3(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
     let mut calls = Vec::new();
     let mut rest = inner;
-    while let Some((call, after)) = between(rest, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>") {
+    while let Some((call, after)) = between(rest, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>")
+    {
         let (head, tail) = call.split_once("<｜tool▁sep｜>")?;
         let (name, arguments) = match tail.split_once('\n') {
             Some((name, body)) if head.trim() == "function" => (name, body),

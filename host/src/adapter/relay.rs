@@ -59,7 +59,8 @@ struct Usage {
 impl Usage {
     fn tokens(&self) -> Tokens {
         let fresh = self.input_tokens.count();
-        let (read, written) = (self.cache_read_input_tokens.count(), self.cache_creation_input_tokens.count());
+        let (read, written) =
+            (self.cache_read_input_tokens.count(), self.cache_creation_input_tokens.count());
         let sum = fresh.map(|f| f + read.unwrap_or(0) + written.unwrap_or(0)).filter(|n| *n > 0);
         let output = self.output_tokens.count();
         Tokens { input: sum, cached: read, cache_written: written, output, reasoning: None }
@@ -159,7 +160,10 @@ pub async fn attempt(
         held.extend_from_slice(&chunk);
         if whole || !client.streams {
             if held.len() > 32 << 20 {
-                return Err((Failed::new(Failure::Malformed, 502, "the gateway's answer is too long"), false));
+                return Err((
+                    Failed::new(Failure::Malformed, 502, "the gateway's answer is too long"),
+                    false,
+                ));
             }
             continue;
         }
@@ -194,13 +198,19 @@ pub async fn attempt(
 
 /// Visible text and counts of an answer document.
 pub fn answer_of(body: &[u8]) -> Result<(String, Summary), Failed> {
-    let message: Message<'_> = serde_json::from_slice(body)
-        .map_err(|e| Failed::new(Failure::Malformed, 502, format!("the gateway's answer is not JSON: {e}")))?;
+    let message: Message<'_> = serde_json::from_slice(body).map_err(|e| {
+        Failed::new(Failure::Malformed, 502, format!("the gateway's answer is not JSON: {e}"))
+    })?;
     let Some(blocks) = &message.content else {
         let error = super::errors::UpstreamError::parse(body);
-        return Err(Failed::new(Failure::Malformed, 502, format!("the gateway's answer has no content: {}", error.message)));
+        return Err(Failed::new(
+            Failure::Malformed,
+            502,
+            format!("the gateway's answer has no content: {}", error.message),
+        ));
     };
-    let texts: Vec<&str> = blocks.iter().map(|b| super::lenient::text(&b.text)).filter(|t| !t.is_empty()).collect();
+    let texts: Vec<&str> =
+        blocks.iter().map(|b| super::lenient::text(&b.text)).filter(|t| !t.is_empty()).collect();
     let summary = Summary {
         tokens: message.usage.0.map(|u| u.tokens()).unwrap_or_default(),
         model: message.model.as_ref().map(|m| m.as_str().to_owned()),

@@ -113,10 +113,16 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let path = request.uri().path().trim_end_matches('/').to_owned();
     let answer = match (request.method(), path.as_str()) {
         (&Method::POST, "/v1/messages" | "/messages") => messages(state, request).await,
-        (&Method::POST, "/v1/messages/count_tokens" | "/messages/count_tokens") => count(&state, request).await,
+        (&Method::POST, "/v1/messages/count_tokens" | "/messages/count_tokens") => {
+            count(&state, request).await
+        }
         (&Method::GET, "/v1/models" | "/models") => Ok(models(&state)),
-        (&Method::GET, path) if path.starts_with("/v1/models/") => Ok(model(path.trim_start_matches("/v1/models/"))),
-        (&Method::GET | &Method::HEAD, "" | "/api/hello" | "/health") => Ok(json(200, br#"{"ok":true}"#.to_vec())),
+        (&Method::GET, path) if path.starts_with("/v1/models/") => {
+            Ok(model(path.trim_start_matches("/v1/models/")))
+        }
+        (&Method::GET | &Method::HEAD, "" | "/api/hello" | "/health") => {
+            Ok(json(200, br#"{"ok":true}"#.to_vec()))
+        }
         (method, path) => Err(ApiError::new(404, format!("{method} {path} is not served here"))),
     };
     Ok(answer.unwrap_or_else(|error| refuse(&error)))
@@ -203,8 +209,8 @@ async fn messages(state: Arc<State>, request: Request<Incoming>) -> Result<Respo
 
 async fn count(state: &State, request: Request<Incoming>) -> Result<Response<Answer>, ApiError> {
     let body = read_body(request).await?;
-    let parsed: anthropic::Request<'_> =
-        serde_json::from_slice(&body).map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
+    let parsed: anthropic::Request<'_> = serde_json::from_slice(&body)
+        .map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
     let model = state.gateway_model(super::lenient::text(&parsed.model));
     let estimate = state.calibration.count(&model, &parsed, body.len());
     let mut response = json(200, format!("{{\"input_tokens\":{}}}", estimate.tokens).into_bytes());

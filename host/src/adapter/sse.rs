@@ -75,11 +75,7 @@ impl Splitter {
         self.line(b"", &mut each)
     }
 
-    fn line<E>(
-        &mut self,
-        mut line: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn line<E>(&mut self, mut line: &[u8], each: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         if !self.begun {
             self.begun = true;
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
@@ -91,7 +87,11 @@ impl Splitter {
         let Some(data) = line.strip_prefix(b"data:") else {
             // Comments and other fields carry nothing that we need; a line that is an object
             // by itself is an error document in the middle of a stream.
-            if line.first() == Some(&b'{') && self.payload.is_empty() { return each(line) } else { return Ok(()) }
+            if line.first() == Some(&b'{') && self.payload.is_empty() {
+                return each(line);
+            } else {
+                return Ok(());
+            }
         };
         let data = data.strip_prefix(b" ").unwrap_or(data);
         // A whole document needs no blank line after it: some gateways send none.

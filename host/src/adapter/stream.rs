@@ -175,7 +175,10 @@ impl Machine {
             return Ok(());
         }
         // Words that gateways send to keep the line open.
-        if self.done || payload.is_empty() || payload.first().is_some_and(|b| *b != b'{' && b.is_ascii_alphabetic() && payload.len() < 32) {
+        if self.done
+            || payload.is_empty()
+            || payload.first().is_some_and(|b| *b != b'{' && b.is_ascii_alphabetic() && payload.len() < 32)
+        {
             return Ok(());
         }
         // Bytes that are not UTF-8 are the gateway's mistake; the rest of the text counts.
@@ -189,7 +192,9 @@ impl Machine {
         if let Some(error) = chunk.error.filter(|e| !matches!(e.get(), "null" | "\"\"" | "{}" | "false")) {
             return Err(fault_of(error.get()));
         }
-        if text(&chunk.object) == "error" || (chunk.choices.is_none() && chunk.code.is_some() && chunk.message.is_some()) {
+        if text(&chunk.object) == "error"
+            || (chunk.choices.is_none() && chunk.code.is_some() && chunk.message.is_some())
+        {
             let code = chunk.code.map_or("", |c| c.get());
             return Err(upstream_fault(text(&chunk.message).to_owned(), code));
         }
@@ -514,7 +519,9 @@ impl Machine {
         self.begin(sink);
         let matched = self.stop_text.take().filter(|s| self.settings.stop_sequences.contains(s));
         let reason = match reason.as_str() {
-            "length" | "max_tokens" | "model_length" if truncated || self.calls.slots.is_empty() => "max_tokens",
+            "length" | "max_tokens" | "model_length" if truncated || self.calls.slots.is_empty() => {
+                "max_tokens"
+            }
             _ if !self.calls.slots.is_empty() => "tool_use",
             // Claude Code ends a run on a refusal, so that only an empty answer is one.
             _ if filtered && !self.visible => "refusal",

@@ -169,7 +169,9 @@ impl Serialize for Choice<'_> {
         }
         match self {
             Choice::Word(word) => serializer.serialize_str(word),
-            Choice::Function(name) => Whole { r#type: "function", function: Named { name } }.serialize(serializer),
+            Choice::Function(name) => {
+                Whole { r#type: "function", function: Named { name } }.serialize(serializer)
+            }
         }
     }
 }
@@ -240,7 +242,10 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
             }
             _ => None,
         };
-        if choice.disable_parallel_tool_use == Some(true) && profile.parallel_tool_calls && !adjust.no_parallel {
+        if choice.disable_parallel_tool_use == Some(true)
+            && profile.parallel_tool_calls
+            && !adjust.no_parallel
+        {
             parallel_tool_calls = Some(false);
         }
     }
@@ -294,12 +299,7 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
     Ok(Translated { body, tools: declared, notes })
 }
 
-fn switch_thinking(
-    out: &mut ChatRequest<'_>,
-    style: ThinkingStyle,
-    on: bool,
-    effort: Option<&'static str>,
-) {
+fn switch_thinking(out: &mut ChatRequest<'_>, style: ThinkingStyle, on: bool, effort: Option<&'static str>) {
     match style {
         ThinkingStyle::None => {}
         ThinkingStyle::ThinkingObject => {
@@ -339,9 +339,10 @@ pub fn system_text<'x>(content: &'x Content<'_>) -> Option<Cow<'x, str>> {
     match content {
         Content::Text(words) if words.is_empty() || words.as_str().starts_with(BILLING) => None,
         Content::Text(words) => Some(Cow::Borrowed(words.as_str())),
-        Content::Blocks(blocks) => {
-            join(blocks.iter().map(|b| text(&b.text)).filter(|t| !t.is_empty() && !t.starts_with(BILLING)), "\n\n")
-        }
+        Content::Blocks(blocks) => join(
+            blocks.iter().map(|b| text(&b.text)).filter(|t| !t.is_empty() && !t.starts_with(BILLING)),
+            "\n\n",
+        ),
     }
 }
 

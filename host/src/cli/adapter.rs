@@ -16,12 +16,14 @@ pub struct Args {
     /// The gateway's model for every request, whatever the client asks for.
     #[arg(long)]
     model: Option<String>,
+    #[command(flatten)]
+    settings: super::settings::SettingsArgs,
 }
 
 /// Serves until interrupted.
 pub fn run(args: Args) -> Result<()> {
-    let config = crate::config::Config::load(crate::config::Overrides::default())?;
-    let (token, made) = match crate::config::adapter_token() {
+    let config = args.settings.load()?;
+    let (token, made) = match config.adapter_token.clone() {
         Some(token) => (token, false),
         None => (Secret::new(random_hex(24)), true),
     };
@@ -37,10 +39,9 @@ pub fn run(args: Args) -> Result<()> {
         if made {
             eprintln!("ANTHROPIC_AUTH_TOKEN={}", token.expose());
         }
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => adapter.shutdown().await,
-            () = std::future::pending() => {}
-        }
+        // Without a signal handler the default action ends the process just the same.
+        let _ = tokio::signal::ctrl_c().await;
+        adapter.shutdown().await;
         Ok(())
     })
 }

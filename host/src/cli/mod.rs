@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each with `Args` and `run`.
 
+pub mod adapter;
 pub mod agent_builtin;
 pub mod config;
 pub mod contained;
@@ -36,6 +37,8 @@ enum Command {
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
     ScriptedGateway(scripted_gateway::Args),
+    /// Run the Anthropic-to-OpenAI adapter alone, for any Claude Code.
+    Adapter(adapter::Args),
     /// Look at the settings.
     Config(config::Args),
     /// Look at jobs, end them, clean up after them.
@@ -65,6 +68,7 @@ fn run(command: Command) -> crate::error::Result<()> {
         Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::Contained(args) => contained::run(args),
         Command::ScriptedGateway(args) => scripted_gateway::run(args),
+        Command::Adapter(args) => adapter::run(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),
         Command::Work(args) => work::run(args),

@@ -107,18 +107,23 @@ impl Values {
     }
 }
 
-/// What the file holds besides the table: each plugin's own configuration.
-pub(super) type PluginTables = BTreeMap<String, serde_json::Value>;
+/// Tables of the file by their name.
+pub(super) type NamedTables = BTreeMap<String, serde_json::Value>;
+
+/// What the file holds besides the table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    /// `[plugins.<name>]`: each plugin's own configuration.
+    pub(super) plugins: NamedTables,
+    /// `[profiles.<name>]`: laid over the adapter's gateway profiles, which check them.
+    pub(super) profiles: NamedTables,
+}
 
 /// Merges the layers.
-pub(super) fn merge(
-    cli: &Overrides,
-    env: &Env,
-    file: Option<(&Path, &str)>,
-) -> Result<(Values, PluginTables)> {
+pub(super) fn merge(cli: &Overrides, env: &Env, file: Option<(&Path, &str)>) -> Result<(Values, Tables)> {
     let home = env.get("HOME").map(PathBuf::from);
     let mut values = Values::default();
-    let mut plugins = PluginTables::new();
+    let mut tables = Tables::default();
     for setting in SETTINGS {
         if let Some(text) = setting.default {
             values.0.insert(setting.key, (from_text(setting, text, None, "the default")?, Source::Default));
@@ -132,12 +137,12 @@ pub(super) fn merge(
         let mut flat = Vec::new();
         for (key, value) in table {
             match value {
-                toml::Value::Table(inner) if key == "plugins" => {
-                    for (plugin, config) in inner {
-                        let json = serde_json::to_value(config).map_err(|error| {
-                            Error::new(Kind::Config, format!("[plugins.{plugin}]: {error}"))
-                        })?;
-                        plugins.insert(plugin, json);
+                toml::Value::Table(inner) if key == "plugins" || key == "profiles" => {
+                    let named = if key == "plugins" { &mut tables.plugins } else { &mut tables.profiles };
+                    for (name, config) in inner {
+                        let json = serde_json::to_value(config)
+                            .map_err(|error| Error::new(Kind::Config, format!("[{key}.{name}]: {error}")))?;
+                        named.insert(name, json);
                     }
                 }
                 toml::Value::Table(inner) => {
@@ -163,7 +168,7 @@ pub(super) fn merge(
         let value = from_text(setting, text, home.as_deref(), &format!("--set {key}"))?;
         values.0.insert(setting.key, (value, Source::CommandLine));
     }
-    Ok((values, plugins))
+    Ok((values, tables))
 }
 
 fn unknown(key: &str, place: &str) -> Error {

@@ -263,7 +263,7 @@ impl Config {
             None => None,
         };
         let layer = file.as_deref().zip(text.as_deref());
-        let (values, plugin_config) = load::merge(&cli, &env, layer)?;
+        let (values, tables) = load::merge(&cli, &env, layer)?;
 
         let mut sources = vec![
             Shown { key: "home".to_owned(), value: Some(home.display().to_string()), source: home_source },
@@ -281,14 +281,14 @@ impl Config {
             },
             None => Shown { key: setting.key.to_owned(), value: None, source: Source::Default },
         }));
-        for plugin in plugin_config.keys() {
+        for plugin in tables.plugins.keys() {
             sources.push(Shown {
                 key: format!("plugins.{plugin}"),
                 value: Some("(a table)".to_owned()),
                 source: file.clone().map_or(Source::Default, Source::File),
             });
         }
-        Ok((assemble(cli, env, home, file, &values, plugin_config), sources))
+        Ok((assemble(cli, env, home, file, &values, tables), sources))
     }
 
     /// Settings for tests: the state directory is `home`, the sandbox root its parent,
@@ -362,7 +362,7 @@ fn assemble(
     home: PathBuf,
     config_file: Option<PathBuf>,
     values: &load::Values,
-    plugin_config: BTreeMap<String, serde_json::Value>,
+    tables: load::Tables,
 ) -> Config {
     let endpoint = |url: &str, key: &str| {
         values.text(url).map(|base_url| Endpoint { base_url, api_key: values.secret(key) })
@@ -378,6 +378,7 @@ fn assemble(
         lite_model: values.text("gateway.lite_model"),
         use_openai_adapter: values.flag("gateway.use_openai_adapter"),
         profile: values.text("gateway.profile"),
+        profile_overrides: tables.profiles,
     };
     let agent = AgentSettings {
         kind: match values.text("agent.kind").as_deref() {
@@ -430,7 +431,7 @@ fn assemble(
         },
         receipt_key: values.path("receipt.key_file"),
         adapter_token: values.secret("adapter.token"),
-        plugin_config,
+        plugin_config: tables.plugins,
         home,
         config_file,
         env,

@@ -56,7 +56,8 @@ impl State {
             Event::Ask => (self, None),
             Event::Success => (State { v: 1, ..State::default() }, None),
             Event::Failure => {
-                let in_row = now.saturating_sub(self.last_failure) <= ROW.as_millis() as u64 || self.failures >= FAILURES;
+                let in_row = now.saturating_sub(self.last_failure) <= ROW.as_millis() as u64
+                    || self.failures >= FAILURES;
                 self.failures = if in_row { self.failures.saturating_add(1) } else { 1 };
                 self.last_failure = now;
                 if self.failures >= FAILURES {

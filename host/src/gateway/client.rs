@@ -109,7 +109,11 @@ impl Client {
         }
         request.send().await.map_err(|error| SendError {
             failure: Failure::Connect,
-            message: self.mask(&format!("{} could not be reached: {}", self.host(), chain(&error.without_url()))),
+            message: self.mask(&format!(
+                "{} could not be reached: {}",
+                self.host(),
+                chain(&error.without_url())
+            )),
         })
     }
 
@@ -146,10 +150,26 @@ mod tests {
     fn addresses_and_masks() {
         let cases = [
             ("https://a.example", "https://a.example/v1/chat/completions", "https://a.example/v1/messages"),
-            ("https://a.example/v1", "https://a.example/v1/chat/completions", "https://a.example/v1/messages"),
-            ("https://a.example/v1/", "https://a.example/v1/chat/completions", "https://a.example/v1/messages"),
-            ("http://h:1/api/paas/v4", "http://h:1/api/paas/v4/chat/completions", "http://h:1/api/paas/v4/v1/messages"),
-            ("http://h/x/chat/completions", "http://h/x/chat/completions", "http://h/x/chat/completions/v1/messages"),
+            (
+                "https://a.example/v1",
+                "https://a.example/v1/chat/completions",
+                "https://a.example/v1/messages",
+            ),
+            (
+                "https://a.example/v1/",
+                "https://a.example/v1/chat/completions",
+                "https://a.example/v1/messages",
+            ),
+            (
+                "http://h:1/api/paas/v4",
+                "http://h:1/api/paas/v4/chat/completions",
+                "http://h:1/api/paas/v4/v1/messages",
+            ),
+            (
+                "http://h/x/chat/completions",
+                "http://h/x/chat/completions",
+                "http://h/x/chat/completions/v1/messages",
+            ),
         ];
         for (base, chat, messages) in cases {
             let endpoint = Endpoint { base_url: base.to_owned(), api_key: Some(Secret::new("sk-12345")) };

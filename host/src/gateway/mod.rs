@@ -212,7 +212,13 @@ impl Gateway {
 
     /// One question, one answer, without tools: for `analyze`, digests and `doctor`. Takes
     /// the given model, else the configured one. Retries and falls back like everything.
-    pub async fn ask(&self, model: Option<&str>, system: &str, user: &str, max_tokens: u32) -> Result<Answer> {
+    pub async fn ask(
+        &self,
+        model: Option<&str>,
+        system: &str,
+        user: &str,
+        max_tokens: u32,
+    ) -> Result<Answer> {
         let Some(model) = model.or(self.model()) else {
             return Err(Error::new(Kind::Config, "no model is configured")
                 .hint("set CLAUDE_MODEL to a model of the gateway"));
@@ -537,7 +543,10 @@ pub async fn read_limited(
             }
             Ok(None) => return Ok(body),
             Err(error) => {
-                return Err(Failed::cut(format!("the answer was cut off: {}", client::chain(&error.without_url()))));
+                return Err(Failed::cut(format!(
+                    "the answer was cut off: {}",
+                    client::chain(&error.without_url())
+                )));
             }
         }
     }

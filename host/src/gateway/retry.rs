@@ -131,7 +131,8 @@ pub fn decide(attempt: &Attempt, policy: &Policy) -> Decision {
 pub fn retry_after(value: &str, now: u64) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
-        return (seconds.is_finite() && seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(86_400.0)));
+        return (seconds.is_finite() && seconds >= 0.0)
+            .then(|| Duration::from_secs_f64(seconds.min(86_400.0)));
     }
     let at = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
     Some(Duration::from_secs(at.saturating_sub(now).min(86_400)))
@@ -166,10 +167,26 @@ mod tests {
             ("full jitter", with(Failure::Connect, &|a| a.jitter = 1.0), Retry(ms(400))),
             ("second failure doubles", with(Failure::Connect, &|a| a.tries = 2), Retry(ms(400))),
             ("tries used up", with(Failure::Connect, &|a| a.tries = 3), GiveUp),
-            ("tries used up, another route", with(Failure::Connect, &|a| (a.tries, a.more_routes) = (3, true)), Fallback),
-            ("429 with a pause", with(Failure::Status(429), &|a| a.retry_after = Some(ms(1500))), Retry(ms(1500))),
-            ("429 with a pause over the budget", with(Failure::Status(429), &|a| a.retry_after = Some(ms(60_000))), GiveUp),
-            ("429, long pause, another route", with(Failure::Status(429), &|a| (a.retry_after, a.more_routes) = (Some(ms(5_000)), true)), Fallback),
+            (
+                "tries used up, another route",
+                with(Failure::Connect, &|a| (a.tries, a.more_routes) = (3, true)),
+                Fallback,
+            ),
+            (
+                "429 with a pause",
+                with(Failure::Status(429), &|a| a.retry_after = Some(ms(1500))),
+                Retry(ms(1500)),
+            ),
+            (
+                "429 with a pause over the budget",
+                with(Failure::Status(429), &|a| a.retry_after = Some(ms(60_000))),
+                GiveUp,
+            ),
+            (
+                "429, long pause, another route",
+                with(Failure::Status(429), &|a| (a.retry_after, a.more_routes) = (Some(ms(5_000)), true)),
+                Fallback,
+            ),
             ("500", with(Failure::Status(500), &nothing), Retry(ms(200))),
             ("529", with(Failure::Status(529), &nothing), Retry(ms(200))),
             ("501 is 5xx", with(Failure::Status(501), &nothing), Retry(ms(200))),
@@ -186,7 +203,11 @@ mod tests {
             ("unreadable", with(Failure::Malformed, &nothing), Retry(ms(200))),
             ("cut after content", with(Failure::Cut, &|a| (a.visible, a.more_routes) = (true, true)), GiveUp),
             ("breaker open", with(Failure::Open(ms(900)), &nothing), Retry(ms(900))),
-            ("breaker open, another route", with(Failure::Open(ms(900)), &|a| a.more_routes = true), Fallback),
+            (
+                "breaker open, another route",
+                with(Failure::Open(ms(900)), &|a| a.more_routes = true),
+                Fallback,
+            ),
             ("breaker open for long", with(Failure::Open(ms(90_000)), &nothing), GiveUp),
             ("budget used up", with(Failure::Connect, &|a| a.elapsed = ms(9_900)), GiveUp),
         ];
