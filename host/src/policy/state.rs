@@ -1,0 +1,207 @@
+//! What an instance's host side holds: the meters of the call that runs, its log lines, and
+//! a WASI with nothing behind it.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use wasmtime::ResourceLimiter;
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, random, sync};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::bindings::v0_1::{host, wit};
+use super::limits::Limits;
+use crate::report::sanitize;
+
+/// A limit that a call can run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Wall-clock time.
+    Deadline,
+    /// Linear memory.
+    Memory,
+    /// Bytes returned.
+    Transfer,
+    /// Bytes of input.
+    Input,
+}
+
+/// The longest log line kept, in bytes.
+const MAX_LOG_LINE: usize = 2_000;
+
+/// The host side of one instance.
+pub struct State {
+    limits: Limits,
+    /// When the running call must end.
+    deadline: Instant,
+    memory: u64,
+    /// The limit that was run into, if one was.
+    pub hit: Option<Limit>,
+    log_left: u64,
+    /// Log lines that the cap swallowed.
+    pub log_dropped: u64,
+    /// `level: message`, cleaned.
+    pub log: Vec<String>,
+    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+impl State {
+    /// A state for a new instance.
+    pub fn new(limits: Limits) -> Self {
+        State {
+            limits,
+            deadline: Instant::now() + limits.deadline(),
+            memory: 0,
+            hit: None,
+            log_left: limits.log_bytes,
+            log_dropped: 0,
+            log: Vec::new(),
+            wasi: None,
+        }
+    }
+
+    /// Sets the meters for the next call.
+    pub fn begin(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.deadline = Instant::now() + limits.deadline();
+        self.hit = None;
+        self.log_left = limits.log_bytes;
+        self.log_dropped = 0;
+        self.log.clear();
+    }
+
+    /// The limits of the call.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Bytes of linear memory that the instance holds; it never gives any back.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// The deadline has passed; notes it.
+    pub fn late(&mut self) -> bool {
+        let late = Instant::now() >= self.deadline;
+        if late {
+            self.hit = Some(Limit::Deadline);
+        }
+        late
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory + (desired as u64).saturating_sub(current as u64);
+        if total > self.limits.memory_bytes {
+            // The guest only sees -1, so the host must remember why it fell over.
+            self.hit = Some(Limit::Memory);
+            return Ok(false);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 200_000)
+    }
+
+    // Python's components hold 38 core instances, JavaScript's fewer.
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+}
+
+impl wit::Host for State {}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) {
+        let size = message.len() as u64 + 1;
+        if size > self.log_left {
+            self.log_dropped += 1;
+            return;
+        }
+        self.log_left -= size;
+        let level = match level {
+            host::Level::Debug => "debug",
+            host::Level::Info => "info",
+            host::Level::Warn => "warn",
+            host::Level::Error => "error",
+        };
+        self.log.push(format!("{level}: {}", sanitize::line(&message, MAX_LOG_LINE)));
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((empty_wasi(), ResourceTable::new())));
+        WasiCtxView { ctx, table }
+    }
+}
+
+/// Closed streams, no arguments, no environment; the clock stands still and random numbers
+/// are the same ones every time, so that a policy stays a function of its input.
+fn empty_wasi() -> WasiCtx {
+    WasiCtxBuilder::new()
+        .wall_clock(Standing)
+        .secure_random(Deterministic::new(vec![0; 32]))
+        .insecure_random(Deterministic::new(vec![0; 32]))
+        .insecure_random_seed(0)
+        .build()
+}
+
+struct Standing;
+
+impl HostWallClock for Standing {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// Links what [`super::inspect`] allows, and nothing else.
+pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let l = linker;
+    host::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+
+    wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
+    sync::io::poll::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
+    sync::io::streams::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    Ok(())
+}
