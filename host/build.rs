@@ -16,7 +16,9 @@ fn main() -> std::io::Result<()> {
         }
     }
     names.sort();
-    let mut list = String::from("/// Name and bytes of each shipped policy.\npub static COMPONENTS: &[(&str, &[u8])] = &[\n");
+    let mut list = String::from(
+        "/// Name and bytes of each shipped policy.\npub static COMPONENTS: &[(&str, &[u8])] = &[\n",
+    );
     for path in names {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let path = path.display().to_string();

@@ -82,7 +82,11 @@ impl Code {
         macro_rules! indices {
             ($module:ident) => {
                 $module::GuestIndices::new(&pre).map_err(|error| {
-                    Refusal::Start(format!("its export {} does not fit: {}", stringify!($module), root(error)))
+                    Refusal::Start(format!(
+                        "its export {} does not fit: {}",
+                        stringify!($module),
+                        root(error)
+                    ))
                 })
             };
         }
@@ -104,7 +108,11 @@ impl Code {
         let mut store = Store::new(self.runtime.engine(), State::new(limits));
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| {
-            Ok(if context.data_mut().late() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+            Ok(if context.data_mut().late() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(1)
+            })
         });
         prepare(&mut store, limits);
         let _ticking = self.runtime.tick();

@@ -76,7 +76,8 @@ mod tests {
             (&[&[(0, 3)], &[(3, 6)]], &[(0, 3), (3, 6)]),
         ];
         for (lists, expected) in cases {
-            let lists = lists.iter().map(|list| list.iter().map(|&(s, e)| span(s, e, "r")).collect()).collect();
+            let lists =
+                lists.iter().map(|list| list.iter().map(|&(s, e)| span(s, e, "r")).collect()).collect();
             let got: Vec<_> = union(lists).into_iter().map(|s| (s.start, s.end)).collect();
             assert_eq!(got, expected);
         }

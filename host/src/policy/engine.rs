@@ -48,11 +48,8 @@ impl Runtime {
             .parallel_compilation(true)
             .cache(cache.and_then(open_cache));
         let engine = Engine::new(&config).map_err(|error| error.root_cause().to_string())?;
-        let clock = Arc::new(Clock {
-            running: AtomicUsize::new(0),
-            gate: Mutex::new(()),
-            wake: Condvar::new(),
-        });
+        let clock =
+            Arc::new(Clock { running: AtomicUsize::new(0), gate: Mutex::new(()), wake: Condvar::new() });
         start_ticker(engine.clone(), Arc::downgrade(&clock))?;
         Ok(Runtime { engine, clock })
     }

@@ -36,7 +36,9 @@ pub const WASI: [&str; 17] = [
 ];
 
 /// What a policy may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interface {
     /// May deny, by the changed paths.
@@ -181,7 +183,8 @@ pub fn outside(bytes: &[u8]) -> Result<Outside, Refusal> {
     if let Some(name) = outside.imports.iter().find(|name| !allowed_import(name)) {
         return Err(Refusal::ForbiddenImport(name.clone()));
     }
-    let exports = |interface: &str| outside.exports.iter().any(|name| ours(name).is_some_and(|(n, _)| n == interface));
+    let exports =
+        |interface: &str| outside.exports.iter().any(|name| ours(name).is_some_and(|(n, _)| n == interface));
     if !exports("plugin") {
         return Err(Refusal::MissingExport(format!("{PACKAGE}plugin@{SPEAKS}")));
     }
@@ -220,7 +223,9 @@ fn read(bytes: &[u8]) -> Result<Outside, Refusal> {
     for payload in Parser::new(0).parse_all(bytes) {
         let damaged = |error: wasmparser::BinaryReaderError| Refusal::Damaged(error.to_string());
         match payload.map_err(damaged)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(Refusal::CoreModule),
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(Refusal::CoreModule);
+            }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {

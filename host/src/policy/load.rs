@@ -131,7 +131,11 @@ pub fn load(settings: &Settings) -> Loaded {
     let mut sources = sources(settings, lock.as_ref(), &mut loaded);
     if let Some(lock) = &lock {
         let position = |source: &Source| {
-            source.entry.as_ref().and_then(|entry| lock.plugins.iter().position(|e| e == entry)).unwrap_or(usize::MAX)
+            source
+                .entry
+                .as_ref()
+                .and_then(|entry| lock.plugins.iter().position(|e| e == entry))
+                .unwrap_or(usize::MAX)
         };
         sources.sort_by_key(position);
     }
@@ -205,13 +209,15 @@ fn replaced(plugin: &Plugin, by: &Origin) -> Unused {
 fn sources(settings: &Settings, lock: Option<&Lock>, loaded: &mut Loaded) -> Vec<Source> {
     let mut sources = Vec::new();
     if !settings.without_shipped {
-        sources.extend(shipped::COMPONENTS.iter().map(|&(name, bytes)| Source {
-            origin: Origin::Shipped,
-            label: name.to_owned(),
-            bytes: Ok(Cow::Borrowed(bytes)),
-            entry: lock
-                .and_then(|lock| lock.plugins.iter().find(|e| e.file.is_none() && e.name == name))
-                .cloned(),
+        sources.extend(shipped::COMPONENTS.iter().map(|&(name, bytes)| {
+            Source {
+                origin: Origin::Shipped,
+                label: name.to_owned(),
+                bytes: Ok(Cow::Borrowed(bytes)),
+                entry: lock
+                    .and_then(|lock| lock.plugins.iter().find(|e| e.file.is_none() && e.name == name))
+                    .cloned(),
+            }
         }));
     }
     let Some(directory) = &settings.plugins_dir else { return sources };

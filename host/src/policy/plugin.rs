@@ -154,7 +154,9 @@ impl Prepared {
         }
         let version = sanitize::line(&about.version, 64);
         if version.is_empty() || version.contains([' ', '@']) {
-            return Err(Refusal::Description(format!("the version \"{version}\" is empty or holds a blank or @")));
+            return Err(Refusal::Description(format!(
+                "the version \"{version}\" is empty or holds a blank or @"
+            )));
         }
         let about = About { name: about.name, version, summary: sanitize::line(&about.summary, 300) };
         Ok(Prepared { code, about, digest })
@@ -193,10 +195,10 @@ impl Prepared {
     fn run_example(&self, example: &Example) -> Result<(), String> {
         let interface = Interface::parse(&example.interface)
             .ok_or_else(|| format!("there is no interface {}", sanitize::line(&example.interface, 40)))?;
-        let question =
-            OwnedQuestion::parse(interface, &example.input).map_err(|error| format!("its input is {error}"))?;
-        let expected =
-            Answer::parse(interface, &example.expected).map_err(|error| format!("its expected output is {error}"))?;
+        let question = OwnedQuestion::parse(interface, &example.input)
+            .map_err(|error| format!("its input is {error}"))?;
+        let expected = Answer::parse(interface, &example.expected)
+            .map_err(|error| format!("its expected output is {error}"))?;
         let limits = Limits::default();
         let mut instance = start(&self.code, limits, &example.config).map_err(|error| error.to_string())?;
         let got = ask(&self.code, &mut instance, limits, question.as_question(), example.input.len() as u64)
@@ -204,7 +206,8 @@ impl Prepared {
         if got == expected {
             return Ok(());
         }
-        let show = |answer: &Answer| sanitize::line(&serde_json::to_string(answer).unwrap_or_default(), 2_000);
+        let show =
+            |answer: &Answer| sanitize::line(&serde_json::to_string(answer).unwrap_or_default(), 2_000);
         Err(format!("expected {}, got {}", show(&expected), show(&got)))
     }
 

@@ -156,8 +156,7 @@ impl PolicySet {
 
     /// Lets the prompt policies rewrite the prompt, one after another.
     pub fn shape(&self, input: &PromptInput) -> Shaped {
-        let mut shaped =
-            Shaped { draft: input.draft.clone(), notes: self.broken_notes(Interface::Prompt) };
+        let mut shaped = Shaped { draft: input.draft.clone(), notes: self.broken_notes(Interface::Prompt) };
         for plugin in self.asked(Interface::Prompt) {
             let step = PromptInput { draft: shaped.draft.clone(), ..input.clone() };
             let asked = self.ask(plugin, Question::Prompt(&step), &Recorded::new(&step));
@@ -282,7 +281,8 @@ impl PolicySet {
                 return Err("it gave another kind of answer".into());
             };
             let base = u32::try_from(from).map_err(|_| "the text is too large".to_owned())?;
-            let shifted = |span: Span| Span { start: span.start + base, end: span.end + base, rule: span.rule };
+            let shifted =
+                |span: Span| Span { start: span.start + base, end: span.end + base, rule: span.rule };
             whole.spans.extend(found.spans.into_iter().map(shifted));
             whole.carry = found.carry;
             if text.is_empty() {
@@ -301,7 +301,9 @@ impl PolicySet {
     }
 
     fn broken_for(&self, interface: Interface) -> impl Iterator<Item = &Broken> {
-        self.broken.iter().filter(move |broken| broken.interfaces.as_ref().is_some_and(|list| list.contains(&interface)))
+        self.broken
+            .iter()
+            .filter(move |broken| broken.interfaces.as_ref().is_some_and(|list| list.contains(&interface)))
     }
 
     fn broken_notes(&self, interface: Interface) -> Vec<String> {
@@ -344,7 +346,13 @@ impl PolicySet {
     }
 }
 
-fn decision(journal: &mut Journal, plugin: &Plugin, interface: Interface, input: &str, asked: &Asked) -> Decision {
+fn decision(
+    journal: &mut Journal,
+    plugin: &Plugin,
+    interface: Interface,
+    input: &str,
+    asked: &Asked,
+) -> Decision {
     journal.seq += 1;
     Decision {
         v: record::VERSION,

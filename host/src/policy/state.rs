@@ -95,7 +95,12 @@ impl State {
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.memory + (desired as u64).saturating_sub(current as u64);
         if total > self.limits.memory_bytes {
             // The guest only sees -1, so the host must remember why it fell over.
@@ -106,7 +111,12 @@ impl ResourceLimiter for State {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= 200_000)
     }
 
@@ -146,7 +156,8 @@ impl host::Host for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((empty_wasi(), ResourceTable::new())));
+        let (ctx, table) =
+            &mut **self.wasi.get_or_insert_with(|| Box::new((empty_wasi(), ResourceTable::new())));
         WasiCtxView { ctx, table }
     }
 }
