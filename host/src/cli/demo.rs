@@ -2,6 +2,8 @@
 //! It makes a small repository with a failing test, starts a scripted gateway, starts
 //! `codex-worker mcp` as a child and speaks MCP to it as Codex does.
 
+mod account;
+
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,6 +30,9 @@ pub struct Args {
     /// The agent: `claude-code` or `builtin`; by default Claude Code where it is installed.
     #[arg(long, value_parser = ["claude-code", "builtin"])]
     agent: Option<String>,
+    /// Play three jobs of real size and print what Codex received against what was moved.
+    #[arg(long)]
+    account: bool,
 }
 
 /// Runs the demo.
@@ -41,30 +46,96 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 async fn demo(args: Args) -> Result<()> {
+    let env = Env::of_this_process();
+    let (agent, program) = choose_agent(args.agent.as_deref(), &env)?;
+    let shown = Progress::new();
+    shown.say(&match &program {
+        Some(path) => format!("agent       the real Claude Code, {}", path.display()),
+        None => "agent       built in (Claude Code is not on PATH; set CLAUDE_BIN to use it)".to_owned(),
+    });
+    let setting = Setting { env, agent, program, keep: args.keep };
+    if args.account {
+        return account::run(&shown, &setting).await;
+    }
+    let script = Script {
+        name: "slug".to_owned(),
+        files: FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
+        scenario: SCENARIO.to_owned(),
+        job: json!({
+            "prompt": "slug() joins words with `_`. It must join them with `-`. Make the tests pass.",
+            "scoped_patch": {"paths": ["src"]},
+            "checks": [{"name": "unit tests", "command": "sh tests/run.sh"}],
+            "auto_revise": {"max_passes": 2},
+            "isolation": "worktree",
+        }),
+    };
+    let played = play(&shown, &setting, script).await?;
+    print(&serde_json::to_string_pretty(&played.result).unwrap_or_default())?;
+    tell(&shown, &played, args.keep);
+    played.close(&shown, args.keep)
+}
+
+/// How the demo's jobs are run.
+struct Setting {
+    env: Env,
+    agent: &'static str,
+    program: Option<PathBuf>,
+    keep: bool,
+}
+
+/// One job with all that it needs: the repository, what the model says, what Codex asks.
+struct Script {
+    name: String,
+    /// Paths and contents.
+    files: Vec<(String, String)>,
+    /// The scripted gateway's JSON.
+    scenario: String,
+    /// The arguments of `start` without `allowed_dirs`.
+    job: Value,
+}
+
+/// A job that was played to its end.
+struct Played {
+    dir: tempfile::TempDir,
+    result: Value,
+    /// Bytes of the replies that Codex's model would be shown.
+    received: usize,
+    calls: usize,
+    /// Bytes of the requests that the gateway got.
+    moved: u64,
+    artifacts: PathBuf,
+}
+
+impl Played {
+    fn close(self, shown: &Progress, keep: bool) -> Result<()> {
+        if keep {
+            shown.say(&format!("kept            {}", self.dir.keep().display()));
+        }
+        if self.result["job_status"] == "completed" {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Internal, format!("the demo's job ended {}", self.result["job_status"]))
+            .hint("run `codex-worker doctor`, or `codex-worker demo --keep` and look at the state directory"))
+    }
+}
+
+async fn play(shown: &Progress, setting: &Setting, script: Script) -> Result<Played> {
     let dir = tempfile::Builder::new()
         .prefix("codex-worker-demo-")
         .tempdir()
         .map_err(|e| failed("make a temporary directory", e))?;
     let root = dir.path().canonicalize().map_err(|e| failed("resolve the temporary directory", e))?;
-    let shown = Progress::new();
-    let env = Env::of_this_process();
-    let (agent, program) = choose_agent(args.agent.as_deref(), &env)?;
-
-    let repo = root.join("slug");
-    make_repository(&repo).await?;
-    shown.say(&format!("repository  {} with one failing test", repo.display()));
+    let repo = root.join(&script.name);
+    make_repository(&repo, &script.files).await?;
+    shown.say(&format!("repository  {} ({} files) with a failing test", repo.display(), script.files.len()));
     let log = root.join("gateway.jsonl");
-    let (_gateway, url) = start_gateway(&root, &log).await?;
+    let (_gateway, url) = start_gateway(&root, &script.scenario, &log).await?;
     shown.say(&format!("gateway     {url} (scripted: it plays a written conversation, no model is asked)"));
-    shown.say(&match &program {
-        Some(path) => format!("agent       the real Claude Code, {}", path.display()),
-        None => "agent       built in (Claude Code is not on PATH; set CLAUDE_BIN to use it)".to_owned(),
-    });
 
     let mut server = Command::new(own_binary()?);
     server.arg("mcp").env_clear().current_dir(&repo);
     for name in ["PATH", "HOME", "TMPDIR"] {
-        if let Some(value) = env.get(name) {
+        if let Some(value) = setting.env.get(name) {
             server.env(name, value);
         }
     }
@@ -75,46 +146,28 @@ async fn demo(args: Args) -> Result<()> {
         .env("ONEAPI_BASE_URL", &url)
         .env("ONEAPI_API_KEY", "scripted-needs-no-key")
         .env("CLAUDE_MODEL", "scripted-coder")
-        .env("AGENT", agent);
-    if let Some(path) = &program {
+        .env("AGENT", setting.agent);
+    if let Some(path) = &setting.program {
         server.env("CLAUDE_BIN", path);
     }
     let transport = TokioChildProcess::new(server).map_err(|e| failed("start `codex-worker mcp`", e))?;
     let client = ().serve(transport).await.map_err(|e| failed("speak MCP to `codex-worker mcp`", e))?;
     let mut codex = Codex { client, received: 0, calls: 0 };
 
-    let started = codex.call("start", example_job(&repo)).await?;
-    let job = started["job_id"].as_str().unwrap_or_default().to_owned();
-    shown.say(&format!("start       job {job}"));
-    shown.follow(&mut codex, &job).await?;
-    let result = codex.call("get", json!({"job_id": job})).await?;
+    let mut job = script.job;
+    job["allowed_dirs"] = json!([repo]);
+    let started = codex.call("start", job).await?;
+    let id = started["job_id"].as_str().unwrap_or_default().to_owned();
+    shown.say(&format!("start       job {id}"));
+    shown.follow(&mut codex, &id).await?;
+    let result = codex.call("get", json!({"job_id": id})).await?;
     shown.done();
-
-    print(&serde_json::to_string_pretty(&result).unwrap_or_default())?;
-    account(&shown, &codex, &result, &log, &root.join("state/jobs").join(&job), args.keep);
     // Closing standard input is how Codex ends a server.
     let _ = codex.client.cancel().await;
-    if args.keep {
-        shown.say(&format!("kept        {}", dir.keep().display()));
-    }
-    if result["job_status"] == "completed" {
-        Ok(())
-    } else {
-        Err(Error::new(Kind::Internal, format!("the demo's job ended {}", result["job_status"]))
-            .hint("run `codex-worker doctor`, or `codex-worker demo --keep` and look at the state directory"))
-    }
-}
-
-/// What Codex sends: the example job of the README.
-fn example_job(repo: &Path) -> Value {
-    json!({
-        "prompt": "slug() joins words with `_`. It must join them with `-`. Make the tests pass.",
-        "allowed_dirs": [repo],
-        "scoped_patch": {"paths": ["src"]},
-        "checks": [{"name": "unit tests", "command": "sh tests/run.sh"}],
-        "auto_revise": {"max_passes": 2},
-        "isolation": "worktree",
-    })
+    // Each line of the log holds one request's body and little else.
+    let moved = std::fs::metadata(&log).map(|m| m.len()).unwrap_or(0);
+    let artifacts = root.join("state/jobs").join(&id).join("artifacts");
+    Ok(Played { dir, result, received: codex.received, calls: codex.calls, moved, artifacts })
 }
 
 /// The planner's side of the wire, with an account of what it was sent.
@@ -208,30 +261,29 @@ impl Progress {
     }
 }
 
-fn account(shown: &Progress, codex: &Codex, result: &Value, log: &Path, job: &Path, keep: bool) {
-    // Each line of the log holds one request's body and little else.
-    let moved = std::fs::metadata(log).map(|m| m.len()).unwrap_or(0);
-    let usage = &result["usage"];
+fn tell(shown: &Progress, played: &Played, keep: bool) {
+    let usage = &played.result["usage"];
     let count = |key: &str| usage[key].as_u64().map_or_else(|| "unmetered".to_owned(), |n| n.to_string());
     shown.say("");
     shown.say(&format!(
-        "agent moved     {moved} bytes in {} requests ({} input tokens, {} of them cached; {} output)",
+        "agent moved     {} bytes in {} requests ({} input tokens, {} of them cached; {} output)",
+        played.moved,
         count("requests"),
         count("input_tokens"),
         count("cached_tokens"),
         count("output_tokens"),
     ));
-    let ratio = if moved == 0 { 0.0 } else { 100.0 * codex.received as f64 / moved as f64 };
+    let ratio = if played.moved == 0 { 0.0 } else { 100.0 * played.received as f64 / played.moved as f64 };
     shown.say(&format!(
         "Codex received  {} bytes in {} replies: {ratio:.1} % of that",
-        codex.received, codex.calls
+        played.received, played.calls
     ));
     let policies: Vec<&str> =
-        result["policies"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        played.result["policies"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     shown.say(&format!("judged by       {}", policies.join(", ")));
     shown.say(&format!(
         "artifacts       {}{}",
-        job.join("artifacts").display(),
+        played.artifacts.display(),
         if keep { "" } else { " (removed now; `demo --keep` keeps them)" }
     ));
 }
@@ -254,8 +306,8 @@ fn config_file(root: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-async fn make_repository(repo: &Path) -> Result<()> {
-    for (path, content) in FILES {
+async fn make_repository(repo: &Path, files: &[(String, String)]) -> Result<()> {
+    for (path, content) in files {
         let path = repo.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| failed("make the demo's repository", e))?;
@@ -284,9 +336,9 @@ async fn make_repository(repo: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn start_gateway(root: &Path, log: &Path) -> Result<(Child, String)> {
+async fn start_gateway(root: &Path, script: &str, log: &Path) -> Result<(Child, String)> {
     let scenario = root.join("scenario.json");
-    std::fs::write(&scenario, SCENARIO).map_err(|e| failed("write the script", e))?;
+    std::fs::write(&scenario, script).map_err(|e| failed("write the script", e))?;
     let mut child = Command::new(own_binary()?)
         .args(["scripted-gateway", "--scenario"])
         .arg(&scenario)
