@@ -18,7 +18,7 @@ pub mod tamper;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,7 @@ use crate::error::Kind;
 use crate::policy::types::ChangeSet;
 
 pub use recorder::Recorder;
+pub(crate) use recorder::tree_line;
 
 /// Why evidence could not be taken. A job without evidence fails; it is never passed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,12 @@ impl From<Error> for crate::error::Error {
             _ => (Kind::Internal, "run `codex-worker doctor`"),
         };
         crate::error::Error::new(kind, error.to_string()).hint(hint)
+    }
+}
+
+impl From<git::GitError> for crate::error::Error {
+    fn from(error: git::GitError) -> Self {
+        Error::from(error).into()
     }
 }
 

@@ -163,6 +163,15 @@ impl Recorder {
         &self.record.roots
     }
 
+    /// Ignored files and directories (without `/`) at the start, below the top.
+    pub fn ignored_at_start(&self) -> Vec<Vec<u8>> {
+        let each = self.record.roots.iter().zip(&self.record.before);
+        each.flat_map(|(root, before)| {
+            before.ignored.iter().map(|n| names::join(&root.prefix, n.strip_suffix(b"/").unwrap_or(n)))
+        })
+        .collect()
+    }
+
     /// The tree as it is now, and what differs from the base.
     pub fn record(&self, limits: Limits) -> Result<Recorded> {
         let record = &self.record;
@@ -501,6 +510,8 @@ impl Recorder {
                 Shadow { read_from: vec![repository.objects.clone()], ..self.record.shadow.clone() }
                     .reading("merge-base")
                     .args(["--is-ancestor", &from, &to])
+                    // Of a shallow clone: that history ends somewhere is no error.
+                    .env("GIT_SHALLOW_FILE", repository.common_dir.join("shallow"))
                     .run(Input::Null)
                     .is_ok_and(|out| out.code == Some(0));
             if forward {
