@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, a scripted gateway, and the real agent CLIs where
 //! they are installed. One file per capability.
 
+mod agents;
 mod cheats;
 mod codex;
 #[cfg(target_os = "linux")]
