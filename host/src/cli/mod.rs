@@ -6,6 +6,7 @@ pub mod config;
 pub mod contained;
 pub mod demo;
 pub mod jobs;
+pub mod plugin;
 pub mod scripted_gateway;
 pub mod settings;
 pub mod work;
@@ -43,6 +44,8 @@ enum Command {
     Config(config::Args),
     /// Look at jobs, end them, clean up after them.
     Jobs(jobs::Args),
+    /// Write, build, check, try, look at and pin policies.
+    Plugin(plugin::Args),
     /// Run queued jobs; `start` does this by itself.
     Work(work::Args),
 }
@@ -71,6 +74,7 @@ fn run(command: Command) -> crate::error::Result<()> {
         Command::Adapter(args) => adapter::run(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),
+        Command::Plugin(args) => plugin::run(args),
         Command::Work(args) => work::run(args),
     }
 }
@@ -80,5 +84,16 @@ fn report(error: &Error) {
     eprintln!("error: {}", error.message);
     for hint in &error.hints {
         eprintln!("hint: {hint}");
+    }
+}
+
+/// Writes to standard output; a reader that left is no fault.
+pub(crate) fn print(text: &str) -> crate::error::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(crate::error::Kind::Environment, format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
     }
 }
