@@ -34,8 +34,9 @@ pub fn run(args: Args) -> Result<()> {
         return Err(Error::new(Kind::Internal, "nothing was built"));
     };
     let output = args.output.unwrap_or_else(|| args.directory.join(format!("{}.wasm", built.package)));
-    std::fs::write(&output, &built.component)
-        .map_err(|error| Error::new(Kind::Environment, format!("cannot write {}: {error}", output.display())))?;
+    std::fs::write(&output, &built.component).map_err(|error| {
+        Error::new(Kind::Environment, format!("cannot write {}: {error}", output.display()))
+    })?;
     let digest = digest(&built.component);
     if args.json {
         let value = serde_json::json!({

@@ -56,8 +56,10 @@ pub fn run(args: Args) -> Result<()> {
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let names: Vec<&str> =
-        SHIPPED.into_iter().filter(|name| args.only.is_empty() || args.only.iter().any(|only| only == name)).collect();
+    let names: Vec<&str> = SHIPPED
+        .into_iter()
+        .filter(|name| args.only.is_empty() || args.only.iter().any(|only| only == name))
+        .collect();
     if args.check {
         check_files(&dist, &manifest, &names)?;
     }
@@ -85,7 +87,8 @@ pub fn run(args: Args) -> Result<()> {
             .pop()
             .ok_or_else(|| Error::new(Kind::Internal, format!("{package} was not built")))?
             .component;
-        let outside = inspect::outside(&component).map_err(|error| Error::new(Kind::Plugin, error.to_string()))?;
+        let outside =
+            inspect::outside(&component).map_err(|error| Error::new(Kind::Plugin, error.to_string()))?;
         let entry = Component {
             name: name.to_owned(),
             sha256: digest(&component),
@@ -97,7 +100,10 @@ pub fn run(args: Args) -> Result<()> {
             if !manifest.components.contains(&entry) {
                 return Err(Error::new(
                     Kind::Plugin,
-                    format!("plugins/dist/{name}.wasm is not what the sources give (sha256 {})", entry.sha256),
+                    format!(
+                        "plugins/dist/{name}.wasm is not what the sources give (sha256 {})",
+                        entry.sha256
+                    ),
                 )
                 .hint("run `cargo run -- plugin dist` and commit plugins/dist"));
             }
@@ -128,9 +134,13 @@ fn check_files(dist: &Path, manifest: &Manifest, names: &[&str]) -> Result<()> {
             Error::new(Kind::Plugin, format!("plugins/dist/{name}.wasm {what}"))
                 .hint("run `cargo run -- plugin dist` and commit plugins/dist")
         };
-        let component =
-            manifest.components.iter().find(|c| c.name == *name).ok_or_else(|| wrong("is not in the manifest"))?;
-        let bytes = std::fs::read(dist.join(format!("{name}.wasm"))).map_err(|error| wrong(&error.to_string()))?;
+        let component = manifest
+            .components
+            .iter()
+            .find(|c| c.name == *name)
+            .ok_or_else(|| wrong("is not in the manifest"))?;
+        let bytes =
+            std::fs::read(dist.join(format!("{name}.wasm"))).map_err(|error| wrong(&error.to_string()))?;
         if digest(bytes) != component.sha256 {
             return Err(wrong("is not the file that the manifest names"));
         }

@@ -72,7 +72,9 @@ impl Toolchain {
     pub fn name(&self) -> String {
         match self {
             Toolchain::Rustup { target, version } => format!("{version}, {target}"),
-            Toolchain::Debian { version, .. } => format!("{version} (Debian, std rebuilt), wasm32-unknown-unknown"),
+            Toolchain::Debian { version, .. } => {
+                format!("{version} (Debian, std rebuilt), wasm32-unknown-unknown")
+            }
         }
     }
 
@@ -147,14 +149,16 @@ fn artifact(message: &Value) -> Option<(String, PathBuf)> {
 }
 
 fn componentize(path: &Path) -> Result<Vec<u8>> {
-    let failed = |error: String| Error::new(Kind::Plugin, format!("{} is no policy: {error}", path.display()));
+    let failed =
+        |error: String| Error::new(Kind::Plugin, format!("{} is no policy: {error}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     if wasmparser::Parser::is_component(&bytes) {
         return Ok(bytes);
     }
     let encode = || wit_component::ComponentEncoder::default().module(&bytes)?.validate(true).encode();
     let component = encode().map_err(|error| {
-        failed(format!("{error:#}")).hint("name the policy with codex_worker_policy::policy! at the top of the crate")
+        failed(format!("{error:#}"))
+            .hint("name the policy with codex_worker_policy::policy! at the top of the crate")
     })?;
     match crate::policy::inspect::outside(&component) {
         Ok(_) => Ok(component),
@@ -165,9 +169,8 @@ fn componentize(path: &Path) -> Result<Vec<u8>> {
 
 /// SIMD for text search, and no path of this machine in the component.
 fn flags(directory: &Path) -> Result<String> {
-    let metadata = text_of(
-        Command::new("cargo").args(["metadata", "--format-version", "1"]).current_dir(directory),
-    )?;
+    let metadata =
+        text_of(Command::new("cargo").args(["metadata", "--format-version", "1"]).current_dir(directory))?;
     let metadata: Value = serde_json::from_str(&metadata)
         .map_err(|error| Error::new(Kind::Internal, format!("cargo metadata: {error}")))?;
     let root = metadata.get("workspace_root").and_then(Value::as_str).unwrap_or_default();
