@@ -41,6 +41,12 @@ pub trait Finder: Send + Sync {
     fn find_secrets(&self, text: &str, carry: &[String]) -> Result<(Vec<Span>, Vec<String>), String>;
 }
 
+impl Finder for crate::policy::PolicySet {
+    fn find_secrets(&self, text: &str, carry: &[String]) -> Result<(Vec<Span>, Vec<String>), String> {
+        crate::policy::PolicySet::find_secrets(self, text, carry)
+    }
+}
+
 /// Masks secrets; cheap to clone, shared between threads. Its methods block.
 #[derive(Clone)]
 pub struct Redactor {

@@ -35,9 +35,9 @@ pub struct Verdict {
     pub finding: Finding,
 }
 
-/// The rules of findings that say that a policy could not judge. The job is denied, but
-/// for a reason that the agent cannot mend.
-pub const BROKEN_RULES: &[&str] = &["policy-failed", "policy-broken", "plugin-failed", "plugin-broken"];
+/// The rule of findings that say that a policy could not judge. The job is denied, but for
+/// a reason that the agent cannot mend.
+pub const POLICY_BROKEN: &str = "policy-broken";
 
 /// The host's rule for a check that passes with the agent's version of the tests alone.
 pub const TESTS_WEAKENED: &str = "tests-weakened";
@@ -195,7 +195,7 @@ fn denial_reason(verdict: &Verdict) -> Reason {
         (Some(path), None) if !finding.message.contains(path.as_str()) => format!(" ({path})"),
         _ => String::new(),
     };
-    let (rank, kind, fallback) = if BROKEN_RULES.contains(&finding.rule.as_str()) {
+    let (rank, kind, fallback) = if finding.rule == POLICY_BROKEN {
         (4, FailureKind::PolicyBroken, "repair or remove the plugin, then start the job again")
     } else if finding.rule == TESTS_WEAKENED {
         (7, FailureKind::TestsWeakened, "let the agent mend the code, not the tests")
@@ -386,7 +386,7 @@ mod tests {
                 &agent(Completed),
                 &unit(),
                 &bad(),
-                &[verdict(Source::Verifier, "policy-failed", Severity::Deny)],
+                &[verdict(Source::Verifier, "policy-broken", Severity::Deny)],
             ),
             line(&agent(MaxTurns), &unit(), &ok(), &[]),
             line(&agent(TimedOut), &[], &[], &[]),
@@ -406,7 +406,7 @@ mod tests {
         failed OutOfScope mendable: out-of-scope was seen (src/a.rs:3) (and 1 more) [p@1 out-of-scope; p@1 out-of-scope; check unit]
         failed TestsWeakened mendable: tests-weakened was seen (src/a.rs:3) [p@1 tests-weakened]
         failed CheckFailed mendable: check `unit` failed (exit 2) [check unit; p@1 claim]
-        failed PolicyBroken: policy-failed was seen (src/a.rs:3) [p@1 policy-failed; check unit]
+        failed PolicyBroken: policy-broken was seen (src/a.rs:3) [p@1 policy-broken; check unit]
         failed TurnLimit mendable: the agent used all its turns (7) [agent]
         timed_out Budget: the job's time was up while the agent worked [agent]
         cancelled Cancelled: the job was cancelled [agent; check unit]

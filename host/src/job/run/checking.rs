@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Job;
-use super::stub::PolicySet;
 use crate::contain::{Limits, environment};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::{Recorded, Recorder};
@@ -15,6 +14,7 @@ use crate::job::artifacts::{Artifacts, check_log};
 use crate::job::paths::{JobPaths, create_private};
 use crate::job::spec::CheckCommand;
 use crate::job::worker::blocking;
+use crate::policy::PolicySet;
 use crate::policy::types::{CheckResult, CheckStatus, CommandOutput, Finding, Severity, Signal};
 use crate::report::redact::Redactor;
 use crate::verify::checks::{self, Ran, Reader, Site};
@@ -87,7 +87,9 @@ impl Job {
         if proofs.is_empty() {
             return Ok(BTreeMap::new());
         }
-        self.journal.tell("check", format!("running {} on the tree before the job", count(proofs.len()))).await;
+        self.journal
+            .tell("check", format!("running {} on the tree before the job", count(proofs.len())))
+            .await;
         let site = self.site(&dirs[0], dirs.to_vec(), "before")?;
         let ran = checks::run(&proofs, &site, &self.reader, self.control.token()).await;
         for ran in &ran {
@@ -157,17 +159,22 @@ impl Job {
             .filter(|check| guard::runs_tests(&check.command) && passed(results, &check.name))
             .cloned()
             .collect();
-        if !spec.guard_tests || guard.is_empty() || guarded.is_empty() || self.control.token().is_cancelled() {
+        if !spec.guard_tests || guard.is_empty() || guarded.is_empty() || self.control.token().is_cancelled()
+        {
             return Ok(Vec::new());
         }
         let put_back: Vec<String> = guard.restore.iter().chain(&guard.remove).cloned().collect();
-        self.journal.tell("check", format!("again with {} as they were before the job", put_back.join(", "))).await;
+        self.journal
+            .tell("check", format!("again with {} as they were before the job", put_back.join(", ")))
+            .await;
         let dir = self.copy(recorder, &recorded.tree, "guarded", Some(put_back.clone())).await?;
         let ran = self.run_in_copy(&guarded, &dir, &format!("{attempt}g")).await?;
         let mut suspects = Vec::new();
         for ran in &ran {
             self.keep_log(&self.artifacts, "guarded", ran);
-            let Some(result) = results.iter_mut().find(|result| result.name == ran.result.name) else { continue };
+            let Some(result) = results.iter_mut().find(|result| result.name == ran.result.name) else {
+                continue;
+            };
             match ran.result.status {
                 CheckStatus::Passed => result.guarded = Some(CheckStatus::Passed),
                 CheckStatus::Failed => {
@@ -186,12 +193,17 @@ impl Job {
         let control = self.run_in_copy(&suspects, &dir, &format!("{attempt}c")).await?;
         let mut verdicts = Vec::new();
         for ran in control {
-            let Some(result) = results.iter_mut().find(|result| result.name == ran.result.name) else { continue };
+            let Some(result) = results.iter_mut().find(|result| result.name == ran.result.name) else {
+                continue;
+            };
             if ran.result.status == CheckStatus::Passed {
                 result.guarded = Some(CheckStatus::Failed);
                 verdicts.push(weakened(&ran.result.name, &guard.restore, &guard.remove));
             } else {
-                notes.push(format!("{}: cannot be run in a copy of the tree, so its tests are not guarded", ran.result.name));
+                notes.push(format!(
+                    "{}: cannot be run in a copy of the tree, so its tests are not guarded",
+                    ran.result.name
+                ));
             }
         }
         Ok(verdicts)

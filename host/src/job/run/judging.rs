@@ -70,7 +70,10 @@ impl Job {
         for verdict in all.iter().filter(|verdict| verdict.finding.severity != Severity::Info) {
             let word = if verdict.finding.severity == Severity::Deny { "denied" } else { "warned" };
             self.journal
-                .tell("policy", format!("{} {word}: {} ({})", verdict.by, verdict.finding.message, verdict.finding.rule))
+                .tell(
+                    "policy",
+                    format!("{} {word}: {} ({})", verdict.by, verdict.finding.message, verdict.finding.rule),
+                )
                 .await;
         }
         work.outcome = Some(outcome::decide(Inputs {
@@ -91,7 +94,11 @@ impl Job {
         blocking(move || Ok(recorder.record(Limits::default())?)).await
     }
 
-    async fn scope(&self, facts: &crate::policy::types::JobFacts, recorded: &Recorded) -> Result<Vec<Verdict>> {
+    async fn scope(
+        &self,
+        facts: &crate::policy::types::JobFacts,
+        recorded: &Recorded,
+    ) -> Result<Vec<Verdict>> {
         let input = ScopeInput { job: facts.clone(), changes: recorded.changes.clone() };
         let policies = Arc::clone(&self.policies);
         let judged = blocking(move || Ok(policies.scope(&input))).await?;
@@ -127,7 +134,10 @@ impl Job {
             finding: Finding {
                 rule: "changed-while-reading".to_owned(),
                 severity: Severity::Deny,
-                message: format!("{} files changed although the mode only reads", recorded.changes.total_files),
+                message: format!(
+                    "{} files changed although the mode only reads",
+                    recorded.changes.total_files
+                ),
                 path: first,
                 line: None,
                 remedy: Some("start the job with permission_mode acceptEdits if it shall edit".to_owned()),
@@ -136,15 +146,23 @@ impl Job {
     }
 
     /// Keeps what this pass gave, so that it is there even if the worker dies in the next.
-    pub(super) async fn keep_attempt(&self, attempt: u32, max_attempts: u32, recorder: &Arc<Recorder>, work: &Work) {
+    pub(super) async fn keep_attempt(
+        &self,
+        attempt: u32,
+        max_attempts: u32,
+        recorder: &Arc<Recorder>,
+        work: &Work,
+    ) {
         let Some(recorded) = work.recorded.clone() else { return };
-        let (recorder, artifacts, verdicts) = (Arc::clone(recorder), self.artifacts.clone(), work.verdicts.clone());
+        let (recorder, artifacts, verdicts) =
+            (Arc::clone(recorder), self.artifacts.clone(), work.verdicts.clone());
         let (policies, decisions) = (Arc::clone(&self.policies), self.paths.decisions());
         let kept = blocking(move || {
             let patch = recorder.patch(&recorded, PATCH_MAX)?;
             let patch = String::from_utf8_lossy(&patch);
             let findings = serde_json::to_string_pretty(&verdicts).unwrap_or_default() + "\n";
-            let lost = |e: std::io::Error| Error::new(Kind::Environment, format!("an artifact was lost: {e}"));
+            let lost =
+                |e: std::io::Error| Error::new(Kind::Environment, format!("an artifact was lost: {e}"));
             artifacts.write(DIFF, &patch).map_err(lost)?;
             artifacts.write(FINDINGS, &findings).map_err(lost)?;
             if max_attempts > 1 {
@@ -162,7 +180,10 @@ impl Job {
 
 /// Writes down what the policies decided since the last time. For the host alone: the
 /// inputs stand there as the policies saw them.
-pub(super) fn append_decisions(policies: &super::PolicySet, path: &std::path::Path) -> std::io::Result<()> {
+pub(super) fn append_decisions(
+    policies: &crate::policy::PolicySet,
+    path: &std::path::Path,
+) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut lines = String::new();
     for decision in policies.take_decisions() {
@@ -192,7 +213,12 @@ fn denied_paths(scope: &[Verdict]) -> Vec<String> {
 pub(super) fn repair(outcome: &Outcome, work: &Work) -> Repair {
     Repair {
         checks: outcome.failing_checks.iter().filter_map(|n| work.checks.get(*n).cloned()).collect(),
-        findings: outcome.denials.iter().filter_map(|n| work.verdicts.get(*n)).map(|v| v.finding.clone()).collect(),
+        findings: outcome
+            .denials
+            .iter()
+            .filter_map(|n| work.verdicts.get(*n))
+            .map(|v| v.finding.clone())
+            .collect(),
         diff_stat: work.recorded.as_ref().map(|recorded| recorded.stat.clone()).unwrap_or_default(),
         revert: denied_paths(&work.verdicts),
     }

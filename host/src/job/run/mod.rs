@@ -9,7 +9,6 @@ mod end;
 pub mod journal;
 mod judging;
 mod place;
-mod stub;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -20,9 +19,8 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use self::checking::{Checked, JobReader, note_mark};
-use self::control::{Control, Stop};
+use self::control::Control;
 use self::journal::Journal;
-use self::stub::{PolicySet, Settings};
 use super::artifacts::{Artifacts, TRANSCRIPT};
 use super::paths::JobPaths;
 use super::revise::{self, Budget, Next, Spent};
@@ -31,7 +29,7 @@ use super::state::JobStatus;
 use super::store::{Claim, JobStore};
 use super::worker::blocking;
 use crate::adapter::{self, Adapter};
-use crate::agent::{self, Agent, AgentFailure, Pass, Report};
+use crate::agent::{self, AgentFailure, Pass, Report};
 use crate::config::{Config, Secret};
 use crate::contain::{InForce, Limits};
 use crate::error::{Error, Kind, Result};
@@ -39,6 +37,7 @@ use crate::evidence::{Recorded, Recorder};
 use crate::policy::types::{
     AgentEnd, AgentOutcome, CheckResult, CheckSpec, Draft, JobFacts, PromptInput, Repair, ScopeDeclaration,
 };
+use crate::policy::{PolicySet, Settings};
 use crate::report::redact::Redactor;
 use crate::report::result::FailureKind;
 use crate::verify::checks::Reader;
@@ -55,13 +54,16 @@ pub async fn job(config: Arc<Config>, store: Arc<dyn JobStore>, claim: Claim, sh
     let driven = drive(&config, &store, &claim, &control, &mut work);
     let ran = match AssertUnwindSafe(driven).catch_unwind().await {
         Ok(ran) => ran,
-        Err(panic) => Err(Fail { kind: FailureKind::Internal, error: Error::new(Kind::Internal, words_of(&*panic)) }),
+        Err(panic) => {
+            Err(Fail { kind: FailureKind::Internal, error: Error::new(Kind::Internal, words_of(&*panic)) })
+        }
     };
     end::end(&config, &store, &claim, &control, work, ran).await;
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("the worker broke: {}", words.unwrap_or("for an unknown reason"))
 }
 
@@ -103,7 +105,7 @@ struct Work {
     job: Option<Arc<Job>>,
     place: Option<place::Place>,
     recorder: Option<Arc<Recorder>>,
-    adapter: Option<Adapter>,
+    adapter: Option<Arc<Adapter>>,
     agent_name: Option<String>,
     agent_started: bool,
     attempts: u32,
@@ -151,14 +153,23 @@ fn no_agent() -> AgentOutcome {
     }
 }
 
-/// The job's way. Returns early, without an error, when the control has fired.
+/// How the way of a job ended, if not with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// With a judged pass that is the last.
+    Judged,
+    /// The control has fired.
+    Stopped,
+}
+
+/// The job's way.
 async fn drive(
     config: &Arc<Config>,
     store: &Arc<dyn JobStore>,
     claim: &Claim,
     control: &Arc<Control>,
     work: &mut Work,
-) -> Result<(), Fail> {
+) -> Result<Way, Fail> {
     let token = Secret::new(random_word().or_fail(FailureKind::Internal)?);
     let job = prepare(config, store, claim, control, &token).await.or_fail(FailureKind::Internal)?;
     work.job = Some(Arc::clone(&job));
@@ -184,13 +195,16 @@ async fn drive(
         model: claim.spec.model.clone().or_else(|| config.gateway.model.clone()),
     };
     let adapter = Adapter::start(config, options).await.or_fail(FailureKind::Gateway)?;
-    let (base_url, port, meter) = (adapter.base_url(), adapter.port(), adapter.meter());
+    let (base_url, port, adapter) = (adapter.base_url(), adapter.port(), Arc::new(adapter));
+    let meter = Arc::downgrade(&adapter);
+    control.set_meter(Arc::new(move || {
+        meter.upgrade().map(|adapter| spent(&adapter.usage())).unwrap_or_default()
+    }));
     work.adapter = Some(adapter);
-    control.set_meter(Arc::new(move || spent(&meter())));
 
     let before = job.baselines(&dirs).await.or_fail(FailureKind::Workspace)?;
     if control.token().is_cancelled() {
-        return Ok(());
+        return Ok(Way::Stopped);
     }
     let recorder = {
         let (dirs, shadow) = (place.dirs.clone(), job.paths.shadow());
@@ -212,14 +226,18 @@ async fn drive(
         if let Some(adapter) = &work.adapter {
             adapter.set_attempt(attempt);
         }
-        let (prompt, notes) =
-            job.prompt(attempt, repair.take(), &first_prompt, session.is_some()).await.or_fail(FailureKind::Internal)?;
+        let (prompt, notes) = job
+            .prompt(attempt, repair.take(), &first_prompt, session.is_some())
+            .await
+            .or_fail(FailureKind::Internal)?;
         work.pass_notes = notes;
         if attempt == 1 {
             first_prompt.clone_from(&prompt);
         }
         let pass = job.pass(attempt, prompt, &place, &dirs, &base_url, port, &token, session.clone());
-        note_mark(&job.paths, &pass.mark).map_err(|e| Error::new(Kind::Environment, e.to_string())).or_fail(FailureKind::Internal)?;
+        note_mark(&job.paths, &pass.mark)
+            .map_err(|e| Error::new(Kind::Environment, e.to_string()))
+            .or_fail(FailureKind::Internal)?;
         work.agent_started = true;
         let report = agent.run(pass, job.journal.agent(), control.token().clone()).await;
         job.journal.flush().await;
@@ -230,14 +248,18 @@ async fn drive(
             blocking(move || store.set_session(&claim, &name_)).await.or_fail(FailureKind::Internal)?;
             session = Some(name);
         }
-        if control.token().is_cancelled() || !job.advance(JobStatus::Verifying).await.or_fail(FailureKind::Internal)? {
-            return Ok(());
+        if control.token().is_cancelled()
+            || !job.advance(JobStatus::Verifying).await.or_fail(FailureKind::Internal)?
+        {
+            return Ok(Way::Stopped);
         }
-        let failure = agent_failure(&report, work.adapter.as_ref());
+        let failure = agent_failure(&report, work.adapter.as_deref());
         job.judge(attempt, max_attempts, failure.as_ref(), &dirs, &recorder, &before, work)
             .await
             .or_fail(FailureKind::Workspace)?;
-        let Some(outcome) = work.outcome.clone().filter(|_| !control.token().is_cancelled()) else { return Ok(()) };
+        let Some(outcome) = work.outcome.clone().filter(|_| !control.token().is_cancelled()) else {
+            return Ok(Way::Stopped);
+        };
         job.keep_attempt(attempt, max_attempts, &recorder, work).await;
         fingerprints.push(fingerprint::of(&outcome, &work.checks, &work.verdicts));
         let escalate_to = config.agent.escalate_model.as_deref();
@@ -254,11 +276,11 @@ async fn drive(
             escalated,
         });
         match next {
-            Next::Finish => return Ok(()),
+            Next::Finish => return Ok(Way::Judged),
             Next::Stop { reason } => {
                 job.journal.tell("state", format!("no further pass: {reason}")).await;
                 work.notes.push(format!("no further pass: {reason}"));
-                return Ok(());
+                return Ok(Way::Judged);
             }
             Next::Revise { model } => {
                 if let (Some(model), Some(adapter)) = (model, &work.adapter) {
@@ -269,12 +291,12 @@ async fn drive(
                 }
                 repair = Some(judging::repair(&outcome, work));
                 if !job.advance(JobStatus::Revising).await.or_fail(FailureKind::Internal)? {
-                    return Ok(());
+                    return Ok(Way::Stopped);
                 }
             }
         }
     }
-    Ok(())
+    Ok(Way::Judged)
 }
 
 async fn prepare(
@@ -298,9 +320,15 @@ async fn prepare(
     let mut secrets = config.known_secrets.clone();
     secrets.push(("ADAPTER_TOKEN".to_owned(), token.clone()));
     let redactor = Redactor::new(secrets, Some(policies.clone()));
-    let journal = Journal::start(Arc::clone(store), claim.clone(), redactor.clone(), paths.artifacts().join(TRANSCRIPT))
-        .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))?;
-    let reader = JobReader { redactor: redactor.clone(), policies: Arc::clone(&policies), paths: paths.clone() };
+    let journal = Journal::start(
+        Arc::clone(store),
+        claim.clone(),
+        redactor.clone(),
+        paths.artifacts().join(TRANSCRIPT),
+    )
+    .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))?;
+    let reader =
+        JobReader { redactor: redactor.clone(), policies: Arc::clone(&policies), paths: paths.clone() };
     Ok(Arc::new(Job {
         config: Arc::clone(config),
         store: Arc::clone(store),
@@ -385,7 +413,11 @@ impl Job {
     ) -> Pass {
         let spec = &self.claim.spec;
         let agent = &self.config.agent;
-        let model = agent.claude_code_model.clone().or_else(|| spec.model.clone()).or_else(|| self.config.gateway.model.clone());
+        let model = agent
+            .claude_code_model
+            .clone()
+            .or_else(|| spec.model.clone())
+            .or_else(|| self.config.gateway.model.clone());
         let mut writable = dirs.to_vec();
         writable.extend([place.home.clone(), place.tmp.clone()]);
         Pass {
@@ -399,6 +431,7 @@ impl Job {
             permission_mode: spec.permission_mode,
             max_turns: agent.max_turns,
             session,
+            check_commands: spec.checks.iter().map(|check| check.command.clone()).collect(),
             limits: Limits {
                 writable,
                 hidden: vec![self.config.home.clone()],
@@ -447,7 +480,9 @@ fn agent_failure(report: &Report, adapter: Option<&Adapter>) -> Option<AgentFail
             gateway: true,
             message: failure.message,
             hint: match failure.status {
-                Some(401 | 403) => "check ONEAPI_API_KEY; `codex-worker doctor --network` tries it".to_owned(),
+                Some(401 | 403) => {
+                    "check ONEAPI_API_KEY; `codex-worker doctor --network` tries it".to_owned()
+                }
                 Some(429) => "the gateway limits requests: wait, or set FALLBACK_MODELS".to_owned(),
                 _ => "`codex-worker doctor --network` tries the gateway".to_owned(),
             },
