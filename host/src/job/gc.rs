@@ -12,6 +12,7 @@ use super::spec::JobId;
 use super::store::{JobStore, ListFilter};
 use crate::config::Config;
 use crate::error::Result;
+use crate::workspace::worktree;
 
 /// What may stay.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +94,14 @@ pub fn collect(config: &Config, store: &dyn JobStore, limits: Limits, dry_run: b
     Ok(report)
 }
 
-fn delete(config: &Config, store: &dyn JobStore, id: &JobId, _notes: &mut Vec<String>) -> Result<(), String> {
+fn delete(config: &Config, store: &dyn JobStore, id: &JobId, notes: &mut Vec<String>) -> Result<(), String> {
     let paths = JobPaths::new(&config.home, id);
+    if worktree::has_unsaved(paths.root()) {
+        let saved = worktree::save(paths.root())
+            .map_err(|error| format!("its unsaved work could not be kept: {}", error.message))?;
+        notes.extend(saved.into_iter().map(|saved| format!("{id}: unsaved work is kept as {}", saved.name)));
+    }
+    worktree::remove(paths.root()).map_err(|error| error.message)?;
     match std::fs::remove_dir_all(paths.root()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.to_string()),
         _ => {}

@@ -19,6 +19,7 @@ use crate::job::state::JobStatus;
 use crate::job::store::{Claim, JobStore};
 use crate::job::worker::blocking;
 use crate::report::result::{Failure, FailureKind, JobResult, Parts, Usage, build};
+use crate::report::sanitize;
 use crate::verify::outcome::Outcome;
 
 /// How long the last record may take, and when the worker is told to end.
@@ -75,7 +76,10 @@ pub(super) async fn end(
     }
     finish(store, claim, outcome.status, result).await;
     if let Some(job) = &work.job {
-        job.clean_up(outcome.status).await;
+        job.clean_up().await;
+        if let Some(place) = &work.place {
+            super::place::leave(place, claim.spec.isolation, outcome.status).await;
+        }
     }
 }
 
@@ -284,7 +288,7 @@ impl Job {
         if self.claim.spec.isolation != Isolation::Worktree || recorded.tree == recorder.base_tree() {
             return None;
         }
-        match super::place::publish(place, recorder, recorded, &self.claim.spec.prompt).await {
+        match super::place::publish(place, recorder, recorded, self.commit_message()).await {
             Ok(name) => name,
             Err(error) => {
                 work.notes
@@ -292,6 +296,13 @@ impl Job {
                 None
             }
         }
+    }
+
+    /// The first line of the task, without secrets.
+    fn commit_message(&self) -> String {
+        let first =
+            self.claim.spec.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("codex-worker job");
+        sanitize::line(&self.redactor.floor_only(first), 72)
     }
 
     /// `WORKER_FAILURE_DIGEST`: two sentences of the cheap model on a failed job. A guess,
@@ -318,7 +329,7 @@ impl Job {
     }
 
     /// Removes what nobody needs any more. The agent's home stays: `resume` needs it.
-    async fn clean_up(&self, status: JobStatus) {
+    async fn clean_up(&self) {
         let paths = self.paths.clone();
         let _ = blocking(move || {
             for dir in [paths.trees(), paths.check_home(), paths.tmp()] {
@@ -327,6 +338,5 @@ impl Job {
             Ok(())
         })
         .await;
-        super::place::leave(&self.paths, self.claim.spec.isolation, status).await;
     }
 }

@@ -14,6 +14,10 @@ use crate::job::spec::{AllowedDir, JobSpec};
 use crate::job::state::JobStatus;
 use crate::job::store::JobStore;
 use crate::job::worker::blocking;
+use crate::workspace::worktree::{self, Worktree};
+
+/// Repositories with more files than this are checked out only where the scope lies.
+const SPARSE_ABOVE: usize = 20_000;
 
 /// The longest chain of resumed jobs.
 const CHAIN_MAX: usize = 64;
@@ -67,33 +71,78 @@ pub struct Place {
     pub notes: Vec<String>,
 }
 
-/// Makes the job's place. Blocks off the async threads.
+/// Makes the job's place. A worktree is of the job's own, or that of the job it resumes.
 pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Place> {
     let (job, earlier) = (Arc::clone(job), earlier.clone());
     blocking(move || {
         let spec = &job.claim.spec;
-        let of = earlier.origin.clone().unwrap_or_else(|| job.paths.clone());
-        of.create().map_err(|e| {
-            Error::new(Kind::Environment, format!("cannot make {}: {e}", of.root().display()))
+        let owner = earlier.origin.clone().unwrap_or_else(|| job.paths.clone());
+        owner.create().map_err(|e| {
+            Error::new(Kind::Environment, format!("cannot make {}: {e}", owner.root().display()))
         })?;
         let (dirs, notes) = match spec.isolation {
             Isolation::None => (spec.allowed_dirs.clone(), Vec::new()),
-            Isolation::Worktree => return Err(Error::new(Kind::Internal, "worktrees are not there yet")),
+            Isolation::Worktree => {
+                let tree = match Worktree::open(owner.root())? {
+                    Some(tree) if tree.path.is_dir() => tree,
+                    _ if earlier.origin.is_some() => return Err(worktree_is_gone(&earlier)),
+                    _ => worktree::create(worktree::Options {
+                        job: job.claim.id.as_str(),
+                        dirs: &spec.allowed_dirs,
+                        job_dir: owner.root(),
+                        copy_in: &spec.copy_in,
+                        scope: spec.scoped_patch.as_ref().map_or(&[], |scope| scope.paths.as_slice()),
+                        sparse_above: Some(SPARSE_ABOVE),
+                    })?,
+                };
+                (tree.dirs, tree.notes)
+            }
         };
-        Ok(Place { dirs, home: of.home(), tmp: of.tmp(), owner: of, notes })
+        Ok(Place { dirs, home: owner.home(), tmp: owner.tmp(), owner, notes })
     })
     .await
 }
 
-/// Puts the recorded tree into the user's repository; gives the ref's name.
-pub(super) async fn publish(
-    _place: &Place,
-    _recorder: &Arc<Recorder>,
-    _recorded: &Recorded,
-    _prompt: &str,
-) -> Result<Option<String>> {
-    Ok(None)
+fn worktree_is_gone(earlier: &Earlier) -> Error {
+    let error = Error::new(Kind::NotFound, "the worktree of the job to be resumed is gone");
+    match &earlier.branch {
+        Some(branch) => {
+            error.hint(format!("bring its result in with apply or merge {branch}, then start a new job"))
+        }
+        None => error.hint("start a new job"),
+    }
 }
 
-/// What becomes of the place when the job has ended.
-pub(super) async fn leave(_paths: &JobPaths, _isolation: Isolation, _status: JobStatus) {}
+/// Puts the recorded tree into the user's repository; gives the ref's name.
+pub(super) async fn publish(
+    place: &Place,
+    recorder: &Arc<Recorder>,
+    recorded: &Recorded,
+    summary: String,
+) -> Result<Option<String>> {
+    let (owner, recorder, tree) = (place.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
+    blocking(move || {
+        let published = worktree::publish_ref(owner.root(), &recorder, &tree, &summary)?;
+        Ok(published.into_iter().next().map(|published| published.name))
+    })
+    .await
+}
+
+/// What becomes of the place when the job has ended: the worktree of a completed job goes
+/// once its result is a ref (or nothing changed); any other stays for `resume` until `gc`.
+pub(super) async fn leave(place: &Place, isolation: Isolation, status: JobStatus) {
+    if isolation != Isolation::Worktree || status != JobStatus::Completed {
+        return;
+    }
+    let owner = place.owner.clone();
+    let left =
+        blocking(
+            move || {
+                if worktree::has_unsaved(owner.root()) { Ok(()) } else { worktree::remove(owner.root()) }
+            },
+        )
+        .await;
+    if let Err(error) = left {
+        tracing::warn!(%error, "a worktree stays");
+    }
+}
