@@ -3,13 +3,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use codex_worker::agent::{Agent, AgentEvent, Pass, Report, builtin::Builtin, claude::Claude};
 use codex_worker::config::{AgentKind, AgentSettings};
-use codex_worker::contain::{self, Limits};
+use codex_worker::contain::{self, Limits, Strength};
 use codex_worker::job::spec::PermissionMode;
 use codex_worker::policy::types::AgentEnd;
 use serde_json::{Value, json};
@@ -386,39 +386,51 @@ async fn plan_mode_changes_nothing() {
     }
 }
 
-/// Without a containment the real Claude Code runs the check commands and refuses others.
+/// Claude Code's own rules under each strength: anything inside a containment, only the
+/// check commands without one. The shell commands are tried for real.
 #[tokio::test]
-async fn without_a_containment_only_checks_run() {
+async fn claude_code_under_every_strength() {
     use codex_worker::agent::command::{Surroundings, argv, environment};
     let _ = agents();
     let Some(claude) = claude() else { return };
-    let place = Place::new();
-    let bash = |command: &str| Answer::Tool("Bash", json!({"command": command, "description": "x"}));
-    let model = Model::start(vec![
-        bash("grep -q right a.txt"),
-        bash("python3 -c 'open(\"../escaped\", \"w\")'"),
-        bash("grep -q right a.txt; python3 -c 'open(\"../escaped\", \"w\")'"),
-        Answer::Text("done"),
-    ]);
-    let pass = place.pass(&model);
-    let base = contain::environment::of_host(&pass.home, &pass.tmp);
-    let around = Surroundings { contained: false, root: false };
-    let command = contain::Command {
-        argv: argv(claude.binary(), &pass, around),
-        env: environment(base, &pass),
-        cwd: pass.cwd.clone(),
-        stdin: pass.prompt.clone().into_bytes(),
-        limits: pass.limits.clone(),
-        mark: pass.mark.clone(),
-    };
-    let mut text = String::new();
-    let sink = |_, bytes: bytes::Bytes| {
-        text.push_str(&String::from_utf8_lossy(&bytes));
-        std::future::ready(())
-    };
-    let options = contain::Options { force: Some(contain::Strength::ProcessGroup), ..Default::default() };
-    let ran = contain::run_with(command, sink, pass.timeout, CancellationToken::new(), options).await;
-    assert!(ran.is_ok_and(|(exit, _)| exit.success()), "{text}");
-    assert!(!Path::new(&place.path("escaped")).exists());
-    assert_eq!(text.matches("\"subtype\":\"permission_denied\"").count(), 2, "{text}");
+    for strength in [Strength::Bubblewrap, Strength::Landlock, Strength::ProcessGroup] {
+        let place = Place::new();
+        let bash = |command: &str| Answer::Tool("Bash", json!({"command": command, "description": "x"}));
+        let write = "python3 -c 'open(\"../escaped\", \"w\")'";
+        let model = Model::start(vec![
+            bash("grep -q right a.txt"),
+            bash(write),
+            bash(&format!("grep -q right a.txt; {write}")),
+            bash("python3 -c 'open(\"made\", \"w\")'"),
+            Answer::Text("done"),
+        ]);
+        let pass = place.pass(&model);
+        let base = contain::environment::of_host(&pass.home, &pass.tmp);
+        let contained = strength.limits_files();
+        let command = contain::Command {
+            argv: argv(claude.binary(), &pass, Surroundings { contained, root: false }),
+            env: environment(base, &pass),
+            cwd: pass.cwd.clone(),
+            stdin: pass.prompt.clone().into_bytes(),
+            limits: Limits { max_memory: Some(4 << 30), max_file_size: Some(1 << 30), ..pass.limits.clone() },
+            mark: pass.mark.clone(),
+        };
+        let mut text = String::new();
+        let sink = |_, bytes: bytes::Bytes| {
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            std::future::ready(())
+        };
+        let options = contain::Options { force: Some(strength), ..Default::default() };
+        let ran = contain::run_with(command, sink, pass.timeout, CancellationToken::new(), options).await;
+        let (exit, in_force) = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
+        if in_force.strength != strength {
+            eprintln!("SKIPPED: this machine has no {strength}");
+            continue;
+        }
+        assert!(exit.success(), "{strength}: {exit:?} {text}");
+        assert!(!place.path("escaped").exists(), "{strength}");
+        assert_eq!(place.path("work/made").exists(), contained, "{strength}: {text}");
+        let denials = text.matches("\"subtype\":\"permission_denied\"").count();
+        assert_eq!(denials, if contained { 0 } else { 3 }, "{strength}: {text}");
+    }
 }

@@ -221,7 +221,7 @@ async fn read_a_key() {
         let place = Place::new();
         let ran = run(
             &place,
-            place.shell("cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; cat /proc/1/environ"),
+            place.shell("cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; cat /proc/[0-9]*/environ"),
             strength,
         )
         .await;
@@ -246,7 +246,7 @@ async fn the_state_directory() {
         command.limits.writable = vec![place.path("state/jobs/7/worktree")];
         command.cwd = place.path("state/jobs/7/worktree");
         let ran = run(&place, command, strength).await;
-        assert!(!ran.text.contains("DATABASE") && ran.text.ends_with("ok\n"), "{strength}: {}", ran.text);
+        assert!(!ran.text.contains("DATABASE") && ran.text.contains("ok\n"), "{strength}: {}", ran.text);
         assert!(!place.path("state/jobs/8").exists(), "{strength}");
     }
 }
@@ -337,8 +337,7 @@ async fn a_thousand_children() {
         let (ran, cancelled) = tokio::join!(
             try_run(&place, place.shell(&script), strength, Duration::from_secs(60), cancel),
             async {
-                until("a thousand children", || ready.exists()).await;
-                assert!(sleeping(&seconds) >= 990, "{strength}");
+                until("a thousand children", || ready.exists() && sleeping(&seconds) >= 990).await;
                 stop.cancel();
                 Instant::now()
             }

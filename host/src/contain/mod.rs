@@ -20,6 +20,11 @@ pub mod environment;
 pub mod helper;
 mod hidden;
 pub mod landlock;
+#[cfg(target_os = "linux")]
+mod landlock_linux;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod os;
 mod plan;
 mod probe;
 pub mod rlimits;
@@ -192,8 +197,14 @@ pub fn set_helper(program: PathBuf) {
 }
 
 /// The `codex-worker` program, if it is known.
-pub(crate) fn helper() -> Option<&'static std::path::Path> {
+pub(crate) fn program() -> Option<&'static std::path::Path> {
     HELPER.get().map(PathBuf::as_path)
+}
+
+/// The program as a helper. It finds strays by /proc and adopts them as a subreaper, which
+/// only Linux has.
+fn helper() -> Option<&'static std::path::Path> {
+    program().filter(|_| cfg!(target_os = "linux"))
 }
 
 /// The result of this module.

@@ -3,24 +3,20 @@
 //! Two loops side by side: the pump moves output (and waits for a slow reader), the control
 //! waits for exit, timeout and cancel. Neither can block the other.
 
-use std::ffi::OsString;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::Channel;
-use super::helper::{self, Said};
-use super::rlimits::Rlimits;
-use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Stream, Strength};
-use super::{bubblewrap, environment, hidden, landlock, plan, probe, spawn, tree};
+use super::helper::Said;
+use super::os::{self, Prepared};
+use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Stream, Strength, spawn};
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
@@ -94,18 +90,9 @@ where
     F: Future<Output = ()> + Send,
 {
     let started = Instant::now();
-    let mut prepared = prepare(&command, &options)?;
+    let mut prepared = os::prepare(&command, &options)?;
     let mut child = start(&command, &prepared).await?;
-    let Some(root) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
-        return Err(Error::Wait(std::io::Error::other("the process has no id")));
-    };
-    let tree = Tree {
-        root,
-        strength: prepared.in_force.strength,
-        keeper: prepared.channel.is_some(),
-        mark: command.mark.clone(),
-        gone: false,
-    };
+    let tree = os::Tree::of(&child, &prepared, &command.mark).map_err(Error::Wait)?;
     let stdin = child.stdin.take();
     let feed = async move {
         if let Some(mut pipe) = stdin {
@@ -179,100 +166,6 @@ fn signal_of(status: std::process::ExitStatus) -> Option<i32> {
     None
 }
 
-/// What is to be started and what will be in force.
-struct Prepared {
-    argv: Vec<OsString>,
-    in_force: InForce,
-    /// Present when the helper takes part.
-    channel: Option<Channel>,
-}
-
-fn prepare(command: &Command, options: &Options) -> Result<Prepared> {
-    let Some(program) = command.argv.first() else { return Err(Error::Empty) };
-    let probe = probe();
-    let helper = super::helper();
-    let mut plan = plan::decide(&plan::Given {
-        force: options.force,
-        bwrap: probe.bwrap.is_some(),
-        bwrap_net: probe.bwrap_net,
-        landlock: probe.landlock,
-        helper: helper.is_some(),
-        connect_ports: command.limits.connect_ports.as_deref(),
-    });
-    let home = options.user_home.clone().or_else(environment::user_home);
-    let hidden = hidden::existing(home.as_deref(), &command.limits.hidden);
-    let writable = existing(&command.limits.writable);
-    // The program itself must stay visible wherever it lies.
-    let programs: Vec<PathBuf> =
-        helper.into_iter().chain([Path::new(program)]).filter_map(|path| path.canonicalize().ok()).collect();
-
-    let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
-    let mut channel = None;
-    if let Some(helper) = helper {
-        let opened =
-            Channel::open(&plan.forward).map_err(|error| Error::Setup(format!("sockets: {error}")))?;
-        let files = (plan.strength == Strength::Landlock).then(|| {
-            let paths: Vec<PathBuf> = hidden.iter().map(|hide| hide.path.clone()).collect();
-            for path in paths.iter().filter(|path| writable.iter().any(|dir| path.starts_with(dir))) {
-                plan.warnings
-                    .push(format!("{} lies in a writable directory and is not hidden", path.display()));
-            }
-            let mut readable = landlock::readable_beside(&paths, &landlock::entries);
-            readable.extend(programs.iter().cloned());
-            landlock::Files { writable: writable.clone(), readable }
-        });
-        let spec = helper::Spec {
-            control: opened.control(),
-            forward: opened.forward().to_vec(),
-            rules: (files.is_some() || plan.connect_ports.is_some())
-                .then(|| landlock::Rules { files, connect_ports: plan.connect_ports.clone() }),
-            limits: Rlimits {
-                memory: command.limits.max_memory,
-                processes: command.limits.max_processes.map(|max| max + plan::others(plan.strength)),
-                file_size: command.limits.max_file_size,
-            },
-            watch_parent: plan.strength != Strength::Bubblewrap,
-        };
-        let spec = serde_json::to_string(&spec).map_err(|error| Error::Setup(error.to_string()))?;
-        let prefix =
-            [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), spec.into(), "--".into()];
-        argv.splice(0..0, prefix);
-        channel = Some(opened);
-    }
-    if let (Strength::Bubblewrap, Some(bwrap)) = (plan.strength, &probe.bwrap) {
-        let fresh = bubblewrap::fresh_here();
-        let covered = |path: &Path| {
-            fresh.iter().any(|dir| path.starts_with(dir))
-                || hidden.iter().any(|hide| path.starts_with(&hide.path))
-        };
-        let of_run = bubblewrap::FROM_RUN.iter().map(PathBuf::from).filter(|place| place.exists());
-        let mut readable: Vec<PathBuf> =
-            of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
-        readable.extend(channel.iter().map(|channel| channel.dir().to_owned()));
-        let view = bubblewrap::View {
-            bwrap: bwrap.clone(),
-            fresh,
-            writable,
-            hidden,
-            readable: readable.into_iter().map(|path| (path.clone(), path)).collect(),
-            cwd: command.cwd.clone(),
-            unshare_net: plan.unshare_net,
-        };
-        argv = bubblewrap::argv(&view, &argv);
-    }
-    let in_force =
-        InForce { strength: plan.strength, network_limited: plan.network_limited, warnings: plan.warnings };
-    Ok(Prepared { argv, in_force, channel })
-}
-
-/// Resolved paths of those that exist: what is not there cannot be mounted.
-fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found: Vec<_> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    found.sort();
-    found.dedup();
-    found
-}
-
 async fn start(command: &Command, prepared: &Prepared) -> Result<Child> {
     let mut process = tokio::process::Command::new(&prepared.argv[0]);
     process
@@ -287,66 +180,19 @@ async fn start(command: &Command, prepared: &Prepared) -> Result<Child> {
         .kill_on_drop(true);
     #[cfg(unix)]
     process.process_group(0);
-    tree::become_subreaper();
+    os::prepare_this_process();
     let program = prepared.argv[0].to_string_lossy().into_owned();
     spawn::spawn(process).await.map_err(|source| Error::Spawn { program, source })
 }
 
-/// The tree of one run; dropping it kills what is left.
-struct Tree {
-    root: Pid,
-    strength: Strength,
-    /// The root is the helper, which ends by itself when its command is gone.
-    keeper: bool,
-    mark: String,
-    gone: bool,
-}
-
-impl Tree {
+/// The processes of one run. Dropping it ends them all.
+pub(super) trait ProcessTree: Send {
     /// Asks every process to end.
-    fn terminate(&self) {
-        let mut pids = tree::descendants(self.root.as_raw_pid());
-        if self.strength != Strength::Bubblewrap {
-            pids.push(self.root);
-        }
-        tree::signal_all(&pids, Signal::TERM);
-    }
-
+    fn terminate(&self);
     /// Kills the tree from its root. Afterwards the root can be waited for.
-    fn kill(&self) {
-        match self.strength {
-            Strength::Bubblewrap => {
-                // The death of the namespace's first process takes the rest with it, and
-                // bubblewrap ends when that is done.
-                tree::signal_all(&tree::children(self.root.as_raw_pid()), Signal::KILL);
-            }
-            Strength::Landlock | Strength::ProcessGroup => {
-                if !self.keeper {
-                    let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
-                }
-                tree::kill_until_gone(|| tree::descendants(self.root.as_raw_pid()));
-            }
-        }
-    }
-
+    fn kill(&self);
     /// Ends strays after the root is gone. Blocking.
-    fn finish(&mut self) {
-        if self.strength != Strength::Bubblewrap && !self.keeper {
-            let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
-        }
-        tree::kill_mark(&self.mark);
-        self.gone = true;
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        if !self.gone {
-            self.kill();
-            tree::signal_all(&[self.root], Signal::KILL);
-            self.finish();
-        }
-    }
+    fn finish(&mut self);
 }
 
 /// How the root ended.
@@ -358,7 +204,7 @@ struct End {
 
 async fn control(
     mut child: Child,
-    mut tree: Tree,
+    mut tree: impl ProcessTree + 'static,
     timeout: Duration,
     cancel: CancellationToken,
     grace: Duration,
@@ -380,7 +226,11 @@ async fn control(
 }
 
 /// SIGTERM, the grace, SIGKILL.
-async fn stop(child: &mut Child, tree: &Tree, grace: Duration) -> Result<std::process::ExitStatus> {
+async fn stop(
+    child: &mut Child,
+    tree: &impl ProcessTree,
+    grace: Duration,
+) -> Result<std::process::ExitStatus> {
     tree.terminate();
     if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
         return status.map_err(Error::Wait);

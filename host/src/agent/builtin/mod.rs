@@ -73,7 +73,7 @@ pub struct Builtin {
 impl Builtin {
     /// An agent whose child process is this very program.
     pub fn new() -> Result<Self> {
-        let program = contain::helper().ok_or_else(|| {
+        let program = contain::program().ok_or_else(|| {
             Error::new(
                 Kind::Internal,
                 "the built-in agent needs the codex-worker program, whose place is not known",

@@ -1,0 +1,76 @@
+//! The part of [`landlock`](super::landlock) that speaks to the kernel.
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
+
+use super::landlock::{Error, Rules};
+
+impl From<RulesetError> for Error {
+    fn from(error: RulesetError) -> Self {
+        Error::Rules(error.to_string())
+    }
+}
+
+/// The newest interface whose rights were tried with real programs.
+const TESTED: ABI = ABI::V6;
+
+/// Devices that programs write to as a matter of course.
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/shm",
+];
+
+/// Binds the calling thread, for ever, and every process started from it. Gives the
+/// interface version in force.
+pub(super) fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    if rules.files.is_some() {
+        ruleset = ruleset.handle_access(AccessFs::from_all(TESTED))?.scope(Scope::from_all(TESTED))?;
+    }
+    if rules.connect_ports.is_some() {
+        ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
+    }
+    let mut created = ruleset.create()?;
+    if let Some(files) = &rules.files {
+        let read = AccessFs::from_read(TESTED);
+        let all = AccessFs::from_all(TESTED);
+        created = created
+            .add_rules(path_beneath_rules(["/"], BitFlags::from(AccessFs::ReadDir)))?
+            .add_rules(path_beneath_rules(&files.readable, read))?
+            .add_rules(path_beneath_rules(DEVICES, all))?
+            .add_rules(path_beneath_rules(&files.writable, all))?;
+    }
+    if let Some(ports) = &rules.connect_ports {
+        created = created
+            .add_rules(ports.iter().map(|port| Ok::<_, Error>(NetPort::new(*port, AccessNet::ConnectTcp))))?;
+    }
+    let status = created.restrict_self()?;
+    if status.ruleset == RulesetStatus::NotEnforced {
+        return Err(Error::NotEnforced);
+    }
+    if rules.files.is_some() {
+        give_up_capabilities()?;
+    }
+    Ok(match status.landlock {
+        LandlockStatus::Available { effective_abi, .. } => effective_abi as i32,
+        _ => 0,
+    })
+}
+
+/// Landlock does not limit what root may do to the kernel itself. Together with
+/// `no_new_privs`, which Landlock sets, the capabilities do not come back.
+fn give_up_capabilities() -> Result<(), Error> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .map_err(|error| Error::Capabilities(error.into()))
+}
