@@ -24,6 +24,9 @@ pub mod shipped;
 pub mod state;
 pub mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use compose::Judged;
 pub use load::Settings;
 pub use plugin::PluginId;
