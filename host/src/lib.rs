@@ -30,6 +30,8 @@ pub mod config;
 
 pub mod mcp;
 
+pub mod analyze;
+
 pub mod job;
 
 pub mod workspace;

@@ -5,10 +5,15 @@ pub mod agent_builtin;
 pub mod config;
 pub mod contained;
 pub mod demo;
+pub mod doctor;
 pub mod jobs;
+pub mod mcp;
 pub mod plugin;
+pub mod receipt;
 pub mod scripted_gateway;
 pub mod settings;
+pub mod setup;
+pub mod stats;
 pub mod work;
 
 use std::process::ExitCode;
@@ -48,6 +53,16 @@ enum Command {
     Plugin(plugin::Args),
     /// Run queued jobs; `start` does this by itself.
     Work(work::Args),
+    /// Serve MCP: what Codex starts.
+    Mcp(mcp::Args),
+    /// Look at a job's receipt, or verify it.
+    Receipt(receipt::Args),
+    /// What jobs cost, from the usage rows.
+    Stats(stats::Args),
+    /// Print what goes into Codex's configuration, or put it there.
+    Setup(setup::Args),
+    /// Check this machine: git, the agent, the gateway, the directories, containment.
+    Doctor(doctor::Args),
 }
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
@@ -76,6 +91,11 @@ fn run(command: Command) -> crate::error::Result<()> {
         Command::Jobs(args) => jobs::run(args),
         Command::Plugin(args) => plugin::run(args),
         Command::Work(args) => work::run(args),
+        Command::Mcp(args) => mcp::run(args),
+        Command::Receipt(args) => receipt::run(args),
+        Command::Stats(args) => stats::run(args),
+        Command::Setup(args) => setup::run(args),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

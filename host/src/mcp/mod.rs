@@ -1,4 +1,17 @@
 //! The MCP server: decode, call, encode; decides nothing.
+//!
+//! `transport` reads and writes lines, `server` is the handler, `tools` and `schema` are
+//! what clients see of it, `jobs`, `artifact` and `apply` do the calls, `budget` keeps
+//! replies small, `tasks` is the second face of the same jobs.
 
+pub mod apply;
+pub mod artifact;
+pub mod budget;
+pub mod jobs;
+mod lines;
 pub mod schema;
+pub mod serve;
+pub mod server;
+mod tasks;
 pub mod tools;
+pub mod transport;

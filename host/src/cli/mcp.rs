@@ -1,0 +1,78 @@
+//! `codex-worker mcp`: the server that Codex starts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::settings::SettingsArgs;
+use crate::error::{Error, Kind, Result};
+use crate::mcp::serve;
+use crate::mcp::server::Server;
+
+/// Serve MCP on standard input and output, or on loopback HTTP.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Serve Streamable HTTP here instead, at /mcp; loopback only.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
+    /// Adds a tool that panics, for tests.
+    #[arg(long, hide = true)]
+    test_panic: bool,
+}
+
+/// Serves until the client is gone or a signal comes; both end with exit code 0.
+pub fn run(args: Args) -> Result<()> {
+    let config = args.settings.load()?;
+    // One thread for the protocol, a few for the store: a client rarely asks two things
+    // at a time, and each thread costs memory in every session.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .build()
+        .map_err(|error| Error::new(Kind::Environment, format!("cannot start: {error}")))?;
+    let shutdown = CancellationToken::new();
+    let mut server = Server::new(config, shutdown.clone());
+    if args.test_panic {
+        server = server.with_panicking_tool();
+    }
+    let result = runtime.block_on(async {
+        on_signals(&shutdown)?;
+        match args.http {
+            Some(address) => serve::http(server, address, shutdown).await,
+            None => serve::stdio(server, shutdown).await,
+        }
+    });
+    // A blocked store call must not keep a server alive that nobody listens to.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// SIGTERM, SIGINT and SIGHUP mean what the end of input means.
+#[cfg(unix)]
+fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let mut signals = signal(kind)
+            .map_err(|error| Error::new(Kind::Environment, format!("cannot watch signals: {error}")))?;
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            shutdown.cancel();
+        });
+    }
+    Ok(())
+}
+
+/// Ctrl-C means what the end of input means.
+#[cfg(not(unix))]
+fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        shutdown.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! One line for a person beside each structured reply. Models that read the structured
+//! content never see it, so it repeats the verdict and nothing else.
+
+use super::tools::{ApplyReply, ArtifactReply, CancelReply, JobView, StartReply};
+
+pub(super) fn start(reply: &StartReply) -> String {
+    match reply.queue_position {
+        Some(ahead) if ahead > 0 => {
+            format!("job {}: {} behind {ahead}", reply.job_id, reply.job_status.as_str())
+        }
+        _ => format!("job {}: {}", reply.job_id, reply.job_status.as_str()),
+    }
+}
+
+pub(super) fn job(view: &JobView) -> String {
+    let status = view.job_status.map_or("unknown", |status| status.as_str());
+    if let Some(failure) = &view.failure {
+        return format!("{status}: {}", failure.message);
+    }
+    match (&view.next_action, &view.changed_files) {
+        (Some(_), Some(files)) => {
+            let count = files.len() + view.changed_files_omitted.unwrap_or(0) as usize;
+            format!("{status}: {count} changed files")
+        }
+        _ => match &view.last_event {
+            Some(event) => format!("{status}: {event}"),
+            None => status.to_owned(),
+        },
+    }
+}
+
+pub(super) fn cancel(reply: &CancelReply) -> String {
+    reply.job_status.as_str().to_owned()
+}
+
+pub(super) fn artifact(reply: &ArtifactReply) -> String {
+    match reply.next_offset {
+        Some(next) => format!("up to byte {next} of {}", reply.total_bytes),
+        None => format!("to the end, {} bytes", reply.total_bytes),
+    }
+}
+
+pub(super) fn apply(reply: &ApplyReply) -> String {
+    match (reply.applied, reply.conflicts.len()) {
+        (true, _) => format!("applied: {} files", reply.files.len()),
+        (false, 0) => format!("would apply: {} files", reply.files.len()),
+        (false, conflicts) => format!("not applied: {conflicts} conflicts"),
+    }
+}

@@ -1,0 +1,67 @@
+//! Serving: over standard input and output for one client, or over loopback HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rmcp::service::{ServerInitializeError, serve_server};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, stdio_pipes};
+use tokio_util::sync::CancellationToken;
+
+use super::server::Server;
+use super::transport::LineTransport;
+use crate::error::{Error, Kind, Result};
+
+/// Serves one client until its end of input or `shutdown`; both mean that nobody listens:
+/// waiting calls are answered at once, jobs go on.
+pub async fn stdio(server: Server, shutdown: CancellationToken) -> Result<()> {
+    let (read, write) = stdio_pipes();
+    let transport = LineTransport::new(read, write, shutdown.clone());
+    let running = match serve_server(server, transport).await {
+        Ok(running) => running,
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(Error::new(Kind::Internal, format!("the session did not begin: {error}"))),
+    };
+    match running.waiting().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(Kind::Internal, format!("the session broke: {error}"))),
+    }
+}
+
+/// Serves Streamable HTTP at `http://<address>/mcp` until `shutdown`. Loopback only: there
+/// is no authentication, and the transport checks the Host header against rebinding.
+pub async fn http(server: Server, address: SocketAddr, shutdown: CancellationToken) -> Result<()> {
+    if !address.ip().is_loopback() {
+        return Err(Error::new(Kind::Refused, format!("{address} is not a loopback address"))
+            .hint("use 127.0.0.1:PORT; there is no authentication"));
+    }
+    let fault = |error: std::io::Error| {
+        Error::new(Kind::Environment, format!("cannot listen on {address}: {error}"))
+            .hint("choose another port; 0 takes a free one")
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
+    let local = listener.local_addr().map_err(fault)?;
+    // Standard error: standard output stays clean in both modes.
+    eprintln!("codex-worker: MCP at http://{local}/mcp");
+    let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.clone());
+    let service = StreamableHttpService::new(
+        move || Ok(server.clone()),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    );
+    loop {
+        let (stream, _) = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted.map_err(fault)?,
+        };
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            // A broken connection is the client's business.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}

@@ -1,0 +1,76 @@
+//! MCP Tasks (extension `io.modelcontextprotocol/tasks`) as a second face of the store: for
+//! a client that declares it, a `wait` on one job becomes a task whose id is the job's.
+//! Nothing is kept here: a task survives the server as its job does.
+
+use std::sync::Arc;
+
+use rmcp::model::{CallToolResult, DetailedTask, Task, TaskPayload, TaskStatus};
+
+use super::jobs::{Jobs, ended, job_id};
+use super::tools::{GetArgs, JobView, WaitArgs};
+use crate::error::{Error, Kind, Result};
+use crate::job::state::JobStatus;
+use crate::job::store::{JobRow, JobStore};
+use crate::report::sanitize::line;
+
+const POLL_MS: u64 = 2000;
+
+/// The task of a `wait`; none when the call is better answered at once.
+pub async fn create(jobs: &Arc<Jobs>, args: WaitArgs) -> Result<Option<Task>> {
+    let (Some(id), []) = (args.job_id, args.job_ids.as_slice()) else { return Ok(None) };
+    let row = load(jobs, &id).await?;
+    Ok((!row.status.is_final()).then(|| task(&row)))
+}
+
+/// The task's state; `encode` makes the result of the call that became the task.
+pub async fn get(
+    jobs: &Arc<Jobs>,
+    id: &str,
+    encode: impl FnOnce(JobView) -> CallToolResult,
+) -> Result<DetailedTask> {
+    // Also finds a worker that died.
+    jobs.get(known(id)?).await?;
+    let row = load(jobs, id).await?;
+    let payload = match row.status {
+        JobStatus::Cancelled => TaskPayload::Cancelled,
+        status if status.is_final() => {
+            let result = serde_json::to_value(encode(ended(&row, false, None))).map_err(|error| {
+                Error::new(Kind::Internal, format!("a result could not be written: {error}"))
+            })?;
+            TaskPayload::Completed { result: result.as_object().cloned().unwrap_or_default() }
+        }
+        _ => TaskPayload::Working,
+    };
+    Ok(DetailedTask::new(task(&row), payload))
+}
+
+/// The task's id as `get`'s arguments.
+pub fn known(id: &str) -> Result<GetArgs> {
+    job_id(id)?;
+    Ok(GetArgs { job_id: id.to_owned(), verbose: false, include_diff: None })
+}
+
+async fn load(jobs: &Arc<Jobs>, id: &str) -> Result<JobRow> {
+    let id = job_id(id)?;
+    jobs.blocking(move |_, store| store.get(&id)).await
+}
+
+fn task(row: &JobRow) -> Task {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let updated = row.finished_ms.unwrap_or(if row.status.is_final() { row.created_ms } else { now });
+    let status = match row.status {
+        JobStatus::Cancelled => TaskStatus::Cancelled,
+        status if status.is_final() => TaskStatus::Completed,
+        _ => TaskStatus::Working,
+    };
+    let task = Task::new(row.id.as_str(), status, time(row.created_ms), time(updated))
+        .with_poll_interval_ms(POLL_MS);
+    match &row.last_event {
+        Some(event) => task.with_status_message(line(event, 160)),
+        None => task,
+    }
+}
+
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+}
