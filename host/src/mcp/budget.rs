@@ -48,7 +48,7 @@ pub fn fit(view: &mut JobView, verbose: bool) {
     view.diff = diff;
 }
 
-const STEPS: u32 = 14;
+const STEPS: u32 = 16;
 
 /// One step of cutting, mildest first.
 fn cut(view: &mut JobView, step: u32) {
@@ -66,11 +66,22 @@ fn cut(view: &mut JobView, step: u32) {
         10 => keep_files(view, 12),
         11 => cap_texts(view, 60, 80, 120),
         12 => keep_policies(view, 4),
-        _ => {
+        13 => {
             cap_files(view, 60);
             keep_files(view, 8);
             keep_checks(view, 6);
             cap_texts(view, 0, 60, 100);
+        }
+        14 => {
+            keep_policies(view, 2);
+            keep_artifacts(view, 2);
+            keep_checks(view, 4);
+            cap_texts(view, 0, 60, 80);
+        }
+        _ => {
+            cap_files(view, 40);
+            keep_files(view, 4);
+            cap_texts(view, 0, 40, 60);
         }
     }
 }
@@ -96,7 +107,7 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
         cap(text, other);
     }
     if let Some(branch) = view.workspace.as_mut().and_then(|workspace| workspace.branch.as_mut()) {
-        cap(branch, 120);
+        cap(branch, 80);
     }
 }
 

@@ -1,15 +1,18 @@
 //! One line for a person beside each structured reply. Models that read the structured
 //! content never see it, so it repeats the verdict and nothing else.
 
-use super::tools::{ApplyReply, ArtifactReply, CancelReply, JobView, StartReply};
+use super::tools::{ApplyReply, ArtifactReply, CancelReply, JobView, StartReply, TailReply};
 
+/// Not the id: it stands in the data, and some clients show a model both.
 pub(super) fn start(reply: &StartReply) -> String {
     match reply.queue_position {
-        Some(ahead) if ahead > 0 => {
-            format!("job {}: {} behind {ahead}", reply.job_id, reply.job_status.as_str())
-        }
-        _ => format!("job {}: {}", reply.job_id, reply.job_status.as_str()),
+        Some(ahead) if ahead > 0 => format!("{} behind {ahead}", reply.job_status.as_str()),
+        _ => reply.job_status.as_str().to_owned(),
     }
+}
+
+pub(super) fn tail(reply: &TailReply) -> String {
+    format!("{}: {} lines, up to {}", reply.job_status.as_str(), reply.lines.len(), reply.next)
 }
 
 pub(super) fn job(view: &JobView) -> String {

@@ -15,3 +15,4 @@ pub mod server;
 mod tasks;
 pub mod tools;
 pub mod transport;
+pub mod wire;

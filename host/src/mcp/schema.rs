@@ -19,10 +19,12 @@ pub fn input<T: JsonSchema>() -> JsonObject {
 }
 
 /// The schema of what a tool gives. Without descriptions: no client shows them to a model
-/// before it has called, and each listing would pay for them.
+/// before it has called, and each listing would pay for them. Members that may be missing
+/// are left out when they have no value, never null.
 pub fn output<T: JsonSchema>() -> JsonObject {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
     tidy(&mut schema, false);
+    drop_optional_nulls(&mut schema);
     into_object(schema)
 }
 
@@ -56,29 +58,15 @@ fn tidy(schema: &mut Value, is_input: bool) {
         Value::Object(object) => {
             object.remove("format");
             object.remove("default");
+            // Every number of ours is counted from nothing.
+            if object.get("minimum").and_then(Value::as_f64) == Some(0.0) {
+                object.remove("minimum");
+            }
             if !is_input && object.get("description").is_some_and(Value::is_string) {
                 object.remove("description");
             }
-            if let Some(Value::Array(types)) = object.get_mut("type")
-                && is_input
-            {
-                types.retain(|kind| kind != "null");
-                if let [only] = types.as_slice() {
-                    let only = only.clone();
-                    object.insert("type".to_owned(), only);
-                }
-            }
-            if let Some(Value::Array(options)) = object.get_mut("anyOf")
-                && is_input
-            {
-                options.retain(|option| option.get("type").is_none_or(|kind| kind != "null"));
-                if let [Value::Object(only)] = options.as_mut_slice() {
-                    let only = std::mem::take(only);
-                    object.remove("anyOf");
-                    for (key, value) in only {
-                        object.entry(key).or_insert(value);
-                    }
-                }
+            if is_input {
+                drop_null(object);
             }
             collapse_words(object);
             for value in object.values_mut() {
@@ -88,6 +76,52 @@ fn tidy(schema: &mut Value, is_input: bool) {
         Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, is_input)),
         _ => {}
     }
+}
+
+/// Takes null out of the alternatives of one schema.
+fn drop_null(object: &mut JsonObject) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(words)) = object.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
+    if let Some(Value::Array(options)) = object.get_mut("anyOf") {
+        options.retain(|option| option.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(only)] = options.as_mut_slice() {
+            let only = std::mem::take(only);
+            object.remove("anyOf");
+            for (key, value) in only {
+                object.entry(key).or_insert(value);
+            }
+        }
+    }
+}
+
+/// Takes null out of the members that are not required.
+fn drop_optional_nulls(schema: &mut Value) {
+    let Value::Object(object) = schema else {
+        if let Value::Array(items) = schema {
+            items.iter_mut().for_each(drop_optional_nulls);
+        }
+        return;
+    };
+    let required = object.get("required").cloned().unwrap_or_default();
+    if let Some(Value::Object(members)) = object.get_mut("properties") {
+        for (name, member) in members {
+            let demanded = required.as_array().is_some_and(|names| names.iter().any(|known| known == name));
+            if let Value::Object(member) = member
+                && !demanded
+            {
+                drop_null(member);
+            }
+        }
+    }
+    object.values_mut().for_each(drop_optional_nulls);
 }
 
 /// `oneOf` of documented constants, as schemars writes an enum, becomes `enum`.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::jobs::{Jobs, job_id};
 use super::tools::{self, JobView};
+use super::wire::Ordered;
 use super::{artifact, lines, schema, tasks};
 use crate::config::{Config, nearest};
 use crate::error::{Error, Kind};
@@ -72,7 +73,7 @@ impl Server {
             "start" => reply(jobs.start(decode(name, args)?).await?, lines::start),
             "get" => reply(jobs.get(decode(name, args)?).await?, lines::job),
             "wait" => reply(jobs.wait(decode(name, args)?, Some(context)).await?, lines::job),
-            "tail" => reply(jobs.tail(decode(name, args)?).await?, |tail| tail.lines.join("\n")),
+            "tail" => reply(jobs.tail(decode(name, args)?).await?, lines::tail),
             "cancel" => reply(jobs.cancel(decode(name, args)?).await?, lines::cancel),
             "artifact" => {
                 let args: tools::ArtifactArgs = decode(name, args)?;
@@ -129,7 +130,11 @@ impl Server {
                 self.mask(&mut data);
                 let structured =
                     context.protocol_version().is_none_or(|version| version.as_str() >= STRUCTURED_SINCE);
-                let text = if structured { self.redactor.floor_only(&line) } else { data.to_string() };
+                let text = if structured {
+                    self.redactor.floor_only(&line)
+                } else {
+                    serde_json::to_string(&Ordered(&data)).unwrap_or_default()
+                };
                 let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
                 result.structured_content = structured.then_some(data);
                 result

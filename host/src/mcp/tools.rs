@@ -99,7 +99,8 @@ pub struct ScopedPatchArgs {
     pub max_diff_bytes: Option<u64>,
 }
 
-/// One check.
+// The doc comment would stand in the schema twice.
+#[expect(missing_docs, reason = "a comment above says it")]
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub struct CheckArgs {
     /// Unique in the job.
@@ -184,6 +185,20 @@ pub struct WaitArgs {
     pub job_ids: Vec<String>,
     /// Stay below your own tool timeout.
     pub timeout_ms: Option<u64>,
+}
+
+/// The schema of what `wait` gives: these while the job runs, else what `get` gives. Not
+/// written out twice: every session pays for the listing.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct WaitReply {
+    /// Where the job stands.
+    pub job_status: JobStatus,
+    /// Since it was started, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The newest line of its progress, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<String>,
 }
 
 /// What `cancel` accepts.
@@ -371,7 +386,8 @@ impl From<JobResult> for JobView {
 /// The tools, in the order in which a planner needs them. The order is stable: clients
 /// cache it.
 pub fn list() -> Vec<Tool> {
-    let read_only = || ToolAnnotations::new().read_only(true).destructive(false).idempotent(true);
+    // The other hints mean nothing for a tool that only reads.
+    let read_only = |title: &str| ToolAnnotations::with_title(title).read_only(true);
     vec![
         tool::<StartArgs, StartReply>(
             "start",
@@ -384,23 +400,23 @@ pub fn list() -> Vec<Tool> {
                 .open_world(true),
             &["prompt", "allowed_dirs"],
         ),
-        tool::<WaitArgs, JobView>(
+        tool::<WaitArgs, WaitReply>(
             "wait",
             "Wait for a job to end; gives the result as get does, or job_status, elapsed_ms and last_event when \
              the time is over first. Ending this call never ends the job.",
-            named(read_only(), "Wait for a job").open_world(false),
+            read_only("Wait for a job").open_world(false),
             &[],
         ),
         tool::<GetArgs, JobView>(
             "get",
             "A job's status, or its result: verdict, changed files, checks, cost, next action.",
-            named(read_only(), "Get a job").open_world(false),
+            read_only("Get a job").open_world(false),
             &["job_id"],
         ),
         tool::<TailArgs, TailReply>(
             "tail",
             "The newest progress lines of a job.",
-            named(read_only(), "Tail a job").open_world(false),
+            read_only("Tail a job").open_world(false),
             &["job_id"],
         ),
         tool::<CancelArgs, CancelReply>(
@@ -416,7 +432,7 @@ pub fn list() -> Vec<Tool> {
         tool::<ArtifactArgs, ArtifactReply>(
             "artifact",
             "Read a slice of a job's diff.patch, check logs, findings or transcript.",
-            named(read_only(), "Read an artifact").open_world(false),
+            read_only("Read an artifact").open_world(false),
             &["job_id", "name"],
         ),
         tool::<ApplyArgs, ApplyReply>(
@@ -432,15 +448,10 @@ pub fn list() -> Vec<Tool> {
         tool::<AnalyzeArgs, AnalyzeReply>(
             "analyze",
             "Ask the cheap model one question about files, without starting a job; changes nothing.",
-            named(read_only(), "Ask about files").idempotent(false).open_world(true),
+            read_only("Ask about files").open_world(true),
             &["question", "paths"],
         ),
     ]
-}
-
-fn named(mut annotations: ToolAnnotations, title: &str) -> ToolAnnotations {
-    annotations.title = Some(title.to_owned());
-    annotations
 }
 
 fn tool<A: JsonSchema, R: JsonSchema>(

@@ -174,8 +174,7 @@ async fn write_message<W: AsyncWrite + Unpin>(
     write: Arc<Mutex<Option<W>>>,
     message: ServerJsonRpcMessage,
 ) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(&message)?;
-    line.push(b'\n');
+    let line = super::wire::to_line(&message)?;
     let mut guard = write.lock().await;
     let Some(write) = guard.as_mut() else {
         return Err(std::io::ErrorKind::NotConnected.into());
