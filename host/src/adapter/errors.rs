@@ -155,6 +155,13 @@ static TOO_LONG: LazyLock<Option<Regex>> = LazyLock::new(|| {
     ))
     .ok()
 });
+static CONTEXT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)(?:maximum context length|context length|context window|maximum|limit|at most|>)",
+        r"(?:\s+(?:is|of|allowed|size))*[\s:(=]*(\d[\d,_]{2,})"
+    ))
+    .ok()
+});
 static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d[\d,_]{2,}").ok());
 
 fn numbers(text: &str) -> Vec<u64> {
@@ -169,11 +176,12 @@ pub fn classify(status: u16, error: &UpstreamError) -> Class {
     let too_long = TOO_LONG.as_ref().is_some_and(|r| r.is_match(&words));
     if too_long && (status == 400 || status == 413 || status == 422 || status >= 500) && !about_output(&lower)
     {
-        let mut found = numbers(&error.message);
-        found.sort_unstable();
-        found.dedup();
-        let limit = found.iter().copied().find(|n| *n >= 1000);
-        let asked = found.iter().copied().rev().find(|n| Some(*n) > limit && *n < 100_000_000);
+        let found = numbers(&error.message);
+        let named = CONTEXT.as_ref().and_then(|r| r.captures(&error.message));
+        let limit = named.and_then(|c| numbers(c.get(1)?.as_str()).first().copied());
+        let most = found.iter().copied().max();
+        let limit = limit.or_else(|| found.iter().copied().filter(|n| Some(*n) != most).max());
+        let asked = most.filter(|n| limit.is_some_and(|limit| *n > limit));
         return Class::TooLong(asked, limit);
     }
     let broke = [

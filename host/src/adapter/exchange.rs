@@ -477,8 +477,7 @@ async fn read(
             None => return Err(Failed::idle()),
             Some(Err(_)) if machine.ended() => break,
             Some(Err(error)) => {
-                let words = crate::gateway::client::chain(&error.without_url());
-                return Err(Failed::cut(format!("the answer was cut off: {words}")));
+                return Err(Failed::broken(error));
             }
             Some(Ok(None)) => break,
             Some(Ok(Some(chunk))) => chunk,

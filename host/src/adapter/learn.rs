@@ -13,6 +13,23 @@ static LIMIT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         .ok()
 });
 
+/// "…(5000 in the messages, 32000 in the completion)", and vLLM's newer wording.
+static SPLIT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)context length (?:is|of) (\d+) tokens.{0,80}?(?:\((\d+) (?:in|from) the (?:messages|input|prompt)",
+        r"[^0-9]+\d+ (?:in|from|for) the completion|(?:has|contains) (?:at least )?(\d+) input tokens)"
+    ))
+    .ok()
+});
+
+/// The output that fits when the prompt alone would: some gateways count both.
+fn room_left(message: &str) -> Option<u64> {
+    let found = SPLIT.as_ref()?.captures(message)?;
+    let number = |at: usize| found.get(at).and_then(|m| m.as_str().parse::<u64>().ok());
+    let left = number(1)?.checked_sub(number(2).or(number(3))?)?;
+    (left > 1024).then(|| left - 256)
+}
+
 /// What to change after a refusal with status 400, 404 or 422; none when it teaches nothing
 /// new.
 pub fn adjust(status: u16, error: &UpstreamError, so_far: &Adjustments) -> Option<Adjustments> {
@@ -39,7 +56,9 @@ pub fn adjust(status: u16, error: &UpstreamError, so_far: &Adjustments) -> Optio
     .iter()
     .any(|w| lower.contains(w));
     let mut next = so_far.clone();
-    if has("max_tokens") && has("max_completion_tokens") && has("instead") {
+    if let Some(left) = room_left(&error.message) {
+        next.max_tokens = Some(left.min(so_far.max_tokens.unwrap_or(u64::MAX)));
+    } else if has("max_tokens") && has("max_completion_tokens") && has("instead") {
         // "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         let wants_new = lower.rfind("max_completion_tokens") > lower.rfind("'max_tokens'");
         next.max_tokens_name = Some(if wants_new { "max_completion_tokens" } else { "max_tokens" });
@@ -121,6 +140,16 @@ mod tests {
                 with(|a| a.no_images = true),
             ),
             (400, "Property 'reasoning_content' is unsupported", with(|a| a.no_reasoning = true)),
+            (
+                400,
+                "This model's maximum context length is 32768 tokens. However, you requested 37000 tokens (5000 in the messages, 32000 in the completion).",
+                with(|a| a.max_tokens = Some(27512)),
+            ),
+            (
+                400,
+                "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 32768 tokens and your request has 5000 input tokens (32000 > 32768 - 5000).",
+                with(|a| a.max_tokens = Some(27512)),
+            ),
             (500, "max_tokens is too large", None),
             (400, "something else", None),
         ];

@@ -148,8 +148,7 @@ pub async fn attempt(
             None => return Err((Failed::idle(), watch.visible && client.streams)),
             Some(Err(_)) if watch.ended => break,
             Some(Err(error)) => {
-                let words = crate::gateway::client::chain(&error.without_url());
-                let failed = Failed::cut(format!("the answer was cut off: {words}"));
+                let failed = Failed::broken(error);
                 return Err((failed, watch.visible && client.streams));
             }
             Some(Ok(None)) => break,

@@ -459,9 +459,18 @@ impl Machine {
                 }
                 self.close(sink);
             }
-            let named = |s: &super::calls::Slot| at_end || !s.name.is_empty();
+            // A name that nobody declared may be the first piece of one.
+            let last = self.calls.slots.len().saturating_sub(1);
+            let whole = |at: usize, s: &super::calls::Slot| {
+                let tools = &self.settings.tools;
+                at < last || !s.arguments.is_empty() || tools.is_empty() || tools.find(&s.name).is_some()
+            };
+            let named = |at: usize| {
+                let slot = &self.calls.slots[at];
+                at_end || (!slot.name.is_empty() && whole(at, slot))
+            };
             let next = self.calls.slots.iter().position(|s| !s.opened);
-            let Some(at) = next.filter(|at| named(&self.calls.slots[*at])) else { break };
+            let Some(at) = next.filter(|at| named(*at)) else { break };
             self.open_call(sink, at);
         }
         if !self.unfinished_call() || at_end {

@@ -360,7 +360,7 @@ impl Gateway {
         let mut client_error = errors::for_client(status, &error);
         client_error.retry_after = retry_after;
         let again = match (adjusted, &class) {
-            (Some(next), errors::Class::Invalid(_)) => {
+            (Some(next), errors::Class::Invalid(_) | errors::Class::TooLong(..)) => {
                 tracing::info!(model = %route.model, message = %error.message, "the gateway taught us a limit");
                 self.learn(route, next);
                 true
@@ -419,6 +419,12 @@ impl Failed {
         Failed::new(Failure::Cut, 502, message)
     }
 
+    /// The connection broke in the middle of the answer.
+    pub fn broken(error: reqwest::Error) -> Self {
+        tracing::debug!(error = %client::chain(&error.without_url()), "an answer broke off");
+        Failed::cut("the connection to the gateway broke in the middle of the answer")
+    }
+
     /// What the answer itself says went wrong.
     pub fn fault(fault: Fault, client: &Client) -> Self {
         let message = client.mask(&fault.to_string());
@@ -472,7 +478,8 @@ impl Plan {
             Failure::Status(status) => status >= 500,
             _ => false,
         };
-        if unwell {
+        // A gateway whose answers begin is not out; what broke one is the answer's own affair.
+        if unwell && !visible {
             gateway.breaker(self.route()).tell(Event::Failure);
         } else if failed.status.is_some() {
             gateway.breaker(self.route()).tell(Event::Success);
@@ -543,10 +550,7 @@ pub async fn read_limited(
             }
             Ok(None) => return Ok(body),
             Err(error) => {
-                return Err(Failed::cut(format!(
-                    "the answer was cut off: {}",
-                    client::chain(&error.without_url())
-                )));
+                return Err(Failed::broken(error));
             }
         }
     }
