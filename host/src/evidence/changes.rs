@@ -107,6 +107,11 @@ pub fn between(shadow: &Shadow, base: &str, tree: &str, limits: Limits) -> Resul
     Ok(changes)
 }
 
+/// Which paths differ and how, without renames and without any content.
+pub fn names_only(shadow: &Shadow, from: &str, to: &str) -> Result<Vec<Change>> {
+    parse(&shadow.reading("diff-tree").args(["-r", "-z", "--raw", "--no-renames", from, to]).output()?)
+}
+
 /// Reads `--raw --numstat -z`: first all raw entries, then all counts.
 fn parse(listed: &[u8]) -> Result<Vec<Change>> {
     let bad = || Error::Answer("diff-tree");

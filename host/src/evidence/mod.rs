@@ -28,7 +28,7 @@ use crate::error::Kind;
 use crate::policy::types::ChangeSet;
 
 pub use recorder::Recorder;
-pub(crate) use recorder::tree_line;
+pub(crate) use recorder::{entries, tree_line};
 
 /// Why evidence could not be taken. A job without evidence fails; it is never passed.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,11 @@ impl From<git::GitError> for crate::error::Error {
 pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
+}
+
+/// Every file and symlink below `start` (relative to `top`), without `.git`; capped.
+pub(crate) fn files_below(top: &Path, start: &[u8]) -> Vec<Vec<u8>> {
+    walk::files_below(top, start, 100_000)
 }
 
 /// How much of a change is kept as text.

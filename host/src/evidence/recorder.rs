@@ -753,18 +753,7 @@ pub(crate) fn put(shadow: &Shadow, tree: &str, wanted: &[Vec<u8>], into: &Path) 
         return Ok(());
     }
     let objects = Objects::open(shadow)?;
-    let mut entries: BTreeMap<Vec<u8>, (u32, String)> = BTreeMap::new();
-    for piece in wanted.chunks(500) {
-        let listed = shadow
-            .git("ls-tree")
-            .args(["-r", "-z", "--full-tree", tree, "--"])
-            .args(piece.iter().map(|n| names::path(n)))
-            .output()?;
-        for line in split_z(&listed) {
-            let (name, mode, id) = tree_line(line)?;
-            entries.insert(name, (mode, id));
-        }
-    }
+    let entries = entries(shadow, tree, wanted)?;
     for name in wanted {
         let mut below = entries.iter().filter(|(n, _)| names::below(n, name).is_some()).peekable();
         if below.peek().is_none() {
@@ -775,6 +764,27 @@ pub(crate) fn put(shadow: &Shadow, tree: &str, wanted: &[Vec<u8>], into: &Path) 
         }
     }
     Ok(())
+}
+
+/// What `tree` has at `wanted` (names below its top) and below them: mode and object id.
+pub(crate) fn entries(
+    shadow: &Shadow,
+    tree: &str,
+    wanted: &[Vec<u8>],
+) -> Result<BTreeMap<Vec<u8>, (u32, String)>> {
+    let mut entries = BTreeMap::new();
+    for piece in wanted.chunks(500) {
+        let listed = shadow
+            .reading("ls-tree")
+            .args(["-r", "-z", "--full-tree", tree, "--"])
+            .args(piece.iter().map(|n| names::path(n)))
+            .output()?;
+        for line in split_z(&listed) {
+            let (name, mode, id) = tree_line(line)?;
+            entries.insert(name, (mode, id));
+        }
+    }
+    Ok(entries)
 }
 
 /// `100644 blob <id>\t<name>` as `ls-tree -z` prints it.

@@ -2,7 +2,7 @@
 //! The lock file lies in the state directory, never in the repository.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -14,6 +14,14 @@ use crate::evidence::names;
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    journal: PathBuf,
+}
+
+impl Lock {
+    /// Where the holder may note what it is doing, for whoever holds the lock next.
+    pub fn journal(&self) -> &Path {
+        &self.journal
+    }
 }
 
 /// Waits for the lock of the repository (or plain directory) at `place`, at most `patience`.
@@ -36,7 +44,7 @@ pub fn acquire(state_home: &Path, place: &Path, patience: Duration) -> Result<Lo
     let started = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Lock { _file: file }),
+            Ok(()) => return Ok(Lock { _file: file, journal: dir.join(format!("{name}.apply.json")) }),
             Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -1,7 +1,10 @@
 //! Where a job works: which paths it may name ([`root`]), the checkout of its own
 //! ([`worktree`]), and bringing a result back ([`apply`]).
 
+pub mod apply;
 mod copy_in;
 pub mod lock;
+mod plan;
 pub mod root;
+mod swap;
 pub mod worktree;

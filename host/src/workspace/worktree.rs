@@ -62,6 +62,8 @@ pub struct Worktree {
     pub path: PathBuf,
     /// The user's directory that it was made from.
     pub user_top: PathBuf,
+    /// The user's directories.
+    pub user_dirs: Vec<AllowedDir>,
     /// The job's directories inside the checkout, in the order of the user's.
     pub dirs: Vec<AllowedDir>,
     /// The tree at the start, in the objects of `carry/`.
@@ -122,6 +124,7 @@ fn build(options: &Options<'_>, path: &Path) -> Result<Worktree> {
         job: options.job.to_owned(),
         path: path.to_owned(),
         user_top: carry.top().to_owned(),
+        user_dirs: options.dirs.to_vec(),
         dirs: Vec::new(),
         start_tree: carry.base_tree(),
         parts: Vec::new(),
@@ -212,7 +215,7 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
     })
 }
 
-fn head_commit(repository: &Repository) -> Result<Option<String>> {
+pub(super) fn head_commit(repository: &Repository) -> Result<Option<String>> {
     let out = Git::new("rev-parse")
         .args(["-q", "--verify", "HEAD^{commit}"])
         .git_dir(&repository.git_dir)
@@ -414,7 +417,7 @@ pub fn publish_ref(job_dir: &Path, recorder: &Recorder, tree: &str, summary: &st
     Ok(all)
 }
 
-fn state_home(job_dir: &Path) -> &Path {
+pub(super) fn state_home(job_dir: &Path) -> &Path {
     job_dir.parent().and_then(Path::parent).unwrap_or(job_dir)
 }
 
@@ -432,17 +435,6 @@ fn commit_part(
     };
     let start = bring(&worktree.start_tree)?;
     let end = bring(tree)?;
-    let commit = |tree: &str, parent: Option<&str>, message: &str| -> Result<String> {
-        let mut git = shadow.reading("commit-tree").arg(tree);
-        if let Some(parent) = parent {
-            git = git.args(["-p", parent]);
-        }
-        for (key, value) in IDENTITY {
-            git = git.env(key, value);
-        }
-        let id = git.args(["-F", "-"]).output_with(Input::Bytes(message.as_bytes().to_vec()));
-        Ok(String::from_utf8_lossy(&id?).trim().to_owned())
-    };
     let head_tree = match &part.head {
         Some(head) => {
             Some(shadow.reading("rev-parse").args(["-q", "--verify", &format!("{head}^{{tree}}")]).line()?)
@@ -455,11 +447,24 @@ fn commit_part(
             "State at the start of codex-worker job {}\n\nUncommitted work of the user, as it was.\n",
             worktree.job
         );
-        parent = Some(commit(&start, parent.as_deref(), &message)?);
+        parent = Some(commit(shadow, &start, parent.as_deref(), &message)?);
     }
     let summary: String = summary.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
     let title = if summary.trim().is_empty() { "Result".to_owned() } else { summary.trim().to_owned() };
-    commit(&end, parent.as_deref(), &format!("{title}\n\nCodex-Worker-Job: {}\n", worktree.job))
+    commit(shadow, &end, parent.as_deref(), &format!("{title}\n\nCodex-Worker-Job: {}\n", worktree.job))
+}
+
+/// A commit in the shadow, by the host.
+pub(super) fn commit(shadow: &Shadow, tree: &str, parent: Option<&str>, message: &str) -> Result<String> {
+    let mut git = shadow.reading("commit-tree").arg(tree);
+    if let Some(parent) = parent {
+        git = git.args(["-p", parent]);
+    }
+    for (key, value) in IDENTITY {
+        git = git.env(key, value);
+    }
+    let id = git.args(["-F", "-"]).output_with(Input::Bytes(message.as_bytes().to_vec()))?;
+    Ok(String::from_utf8_lossy(&id).trim().to_owned())
 }
 
 /// `tree` with nested repositories as the outer repository has them: the submodule's commit,
@@ -499,7 +504,7 @@ fn without_nested(shadow: &Shadow, tree: &str, nested: &[(String, Option<String>
 
 /// Copies what the user's repository lacks of `commit` into it. Git checks every object's
 /// content against its name on the way in, and that nothing is missing afterwards.
-fn transfer(
+pub(super) fn transfer(
     shadow: &Shadow,
     to: &Repository,
     have: Option<&str>,

@@ -1,0 +1,152 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::evidence::Limits;
+use crate::evidence::tests::{Place, run_sh};
+use crate::job::spec::AllowedDir;
+
+/// A finished job whose agent ran `script` in a worktree of the place's repository.
+fn finished(place: &Place, script: &str) -> PathBuf {
+    let job = place.path("home/jobs/0123456789abcdef");
+    fs::create_dir_all(&job).unwrap();
+    let dirs = [AllowedDir(place.path("repo"))];
+    let made = worktree::create(worktree::Options {
+        job: "0123456789abcdef",
+        dirs: &dirs,
+        job_dir: &job,
+        copy_in: &[],
+        scope: &[],
+        sparse_above: None,
+    })
+    .unwrap();
+    let recorder = Recorder::begin_within(&made.dirs, &job.join("shadow"), Some(&made.path)).unwrap();
+    run_sh(&made.path, script);
+    let recorded = recorder.record(Limits::default()).unwrap();
+    worktree::publish_ref(&job, &recorder, &recorded.tree, "x").unwrap();
+    assert_eq!(Job::open(&job).unwrap().tree(), recorded.tree);
+    // The worktree may be gone by the time somebody applies.
+    worktree::remove(&job).unwrap();
+    job
+}
+
+fn out(place: &Place, script: &str) -> String {
+    let out = std::process::Command::new("sh")
+        .arg("-ec")
+        .arg(script)
+        .current_dir(place.path("repo"))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+const WORK: &str =
+    "echo x >>src/a.rs; mv src/b.rs src/moved.rs; mkdir n; echo n >n/n; rm docs/a.md; chmod +x tests/a.rs";
+
+#[test]
+fn a_result_comes_into_the_checkout_and_the_index_stays() {
+    let place = Place::with_repo();
+    place.sh("cd repo; echo staged >staged; git add staged; echo loose >>run.sh");
+    let job = finished(&place, WORK);
+    place.sh("cd repo; echo later >>run.sh; echo mine >mine");
+    let index = out(&place, "sha256sum .git/index; git for-each-ref");
+    let told = check(&job).unwrap();
+    assert!(!told.applied && told.refused.is_empty());
+    assert_eq!(
+        out(&place, "cat src/a.rs | tail -1; ls n 2>/dev/null || true"),
+        "fn c() {}\n",
+        "check changes nothing"
+    );
+    let done = apply(&job, Mode::Worktree).unwrap();
+    assert!(done.applied);
+    assert_eq!(done.changed, ["docs/a.md", "n/n", "src/a.rs", "src/b.rs", "src/moved.rs", "tests/a.rs"]);
+    assert_eq!(told.changed, done.changed);
+    let now = "tail -1 src/a.rs; cat n/n; test ! -e docs; ls src; test -x tests/a.rs && echo executable; tail -1 run.sh; cat mine";
+    assert_eq!(out(&place, now), "x\nn\na.rs\nmoved.rs\nexecutable\nlater\nmine\n");
+    assert_eq!(out(&place, "sha256sum .git/index; git for-each-ref"), index);
+    assert_eq!(out(&place, "find . -name '.codex-worker*'"), "");
+    let again = apply(&job, Mode::Worktree).unwrap();
+    assert!(!again.applied && again.changed.is_empty());
+    assert_eq!(again.already.len(), 6);
+}
+
+#[test]
+fn paths_that_the_user_changed_meanwhile_are_refused_and_nothing_is_written() {
+    let cases: [(&str, &[(&str, Why)]); 6] = [
+        ("echo mine >>src/a.rs", &[("src/a.rs", Why::ChangedMeanwhile)]),
+        (
+            "rm src/a.rs; echo q >docs/a.md",
+            &[("docs/a.md", Why::ChangedMeanwhile), ("src/a.rs", Why::ChangedMeanwhile)],
+        ),
+        ("mkdir n; echo other >n/n", &[("n/n", Why::ChangedMeanwhile)]),
+        ("echo n/ >>.gitignore; mkdir n; echo secret >n/n", &[("n/n", Why::InTheWay)]),
+        ("echo file >n", &[("n/n", Why::InTheWay)]),
+        ("mkdir ../out; ln -s ../out n", &[("n/n", Why::InTheWay)]),
+    ];
+    for (script, expected) in cases {
+        let place = Place::with_repo();
+        let job = finished(&place, WORK);
+        run_sh(&place.path("repo"), script);
+        let before =
+            out(&place, "find . -type f -exec sha256sum {} + | sort -k2; ls -R ../out 2>/dev/null || true");
+        let told = apply(&job, Mode::Worktree).unwrap();
+        let refused: Vec<(&str, Why)> = told.refused.iter().map(|r| (r.path.as_str(), r.why)).collect();
+        assert_eq!(refused, expected, "after {script}");
+        assert!(!told.applied);
+        let after =
+            out(&place, "find . -type f -exec sha256sum {} + | sort -k2; ls -R ../out 2>/dev/null || true");
+        assert_eq!(before, after, "after {script}");
+    }
+}
+
+#[test]
+fn a_result_comes_to_a_new_branch_on_top_of_head() {
+    let place = Place::with_repo();
+    let job = finished(&place, WORK);
+    place
+        .sh("cd repo; echo unrelated >other; git add other; git commit -qm meanwhile; echo dirty >>src/a.rs");
+    let before = out(&place, "sha256sum .git/index .git/HEAD src/a.rs; git rev-parse main");
+    let done = apply(&job, Mode::Branch).unwrap();
+    assert_eq!(done.branch.as_deref(), Some("codex-worker/0123456789ab"));
+    assert!(done.applied);
+    assert_eq!(out(&place, "git log --format=%s codex-worker/0123456789ab | tail -2"), "meanwhile\nfirst\n");
+    let names = out(&place, "git diff --name-status --no-renames main codex-worker/0123456789ab");
+    assert_eq!(names, "D\tdocs/a.md\nA\tn/n\nM\tsrc/a.rs\nD\tsrc/b.rs\nA\tsrc/moved.rs\nM\ttests/a.rs\n");
+    assert_eq!(before, out(&place, "sha256sum .git/index .git/HEAD src/a.rs; git rev-parse main"));
+    let twice = apply(&job, Mode::Branch).unwrap_err();
+    assert!(twice.message.contains("codex-worker/0123456789ab exists already"), "{twice}");
+}
+
+#[test]
+fn a_branch_is_refused_where_head_moved_on() {
+    let place = Place::with_repo();
+    let job = finished(&place, WORK);
+    place.sh("cd repo; echo mine >>src/a.rs; git commit -qam mine");
+    let told = apply(&job, Mode::Branch).unwrap();
+    assert_eq!(told.refused, [Refused { path: "src/a.rs".into(), why: Why::ChangedMeanwhile }]);
+    assert!(!told.applied && told.branch.is_none());
+    assert_eq!(out(&place, "git branch --list 'codex-worker/*'"), "");
+}
+
+#[test]
+fn nothing_planted_in_the_users_repository_runs() {
+    let place = Place::with_repo();
+    let job = finished(&place, WORK);
+    place.sh(
+        "printf '#!/bin/sh\\ntouch %s/mark\\ncat\\n' $PWD >run.sh; chmod +x run.sh; cd repo
+         for h in reference-transaction post-index-change post-checkout post-rewrite; do cp ../run.sh .git/hooks/$h; done
+         git config core.fsmonitor $PWD/../run.sh; git config filter.x.clean $PWD/../run.sh; git config filter.x.smudge $PWD/../run.sh
+         echo '* filter=x' >.git/info/attributes; rm -f ../mark",
+    );
+    apply(&job, Mode::Worktree).unwrap();
+    apply(&job, Mode::Branch).unwrap();
+    assert!(!place.path("mark").exists());
+}
+
+#[test]
+fn a_job_without_a_worktree_or_result_is_told_so() {
+    let place = Place::with_repo();
+    let job = place.path("home/jobs/1");
+    fs::create_dir_all(&job).unwrap();
+    let error = apply(&job, Mode::Check).unwrap_err();
+    assert!(error.to_string().contains("nothing to apply"), "{error}");
+}
