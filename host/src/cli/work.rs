@@ -23,6 +23,13 @@ pub fn run(args: Args) -> Result<()> {
         crate::job::spawn::detach();
     }
     let config = args.settings.load()?;
+    // To standard error, which is worker.log for a worker that a server started. A program
+    // that has set up logging already keeps its own.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -58,9 +58,11 @@ impl Artifacts {
         write_whole(&self.dir.join(name), text.as_bytes())
     }
 
-    /// What there is, sorted by name. Blocks.
+    /// What a reply names: all but those of earlier passes (`attempts/…`). Blocks.
     pub fn list(&self) -> Vec<Artifact> {
-        list(&self.dir)
+        let mut all = list(&self.dir);
+        all.retain(|artifact| !artifact.name.starts_with("attempts/"));
+        all
     }
 }
 
@@ -121,8 +123,9 @@ mod tests {
         artifacts.write("attempts/1/diff.patch", "+key = correct horse battery\n").expect("written");
         artifacts.write_redacted(FINDINGS, "[]").expect("written");
         std::fs::write(dir.path().join("half.part"), "x").expect("written");
-        let names: Vec<String> = artifacts.list().into_iter().map(|a| a.name).collect();
+        let names: Vec<String> = list(artifacts.dir()).into_iter().map(|a| a.name).collect();
         assert_eq!(names, ["attempts/1/diff.patch", "findings.json"]);
+        assert_eq!(artifacts.list().len(), 1);
         let text = std::fs::read_to_string(dir.path().join("attempts/1/diff.patch")).expect("read");
         assert!(!text.contains("horse"), "{text}");
     }

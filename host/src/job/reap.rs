@@ -1,18 +1,31 @@
 //! Jobs whose worker died: found when anybody looks, taken over under a new epoch, their
 //! strays killed, and ended as `interrupted` with the evidence that exists.
 
+//! Jobs whose worker died: found when anybody looks, taken over under a new epoch, their
+//! strays killed, and ended as `interrupted` with the evidence that exists.
+
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::artifacts;
+use super::artifacts::{Artifacts, DIFF};
 use super::identity;
 use super::paths::JobPaths;
+use super::run::PATCH_MAX;
 use super::spec::JobId;
 use super::state::JobStatus;
 use super::store::{Claim, JobStore};
-use crate::config::Config;
+use crate::config::{Config, Isolation};
 use crate::contain;
 use crate::error::Result;
-use crate::report::result::{Failure, FailureKind, JobResult};
+use crate::evidence::{self, Recorder, patch};
+use crate::gateway::usage::Row;
+use crate::policy::types::{AgentEnd, AgentOutcome, ChangeSet};
+use crate::policy::{PolicySet, Settings};
+use crate::report::redact::Redactor;
+use crate::report::result::{Failure, FailureKind, JobResult, Parts, Usage, build};
+use crate::verify::outcome::Outcome;
+use crate::workspace::worktree;
 
 /// How long the reaper itself may take before another one takes over.
 const LEASE: Duration = Duration::from_secs(60);
@@ -31,19 +44,129 @@ pub fn sweep(config: &Config, store: &dyn JobStore) -> Result<Vec<JobId>> {
     Ok(ended)
 }
 
+/// The result of an interrupted job: what the dead worker left, looked at by this process.
+/// Nothing of it is worth failing for; what cannot be had is said.
 fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<JobResult> {
     let row = store.get(&claim.id)?;
     let paths = JobPaths::new(&config.home, &claim.id);
-    let started = row.started_ms.unwrap_or(row.created_ms);
-    let failure = Failure {
-        kind: FailureKind::Interrupted,
-        message: "the worker process died; nothing was judged".to_owned(),
-        hint: "look into worker.log in the state directory; out of memory is the usual cause".to_owned(),
+    let policies = Arc::new(PolicySet::load(&Settings::from_config(config)));
+    let redactor = Redactor::new(config.known_secrets.clone(), Some(policies));
+    let kept = Artifacts::new(paths.artifacts(), redactor.clone());
+    let mut notes = Vec::new();
+    let evidence = match partial_evidence(&paths, claim, &kept) {
+        Ok(evidence) => evidence,
+        Err(error) => {
+            notes.push(format!("what was changed could not be recorded: {}", error.message));
+            None
+        }
     };
-    let mut result = JobResult::ended_early(&claim.id, &claim.spec, JobStatus::Interrupted, failure);
-    result.duration_ms = u64::try_from(identity::now().wall_ms - started).unwrap_or_default();
-    result.artifacts = artifacts::list(&paths.artifacts());
-    Ok(result)
+    let attempts = attempts(&std::fs::read_to_string(paths.marks()).unwrap_or_default(), &claim.id);
+    let outcome = Outcome {
+        status: JobStatus::Interrupted,
+        failure: Some(Failure {
+            kind: FailureKind::Interrupted,
+            message: "the worker process died; nothing of the last pass was judged".to_owned(),
+            hint: "look into worker.log in the state directory; out of memory is the usual cause".to_owned(),
+        }),
+        decided_by: vec!["host".to_owned()],
+        failing_checks: Vec::new(),
+        denials: Vec::new(),
+        mendable: false,
+    };
+    let agent = AgentOutcome {
+        ended: AgentEnd::Error,
+        turns: 0,
+        tool_calls: 0,
+        permission_denials: 0,
+        claim: String::new(),
+        commands: Vec::new(),
+    };
+    let started = row.started_ms.unwrap_or(row.created_ms);
+    let (changes, diff, branch) = match &evidence {
+        Some(evidence) => (Some(&evidence.changes), evidence.diff.as_str(), evidence.branch.as_deref()),
+        None => (None, "", None),
+    };
+    Ok(build(Parts {
+        id: &claim.id,
+        spec: &claim.spec,
+        outcome: &outcome,
+        agent: &agent,
+        changes,
+        checks: &[],
+        verdicts: &[],
+        notes: &notes,
+        attempts,
+        duration: Duration::from_millis(u64::try_from(identity::now().wall_ms - started).unwrap_or_default()),
+        usage: &usage(&config.metrics_file, &claim.id),
+        policies: &[],
+        branch,
+        artifacts: &kept.list(),
+        diff: &patch::trim(diff, config.diff_max_bytes).text,
+        redact: &|text| redactor.text(text),
+    }))
+}
+
+struct Evidence {
+    changes: ChangeSet,
+    diff: String,
+    branch: Option<String>,
+}
+
+/// What changed until the worker died; none if it died before the base was recorded.
+fn partial_evidence(paths: &JobPaths, claim: &Claim, kept: &Artifacts) -> Result<Option<Evidence>> {
+    if !paths.shadow().join("recorder.json").exists() {
+        return Ok(None);
+    }
+    let recorder = Recorder::reopen(&paths.shadow())?;
+    let recorded = recorder.record(evidence::Limits::default())?;
+    let diff = String::from_utf8_lossy(&recorder.patch(&recorded, PATCH_MAX)?).into_owned();
+    if let Err(error) = kept.write(DIFF, &diff) {
+        tracing::warn!(job = %claim.id, %error, "an artifact was lost");
+    }
+    let mut branch = None;
+    // A resumed job works in the tree of the first of its chain, which is not touched here.
+    let own_tree = claim.spec.isolation == Isolation::Worktree && claim.spec.resume.is_none();
+    if own_tree && recorded.tree != recorder.base_tree() {
+        let published =
+            worktree::publish_ref(paths.root(), &recorder, &recorded.tree, "Work of an interrupted job")?;
+        branch = published.into_iter().next().map(|published| published.name);
+    }
+    Ok(Some(Evidence { changes: recorded.changes, diff, branch }))
+}
+
+/// The passes that were begun, from the marks of the agent's trees (`…-<pass>a`).
+fn attempts(marks: &str, id: &JobId) -> u32 {
+    marks
+        .lines()
+        .filter(|mark| mark.contains(id.as_str()))
+        .filter_map(|mark| mark.rsplit('-').next()?.strip_suffix('a')?.parse().ok())
+        .max()
+        .unwrap_or(0)
+}
+
+/// What the job moved, from the usage rows: the dead worker's own sums died with it.
+fn usage(metrics: &Path, id: &JobId) -> Usage {
+    let mut sum = Usage::default();
+    let add = |sum: &mut Option<u64>, more: Option<u64>| {
+        if let Some(more) = more {
+            *sum = Some(sum.unwrap_or(0) + more);
+        }
+    };
+    for line in std::fs::read_to_string(metrics).unwrap_or_default().lines() {
+        if !line.contains(id.as_str()) {
+            continue;
+        }
+        let Ok(row) = serde_json::from_str::<Row>(line) else { continue };
+        if row.job.as_deref() != Some(id.as_str()) || row.status.is_none() {
+            continue;
+        }
+        sum.requests += 1;
+        sum.unmetered += u64::from(row.unmetered);
+        add(&mut sum.input_tokens, row.input_tokens);
+        add(&mut sum.cached_tokens, row.cached_tokens);
+        add(&mut sum.output_tokens, row.output_tokens);
+    }
+    sum
 }
 
 /// Kills what the dead worker's containments may have left: every process that carries one
@@ -54,5 +177,44 @@ fn kill_strays(paths: &JobPaths) {
         if killed > 0 {
             tracing::info!(mark, killed, "killed what a dead worker left");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{attempts, usage};
+    use crate::job::spec::JobId;
+
+    #[test]
+    fn passes_are_counted_from_the_marks() {
+        let id = JobId::random().expect("random");
+        let marks = format!("cw-{id}-1-before.0\ncw-{id}-1-1a\ncw-{id}-1-1.0\ncw-{id}-1-2a\ncw-other-1-9a\n");
+        assert_eq!(attempts(&marks, &id), 2);
+        assert_eq!(attempts("", &id), 0);
+    }
+
+    #[test]
+    fn usage_is_read_from_the_rows_of_the_job_alone() {
+        let id = JobId::random().expect("random");
+        let row = |job: &str, input: serde_json::Value| {
+            serde_json::json!({"v": 1, "time": "", "job": job, "attempt": 1, "route": "messages", "gateway": "g",
+                "model_asked": "m", "model_sent": "m", "model_answered": null, "status": 200, "outcome": "ok",
+                "tries": 1, "first_byte_ms": 1, "total_ms": 2, "input_tokens": input, "cached_tokens": null,
+                "output_tokens": 3, "reasoning_tokens": null, "unmetered": false, "cost_estimate": null})
+            .to_string()
+        };
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text = [
+            row(id.as_str(), 10.into()),
+            row("other", 99.into()),
+            "not json".to_owned(),
+            row(id.as_str(), 5.into()),
+        ];
+        std::fs::write(file.path(), text.join("\n")).expect("written");
+        let sum = usage(file.path(), &id);
+        assert_eq!(
+            (sum.requests, sum.input_tokens, sum.cached_tokens, sum.output_tokens),
+            (2, Some(15), None, Some(6))
+        );
     }
 }

@@ -16,7 +16,7 @@ use crate::verify::checks::Ran;
 use crate::verify::outcome::{self, Inputs, Outcome, Source, Verdict};
 
 /// Bytes of a patch that are kept as an artifact.
-pub(super) const PATCH_MAX: usize = 8 << 20;
+pub(in crate::job) const PATCH_MAX: usize = 8 << 20;
 
 impl Job {
     /// Judges what the agent left behind; everything goes into `work`.

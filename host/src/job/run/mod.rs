@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::checking::{Checked, JobReader, note_mark};
 use self::control::Control;
 use self::journal::Journal;
+pub(super) use self::judging::PATCH_MAX;
 use super::artifacts::{Artifacts, TRANSCRIPT};
 use super::paths::JobPaths;
 use super::revise::{self, Budget, Next, Spent};
