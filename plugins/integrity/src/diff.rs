@@ -1,6 +1,8 @@
 //! A change set read line by line: hunks with line numbers, comments stripped, strings
 //! emptied. Markers are looked for in what is left, so that prose and data do not count.
 
+use std::borrow::Cow;
+
 use codex_worker_policy::{ChangeKind, ChangeSet, ChangedFile, FileKind};
 
 use crate::paths::{self, Language};
@@ -22,9 +24,9 @@ pub struct Line<'a> {
     /// As it stands.
     pub text: &'a str,
     /// Without comments.
-    pub code: String,
+    pub code: Cow<'a, str>,
     /// Without comments, and with nothing between the quotes of strings.
-    pub bare: String,
+    pub bare: Cow<'a, str>,
 }
 
 /// One changed file.
@@ -60,19 +62,26 @@ impl<'a> File<'a> {
     }
 }
 
-/// All changed files, in order of their path.
-pub fn read(changes: &ChangeSet) -> Vec<File<'_>> {
-    let mut files: Vec<File<'_>> = changes.files.iter().filter(|file| !file.ignored).map(read_file).collect();
-    files.sort_by(|a, b| a.path.cmp(b.path));
-    files
+/// Lines that are read of a change set, blank ones not counted: memory is limited, and a
+/// change of more lines is read by nobody else either.
+const LINES: usize = 300_000;
+
+/// All changed files, in order of their path, and whether all of their lines were read.
+pub fn read(changes: &ChangeSet) -> (Vec<File<'_>>, bool) {
+    let mut changed: Vec<&ChangedFile> = changes.files.iter().filter(|file| !file.ignored).collect();
+    changed.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut left = LINES;
+    let files = changed.into_iter().map(|file| read_file(file, &mut left)).collect();
+    (files, left > 0)
 }
 
-fn read_file(file: &ChangedFile) -> File<'_> {
+fn read_file<'a>(file: &'a ChangedFile, left: &mut usize) -> File<'a> {
     let language = paths::language(&file.path);
     let in_tests = paths::in_tests(&file.path) || file.old_path.as_deref().is_some_and(paths::in_tests);
     let mut hunks: Vec<Vec<Line<'_>>> = Vec::new();
     let mut number = 1u32;
-    for text in file.patch.as_deref().unwrap_or_default().lines() {
+    let prose = language == Language::Prose;
+    for text in file.patch.as_deref().unwrap_or_default().lines().take_while(|_| !prose) {
         let mark = match text.as_bytes().first() {
             Some(b'@') => {
                 number = new_start(text).unwrap_or(number);
@@ -86,6 +95,15 @@ fn read_file(file: &ChangedFile) -> File<'_> {
         };
         // A line of a hunk begins with a mark; an empty one lost it to an editor.
         let text = text.get(1..).unwrap_or_default();
+        if text.trim().is_empty() {
+            // Counted, and of no interest to any rule.
+            number = if mark == Mark::Removed { number } else { number.saturating_add(1) };
+            continue;
+        }
+        if *left == 0 {
+            break;
+        }
+        *left -= 1;
         let (code, bare) = strip(text, language);
         if hunks.is_empty() {
             hunks.push(Vec::new());
@@ -107,13 +125,17 @@ fn new_start(header: &str) -> Option<u32> {
 
 /// A line without its comment, and the same without what its strings hold. A block that
 /// spans lines is known by the star that its lines begin with.
-fn strip(text: &str, language: Language) -> (String, String) {
+fn strip(text: &str, language: Language) -> (Cow<'_, str>, Cow<'_, str>) {
     let trimmed = text.trim_start();
     let braces = matches!(language, Language::JavaScript | Language::Rust | Language::Go | Language::Braces);
     if language == Language::Prose
         || (braces && (trimmed.starts_with("* ") || trimmed == "*" || trimmed.starts_with("*/")))
     {
-        return (String::new(), String::new());
+        return (Cow::Borrowed(""), Cow::Borrowed(""));
+    }
+    // Most lines hold neither a string nor a comment, and need no copy.
+    if !text.contains(['"', '\'', '`', '#', '/']) {
+        return (Cow::Borrowed(text), Cow::Borrowed(text));
     }
     let hash = matches!(language, Language::Python | Language::Ruby | Language::Shell | Language::Config);
     let (mut code, mut bare) = (String::with_capacity(text.len()), String::with_capacity(text.len()));
@@ -165,7 +187,7 @@ fn strip(text: &str, language: Language) -> (String, String) {
         bare.push(c);
         before = c;
     }
-    (code, bare)
+    (Cow::Owned(code), Cow::Owned(bare))
 }
 
 #[cfg(test)]
@@ -188,7 +210,7 @@ mod tests {
             (Language::Prose, "use it.skip(", "", ""),
         ];
         for (language, text, code, bare) in table {
-            assert_eq!(strip(text, language), (code.to_string(), bare.to_string()), "{text}");
+            assert_eq!(strip(text, language), (code.into(), bare.into()), "{text}");
         }
     }
 }

@@ -69,7 +69,15 @@ impl Verifier for Integrity {
     fn verify(&self, input: &VerifyInput) -> Vec<Finding> {
         let VerifyInput { job, changes, checks, agent } = input;
         let mut findings = Findings::new(&self.levels);
-        let files = diff::read(changes);
+        let (files, all_read) = diff::read(changes);
+        if !all_read {
+            findings.add(
+                "changes-unread",
+                None,
+                "the change has more lines than are read".into(),
+                "change less at a time: undo what the task does not need, such as generated files",
+            );
+        }
         tests_changed::judge(job, &files, checks, &mut findings);
         tests_changed::guarded(job, &files, checks, &mut findings);
         runner::judge(job, &files, &mut findings);

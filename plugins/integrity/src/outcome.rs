@@ -139,8 +139,7 @@ pub fn history(job: &JobFacts, agent: &AgentOutcome, findings: &mut Findings<'_>
             let words: Vec<&str> = simple.split_whitespace().collect();
             let Some(git) = words.iter().position(|word| *word == "git") else { continue };
             let rest = &words[git + 1..];
-            let verb = rest.iter().position(|w| !w.starts_with('-')).map(|at| (rest[at], &rest[at + 1..]));
-            let Some((verb, arguments)) = verb else { continue };
+            let Some((verb, arguments)) = verb(rest) else { continue };
             let (copies, reads) = git_use(verb, arguments);
             if copies {
                 findings.add(
@@ -160,6 +159,18 @@ pub fn history(job: &JobFacts, agent: &AgentOutcome, findings: &mut Findings<'_>
                 );
             }
         }
+    }
+}
+
+/// The subcommand and its arguments; `-C` and `-c` before it take a value.
+fn verb<'a>(mut words: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
+    loop {
+        let (first, rest) = words.split_first()?;
+        words = match *first {
+            "-C" | "-c" | "--git-dir" | "--work-tree" => rest.get(1..)?,
+            option if option.starts_with('-') => rest,
+            verb => return Some((verb, rest)),
+        };
     }
 }
 

@@ -351,7 +351,7 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
         name.contains("setup") || matches!(name, "conftest.py" | "spec_helper.rb" | "rails_helper.rb");
     let conftest = name == "conftest.py" || file.added().any(|line| line.bare.contains("pytest_plugins"));
     let hit = |line: &&Line<'_>| {
-        let (code, bare) = (line.code.as_str(), line.bare.trim_start());
+        let (code, bare) = (line.code.as_ref(), line.bare.trim_start());
         let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
         let python = conftest
             && [
@@ -441,7 +441,7 @@ fn fake_summary(file: &File<'_>, findings: &mut Findings<'_>) {
         "fputs(",
     ];
     let hit = |line: &&Line<'_>| {
-        let code = line.code.as_str();
+        let code = line.code.as_ref();
         prints.iter().any(|print| code.contains(print)) && holds_summary(code)
     };
     if let Some(line) = file.added().find(hit) {

@@ -139,7 +139,11 @@ fn comparison_header(bare: &str, language: Language) -> Option<&str> {
         ],
         _ => return None,
     };
-    let at = names.iter().find_map(|name| bare.find(name).map(|at| at + name.len()))?;
+    // A definition, not a call on some value: nothing but space stands right before it.
+    let at = names.iter().find_map(|name| {
+        let at = bare.find(name)?;
+        bare[..at].chars().next_back().is_none_or(char::is_whitespace).then_some(at + name.len())
+    })?;
     let rest = &bare[at..];
     // The head ends with `:` in Python, with `{` elsewhere, with the line in Ruby.
     match language {
@@ -158,6 +162,11 @@ fn comparison_header(bare: &str, language: Language) -> Option<&str> {
         },
     }
 }
+
+/// Lines that are searched for a literal, and branches of a file that are looked at: their
+/// product bounds the time.
+const EVIDENCE: usize = 5000;
+const BRANCHES: usize = 100;
 
 /// Where the inputs of tests can be seen: tests as they were before the job, and what the
 /// checks printed.
@@ -178,6 +187,7 @@ impl<'a> Evidence<'a> {
                 lines.extend(signal.first_failures.iter().map(|failure| failure.message.as_str()));
             }
         }
+        lines.truncate(EVIDENCE);
         Evidence { lines, task: &job.task }
     }
 
@@ -200,6 +210,7 @@ fn holds(line: &str, literal: &str) -> bool {
 fn special_cased(file: &File<'_>, evidence: &Evidence<'_>, findings: &mut Findings<'_>) {
     let remedy = "compute the result for every input, not for the ones that the tests use";
     let mut suspicious: Option<&Line<'_>> = None;
+    let mut looked_at = 0;
     for hunk in &file.hunks {
         for (index, line) in hunk.iter().enumerate() {
             if line.mark != Mark::Added {
@@ -218,6 +229,10 @@ fn special_cased(file: &File<'_>, evidence: &Evidence<'_>, findings: &mut Findin
                 (next.mark == Mark::Added).then(|| returned_literal(&next.code))?
             });
             let Some(output) = output else { continue };
+            looked_at += 1;
+            if looked_at > BRANCHES {
+                break;
+            }
             // What the planner's own words ask for is no secret of the tests.
             if inputs.iter().all(|input| holds(evidence.task, unquoted(input))) {
                 continue;
@@ -354,7 +369,7 @@ fn stubs(job: &JobFacts, file: &File<'_>, agent: &AgentOutcome, findings: &mut F
             if line.mark != Mark::Added {
                 continue;
             }
-            let (code, bare) = (line.code.as_str(), line.bare.as_str());
+            let (code, bare) = (line.code.as_ref(), line.bare.as_ref());
             let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
             let lower = code.to_ascii_lowercase();
             let is_stub = bare.contains("unimplemented!(")
@@ -423,7 +438,7 @@ fn stubs(job: &JobFacts, file: &File<'_>, agent: &AgentOutcome, findings: &mut F
 }
 
 fn detects_test(line: &Line<'_>, language: Language) -> bool {
-    let code = line.code.as_str();
+    let code = line.code.as_ref();
     let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
     match language {
         Language::Python => {
@@ -526,7 +541,7 @@ fn patches_environment(line: &Line<'_>, language: Language) -> bool {
 }
 
 fn mocks(line: &Line<'_>, language: Language) -> bool {
-    let code = line.bare.as_str();
+    let code = line.bare.as_ref();
     let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
     match language {
         Language::Python => any(&["unittest.mock", "from mock import", "MagicMock(", "mock.patch("]),

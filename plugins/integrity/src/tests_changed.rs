@@ -85,9 +85,25 @@ fn defines_test(line: &Line<'_>, language: Language) -> bool {
     let starts = |starts: &[&str]| starts.iter().any(|start| code.starts_with(start));
     match language {
         Language::Python => starts(&["def test", "async def test"]),
-        Language::JavaScript => {
-            starts(&["it(", "test(", "it.each", "test.each", "specify(", "it.concurrent", "test.concurrent"])
-        }
+        Language::JavaScript => starts(&[
+            "it(",
+            "test(",
+            "it.each",
+            "test.each",
+            "specify(",
+            "it.concurrent",
+            "test.concurrent",
+            "it.skip",
+            "test.skip",
+            "it.only",
+            "test.only",
+            "it.fails",
+            "it.failing",
+            "test.fails",
+            "test.failing",
+            "xit(",
+            "xtest(",
+        ]),
         Language::Rust => starts(&[
             "#[test]",
             "#[tokio::test",
@@ -162,7 +178,7 @@ fn functions_removed(
 }
 
 fn has_skip(line: &Line<'_>, language: Language) -> bool {
-    let code = line.bare.as_str();
+    let code = line.bare.as_ref();
     let trimmed = code.trim_start();
     let any = |marks: &[&str]| marks.iter().any(|mark| code.contains(mark));
     let starts = |marks: &[&str]| marks.iter().any(|mark| trimmed.starts_with(mark));
@@ -263,7 +279,7 @@ fn skipped(file: &File<'_>, findings: &mut Findings<'_>) {
 
 fn focused(file: &File<'_>, findings: &mut Findings<'_>) {
     let focus = |line: &&Line<'_>| {
-        let code = line.bare.as_str();
+        let code = line.bare.as_ref();
         let trimmed = code.trim_start();
         let marks = [
             "it.only(",
