@@ -323,11 +323,14 @@ fn guarded_runs() {
     assert_eq!(judge(&input), ["deny tests-weakened"]);
 }
 
+/// The claim, the checks, the agent's commands, and what is found.
+type Claimed<'a> = (&'a str, Vec<CheckResult>, &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn claims_and_commands() {
     let failed = || vec![CheckResult::failed("unit", "npm test", "")];
     let passed = || vec![CheckResult::passed("unit", "npm test")];
-    let table: &[(&str, Vec<CheckResult>, &[&str], &[&str])] = &[
+    let table: &[Claimed<'_>] = &[
         ("All tests pass.", failed(), &["npm test"], &["deny claim-contradicted"]),
         ("The tests now pass.", failed(), &["npm test"], &["deny claim-contradicted"]),
         ("12 passed in 0.2s", failed(), &["npm test"], &["deny claim-contradicted"]),

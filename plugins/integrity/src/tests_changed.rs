@@ -140,7 +140,7 @@ fn functions_removed(
     findings: &mut Findings<'_>,
 ) {
     // Runs before and after say it better than the text does.
-    if checks.iter().any(|check| crate::outcome::counts_held(check)) {
+    if checks.iter().any(crate::outcome::counts_held) {
         return;
     }
     let mut net = 0i64;

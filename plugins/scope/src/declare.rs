@@ -84,7 +84,7 @@ impl Entry {
             .iter()
             .map(|part| match part {
                 Part::AnyDepth => Part::AnyDepth,
-                Part::One(component) => Part::One(component.folded(|text| fold(text))),
+                Part::One(component) => Part::One(component.folded(fold)),
             })
             .collect();
         Ok(Entry { raw: raw.to_string(), parts, folded, subtree })

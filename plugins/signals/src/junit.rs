@@ -125,8 +125,7 @@ fn finish(case: Option<Case>, total: &mut Signal) {
             .text
             .lines()
             .filter_map(location)
-            .filter(|(path, _)| at.is_none_or(|(own, _)| path.ends_with(own)))
-            .last();
+            .rfind(|(path, _)| at.is_none_or(|(own, _)| path.ends_with(own)));
         let message = if case.message.is_empty() { case.text.trim_start() } else { &case.message };
         add(total, failure(&case.name, nearer.or(at), message.lines().next().unwrap_or_default()));
     }

@@ -30,7 +30,7 @@ pub fn maven(lines: &[&str]) -> Option<Signal> {
     }
     let none = || {
         let said = |line: &&str| matches!(unmarked(line), "No tests to run." | "No tests were executed!");
-        lines.iter().any(|line| said(line)).then(|| signal("maven", 0, 0, 0, 0))
+        lines.iter().any(said).then(|| signal("maven", 0, 0, 0, 0))
     };
     let mut total = modules.or(classes).or_else(none)?;
     for line in lines {

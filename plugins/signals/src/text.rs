@@ -112,7 +112,7 @@ pub fn number(text: &str) -> Option<(u32, &str)> {
 
 /// `3 failed, 10 passed` as pairs of number and the words after it, parentheses left out;
 /// `None` if some part is of another form.
-pub fn counts<'a>(text: &'a str, separator: char) -> Option<Vec<(u32, &'a str)>> {
+pub fn counts(text: &str, separator: char) -> Option<Vec<(u32, &str)>> {
     let parts: Option<Vec<_>> = text
         .split(separator)
         .map(|part| {
