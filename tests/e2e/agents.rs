@@ -348,6 +348,48 @@ async fn a_cancel_ends_the_agents_commands() {
     }
 }
 
+/// `AGENT=command`: the prompt on standard input, the output as the claim.
+#[tokio::test]
+async fn any_command_line() {
+    use codex_worker::agent::runcmd::CommandLine;
+    let _ = agents();
+    let model = Model::start(vec![Answer::Text("unused")]);
+    for (line, ended, claim, failure) in [
+        ("cat > a.txt; echo done; echo really", AgentEnd::Completed, "done\nreally", None),
+        ("echo half; echo 'no luck' >&2; exit 3", AgentEnd::Error, "half", Some("no luck")),
+        ("echo $ANTHROPIC_AUTH_TOKEN $ANTHROPIC_MODEL", AgentEnd::Completed, "job-token cheap-1", None),
+    ] {
+        let place = Place::new();
+        let agent = CommandLine::new(Some(line)).expect("a line");
+        let (report, _) = run(&agent, place.pass(&model), CancellationToken::new()).await;
+        let message = report.failure.map(|failure| failure.message).unwrap_or_default();
+        assert_eq!(
+            (report.outcome.ended, report.outcome.claim.as_str()),
+            (ended, claim),
+            "{line}: {message}"
+        );
+        assert!(failure.is_none_or(|part| message.contains(part)), "{line}: {message}");
+        assert!(!line.starts_with("cat") || place.file() == "Make a.txt right.", "{line}");
+    }
+    let error = CommandLine::new(Some("  ")).map(|_| ()).expect_err("no line");
+    assert!(error.to_string().contains("AGENT_COMMAND"), "{error}");
+}
+
+/// Socket paths hold 108 bytes; a state directory may lie deeper than that.
+#[tokio::test]
+async fn a_deep_temporary_directory() {
+    for agent in agents() {
+        let place = Place::new();
+        let model = Model::start(edit(&place));
+        let mut pass = place.pass(&model);
+        pass.tmp = place.path("tmp").join("d".repeat(80)).join("e".repeat(80));
+        std::fs::create_dir_all(&pass.tmp).expect("writable");
+        let (report, _) = run(&*agent, pass, CancellationToken::new()).await;
+        assert_eq!(report.outcome.ended, AgentEnd::Completed, "{}: {:?}", agent.name(), report.failure);
+        assert_eq!(place.file(), "right\n", "{}", agent.name());
+    }
+}
+
 /// A repository that names a hook and a server to run: neither runs, its instructions are
 /// not read.
 #[tokio::test]

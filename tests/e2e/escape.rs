@@ -409,6 +409,27 @@ async fn exceed_the_memory() {
     }
 }
 
+/// Only as an ordinary user: the kernel does not count root's processes.
+#[tokio::test]
+async fn a_fork_bomb() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        eprintln!("SKIPPED: root has no limit on processes");
+        return;
+    }
+    for strength in strengths() {
+        let place = Place::new();
+        let seconds = unique_sleep();
+        let mut command = place.shell(&format!("b() {{ b | b & sleep {seconds}; }}; b; sleep {seconds}"));
+        command.limits.max_processes = Some(200);
+        let got = try_run(&place, command, strength, Duration::from_secs(2), CancellationToken::new())
+            .await
+            .map(|ran| ran.exit);
+        assert_eq!(sleeping(&seconds), 0, "{strength}: {got:?}");
+        eprintln!("{strength}: a fork bomb limited to 200 processes: {got:?}");
+    }
+}
+
 /// A slow reader slows the command; memory stays bounded because nothing is kept.
 #[tokio::test]
 async fn output_waits_for_its_reader() {

@@ -84,6 +84,9 @@ const SYSTEM: &[&str] = &[
     "/root/.netrc",
     "/var/lib/docker",
     "/var/run/docker.sock",
+    "/var/snap/lxd/common/lxd",
+    "/var/lib/lxd",
+    "/var/lib/incus",
 ];
 
 /// The always-hidden places that exist, and `extra`, each resolved, none twice.

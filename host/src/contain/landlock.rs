@@ -16,6 +16,8 @@ pub struct Rules {
     pub files: Option<Files>,
     /// TCP ports that may be connected to; none leaves the network alone.
     pub connect_ports: Option<Vec<u16>>,
+    /// Signals and abstract sockets stay inside, where the kernel can do that.
+    pub scoped: bool,
 }
 
 /// Which files may be used.
@@ -60,7 +62,8 @@ pub fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
 pub fn version() -> i32 {
     let files = Some(Files::default());
     let tried = std::thread::spawn(move || {
-        restrict_this_thread(&Rules { files, connect_ports: Some(Vec::new()) }).unwrap_or_default()
+        restrict_this_thread(&Rules { files, connect_ports: Some(Vec::new()), scoped: true })
+            .unwrap_or_default()
     });
     tried.join().unwrap_or_default()
 }

@@ -34,7 +34,10 @@ const DEVICES: &[&str] = &[
 pub(super) fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
     let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     if rules.files.is_some() {
-        ruleset = ruleset.handle_access(AccessFs::from_all(TESTED))?.scope(Scope::from_all(TESTED))?;
+        ruleset = ruleset.handle_access(AccessFs::from_all(TESTED))?;
+    }
+    if rules.scoped {
+        ruleset = ruleset.scope(Scope::from_all(TESTED))?;
     }
     if rules.connect_ports.is_some() {
         ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub forward: Vec<u16>,
     /// Ports for Landlock's rule on connects.
     pub connect_ports: Option<Vec<u16>>,
+    /// Landlock's scope for signals and abstract sockets.
+    pub scoped: bool,
     pub network_limited: bool,
     pub warnings: Vec<String>,
 }
@@ -45,6 +47,9 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
         unshare_net: false,
         forward: Vec::new(),
         connect_ports: None,
+        // Also inside bubblewrap: with the network open, D-Bus may listen on an abstract
+        // socket, and it starts processes on request.
+        scoped: strength != Strength::ProcessGroup && given.helper && given.landlock >= SCOPE_VERSION,
         network_limited: false,
         warnings: Vec::new(),
     };
@@ -53,6 +58,7 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
         Strength::Bubblewrap => {}
         Strength::Landlock => {
             warn("the temporary directory of the machine can be read, names of files anywhere listed");
+            warn("services that listen on a socket file, such as Docker, can be reached");
             if given.landlock < SCOPE_VERSION {
                 warn("processes of the same user can be signalled");
             }

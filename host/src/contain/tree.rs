@@ -2,6 +2,7 @@
 //! killed until none is left. On Linux from `/proc`; elsewhere nothing is found here and
 //! the process group does what it can.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -101,15 +102,22 @@ pub(super) fn descendants(root: i32) -> Vec<Pid> {
 }
 
 fn descendants_in(entries: &[Entry], root: i32) -> Vec<i32> {
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        next += 1;
-        let children = entries.iter().filter(|entry| entry.parent == parent).map(|entry| entry.pid);
-        let fresh: Vec<i32> = children.filter(|pid| !found.contains(pid)).collect();
-        found.extend(fresh);
+    let mut children: HashMap<i32, Vec<&Entry>> = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.pid != entry.parent) {
+        children.entry(entry.parent).or_default().push(entry);
     }
-    found.retain(|pid| *pid != root && entries.iter().any(|entry| entry.pid == *pid && !entry.zombie));
+    let mut open = vec![root];
+    let mut found = Vec::new();
+    // Taking a parent's children out of the map ends the walk even if ids were reused
+    // while the table was read.
+    while let Some(parent) = open.pop() {
+        for entry in children.remove(&parent).unwrap_or_default() {
+            open.push(entry.pid);
+            if !entry.zombie {
+                found.push(entry.pid);
+            }
+        }
+    }
     found
 }
 
@@ -157,9 +165,13 @@ mod tests {
     #[test]
     fn descendants_are_transitive() {
         let entry = |pid, parent| Entry { pid, parent, zombie: false };
-        let mut tree = vec![entry(2, 1), entry(3, 2), entry(4, 3), entry(9, 1)];
+        let mut tree = vec![entry(2, 1), entry(3, 2), entry(4, 3), entry(9, 1), entry(6, 2), entry(7, 6)];
+        // What a zombie has orphaned is not its child any more, but may be while it dies.
         tree.push(Entry { pid: 5, parent: 2, zombie: true });
-        assert_eq!(descendants_in(&tree, 2), [3, 4]);
+        tree.push(entry(8, 5));
+        let mut found = descendants_in(&tree, 2);
+        found.sort_unstable();
+        assert_eq!(found, [3, 4, 6, 7, 8]);
         assert_eq!(descendants_in(&tree, 9), [0; 0]);
     }
 

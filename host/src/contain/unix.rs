@@ -14,6 +14,10 @@ use super::run::{Options, ProcessTree};
 use super::{Command, Error, InForce, Result, Strength};
 use super::{bubblewrap, environment, hidden, landlock, plan, probe, tree};
 
+/// Most processes of a tree that sets no limit: no build needs them, a fork bomb would take
+/// the whole machine.
+const PROCESSES: u64 = 8192;
+
 /// What is to be started and what will be in force.
 pub(super) struct Prepared {
     pub(super) argv: Vec<OsString>,
@@ -60,11 +64,14 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         let spec = helper::Spec {
             control: opened.control(),
             forward: opened.forward().to_vec(),
-            rules: (files.is_some() || plan.connect_ports.is_some())
-                .then(|| landlock::Rules { files, connect_ports: plan.connect_ports.clone() }),
+            rules: (files.is_some() || plan.connect_ports.is_some() || plan.scoped).then(|| {
+                landlock::Rules { files, connect_ports: plan.connect_ports.clone(), scoped: plan.scoped }
+            }),
             limits: Rlimits {
                 memory: command.limits.max_memory,
-                processes: command.limits.max_processes.map(|max| max + plan::others(plan.strength)),
+                processes: Some(
+                    command.limits.max_processes.unwrap_or(PROCESSES) + plan::others(plan.strength),
+                ),
                 file_size: command.limits.max_file_size,
             },
             watch_parent: plan.strength != Strength::Bubblewrap,
