@@ -1,0 +1,485 @@
+//! The engine: one pass for keywords, then only the lines that hold one.
+
+use std::cell::OnceCell;
+
+use crate::checks;
+use crate::context::{self, Open};
+use crate::pattern::Pattern;
+use crate::pem::{self, Block, Step};
+use crate::prefilter::{Hit, Keyword, Prefilter};
+use crate::rules::words::{SECRETS, VENDOR, VENDORS, Word};
+use crate::rules::{self, Provider};
+use crate::shadow;
+use crate::url;
+use crate::value::{self, Level, Place};
+
+/// A secret in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// In bytes, on a character border.
+    pub start: usize,
+    /// Behind the last byte.
+    pub end: usize,
+    /// The rule that found it.
+    pub rule: &'static str,
+}
+
+/// What one call found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// In order, not overlapping, never over a line end.
+    pub spans: Vec<Span>,
+    /// For the call on the next piece; empty when nothing is open.
+    pub carry: String,
+}
+
+const WORDS: u16 = 10_000;
+const NAMES: u16 = 20_000;
+const SPECIAL: u16 = 30_000;
+const ADDRESS: u16 = SPECIAL;
+const BEGIN: u16 = SPECIAL + 1;
+const PUTTY: u16 = SPECIAL + 2;
+const DISCORD: u16 = SPECIAL + 3;
+const CURL_USER: u16 = SPECIAL + 4;
+const SHORT_OPTION: u16 = SPECIAL + 5;
+const PGPASS: u16 = SPECIAL + 6;
+const BEARER: u16 = SPECIAL + 7;
+
+/// Around a keyword in an overlong line.
+const BEFORE: usize = 200;
+const BEHIND: usize = 1_600;
+const MASK: &str = "[REDACTED:";
+
+/// The rules, ready; patterns are compiled when their keyword is first met.
+pub struct Engine {
+    filter: Prefilter,
+    providers: Vec<&'static Provider>,
+    patterns: Vec<OnceCell<(Option<Pattern>, Pattern)>>,
+    discord: OnceCell<Pattern>,
+}
+
+/// How the text before left off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Nothing,
+    Block(Block),
+    Open(Open),
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    /// All rules. Takes well under a millisecond.
+    pub fn new() -> Self {
+        let providers: Vec<&'static Provider> = rules::providers().collect();
+        let mut keywords: Vec<Keyword> = (0_u16..).zip(&providers).map(|(id, rule)| Keyword { text: rule.keyword, exact: true, id }).collect();
+        keywords.extend((WORDS..).zip(SECRETS).map(|(id, word)| Keyword { text: word.text, exact: false, id }));
+        keywords.extend((NAMES..).zip(VENDORS).map(|(id, name)| Keyword { text: name, exact: false, id }));
+        for (text, exact, id) in [
+            ("://", true, ADDRESS),
+            ("-BEGIN ", true, BEGIN),
+            ("- BEGIN ", true, BEGIN),
+            ("Private-Lines: ", true, PUTTY),
+            ("curl", true, CURL_USER),
+            ("wget", true, CURL_USER),
+            ("http ", true, CURL_USER),
+            ("mysql", true, SHORT_OPTION),
+            ("mariadb", true, SHORT_OPTION),
+            ("sshpass", true, SHORT_OPTION),
+            ("login", true, SHORT_OPTION),
+            ("psexec", false, SHORT_OPTION),
+            ("redis-cli", true, SHORT_OPTION),
+            ("ldapsearch", true, SHORT_OPTION),
+            ("smbclient", true, SHORT_OPTION),
+            ("sqlcmd", true, SHORT_OPTION),
+            ("mongo", true, SHORT_OPTION),
+            ("net use", false, SHORT_OPTION),
+            (":5432:", true, PGPASS),
+            (":5433:", true, PGPASS),
+            (":*:", true, PGPASS),
+            ("bearer ", false, BEARER),
+        ] {
+            keywords.push(Keyword { text, exact, id });
+        }
+        for text in DISCORD_STARTS {
+            keywords.push(Keyword { text, exact: true, id: DISCORD });
+        }
+        let patterns = providers.iter().map(|_| OnceCell::new()).collect();
+        Engine { filter: Prefilter::new(keywords), providers, patterns, discord: OnceCell::new() }
+    }
+
+    /// The secrets in `text`, whole lines of a longer text; `carry` from the call before.
+    pub fn find(&self, text: &str, carry: &str) -> Found {
+        match shadow::plain(text) {
+            None => self.find_plain(text, carry),
+            Some(plain) => {
+                let mut found = self.find_plain(&plain.text, carry);
+                for span in &mut found.spans {
+                    (span.start, span.end) = plain.original(span.start, span.end);
+                }
+                found
+            }
+        }
+    }
+
+    fn find_plain(&self, text: &str, carry: &str) -> Found {
+        let mut hits: Vec<Hit> = Vec::new();
+        self.filter.scan(text.as_bytes(), |hit| hits.push(hit));
+        let mut state = State::read(carry);
+        let masked = text.contains(MASK);
+        let mut spans = Vec::new();
+        let mut at = 0;
+        let mut hits = hits.as_slice();
+        while at < text.len() {
+            if state == State::Nothing {
+                let Some(next) = hits.first() else { break };
+                at = text[at..next.start].rfind('\n').map_or(at, |end| at + end + 1);
+            }
+            let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+            let here = hits.iter().take_while(|hit| hit.start < end).count();
+            let line = text[at..end].trim_end_matches('\r');
+            let mut found = Line { engine: self, line, base: at, spans: Vec::new() };
+            state = found.read(&hits[..here], state);
+            let found = found.spans;
+            if masked && line.contains(MASK) {
+                let tokens = tokens(line);
+                spans.extend(found.into_iter().filter(|span| !tokens.iter().any(|token| span.start - at < token.1 && token.0 < span.end - at)));
+            } else {
+                spans.extend(found);
+            }
+            hits = &hits[here..];
+            at = end + 1;
+        }
+        Found { spans: merged(spans), carry: state.write() }
+    }
+
+    fn pattern(&self, id: usize) -> &(Option<Pattern>, Pattern) {
+        self.patterns[id].get_or_init(|| {
+            let rule = self.providers[id];
+            ((!rule.before.is_empty()).then(|| Pattern::new(rule.before)), Pattern::new(rule.rest))
+        })
+    }
+}
+
+/// The first three characters of a Discord bot token: a user's number in base64.
+const DISCORD_STARTS: &[&str] = &[
+    "MTA", "MTE", "MTI", "MTM", "MTQ", "MTU", "MTY", "MTc", "MTg", "MTk", "MjA", "MjE", "MjI", "MjM", "MjQ", "MjU", "MjY", "Mjc",
+    "Mjg", "Mjk", "MzA", "MzE", "MzI", "MzM", "MzQ", "MzU", "MzY", "Mzc", "Mzg", "Mzk", "NDA", "NDE", "NDI", "NDM", "NDQ", "NDU",
+    "NDY", "NDc", "NDg", "NDk", "NTA", "NTE", "NTI", "NTM", "NTQ", "NTU", "NTY", "NTc", "NTg", "NTk", "NjA", "NjE", "NjI", "NjM",
+    "NjQ", "NjU", "NjY", "Njc", "Njg", "Njk", "NzA", "NzE", "NzI", "NzM", "NzQ", "NzU", "NzY", "Nzc", "Nzg", "Nzk", "ODA", "ODE",
+    "ODI", "ODM", "ODQ", "ODU", "ODY", "ODc", "ODg", "ODk", "OTA", "OTE", "OTI", "OTM", "OTQ", "OTU", "OTY", "OTc", "OTg", "OTk",
+];
+
+fn tokens(line: &str) -> Vec<(usize, usize)> {
+    line.match_indices(MASK).map(|(start, _)| (start, line[start..].find(']').map_or(line.len(), |end| start + end + 1))).collect()
+}
+
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.retain(|span| span.start < span.end);
+    spans.sort_by(|a, b| (a.start, b.end, a.rule).cmp(&(b.start, a.end, b.rule)));
+    let mut out: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if span.start < last.end => {
+                // A provider's rule says more than the name in front of the value.
+                if is_general(last.rule) && !is_general(span.rule) {
+                    last.rule = span.rule;
+                }
+                last.end = last.end.max(span.end);
+            }
+            _ => out.push(span),
+        }
+    }
+    out
+}
+
+fn is_general(rule: &str) -> bool {
+    matches!(rule, "password" | "secret-value" | "key-value" | "provider-key")
+}
+
+struct Line<'a> {
+    engine: &'a Engine,
+    line: &'a str,
+    base: usize,
+    spans: Vec<Span>,
+}
+
+impl Line<'_> {
+    fn add(&mut self, start: usize, end: usize, rule: &'static str) {
+        let start = self.line.floor_char_boundary(start);
+        let end = self.line.ceil_char_boundary(end);
+        self.spans.push(Span { start: self.base + start, end: self.base + end, rule });
+    }
+
+    fn read(&mut self, hits: &[Hit], state: State) -> State {
+        let mut next = State::Nothing;
+        match state {
+            State::Block(block) => {
+                let (step, after) = block.step(self.line);
+                match step {
+                    Step::Mask(start, end) => {
+                        self.add(start, end, pem::RULE);
+                        return after.map_or(State::Nothing, State::Block);
+                    }
+                    Step::On => return after.map_or(State::Nothing, State::Block),
+                    Step::End(start, end) => self.add(start, end, pem::RULE),
+                    Step::Out => {}
+                }
+            }
+            State::Open(open) => self.below(open),
+            State::Nothing => {}
+        }
+        let mut seen_name = usize::MAX;
+        for hit in hits {
+            let at = hit.start - self.base;
+            if at + hit.len > self.line.len() {
+                continue;
+            }
+            match hit.id {
+                id if id < WORDS => self.provider(usize::from(id), at, hit.len),
+                id if id < NAMES => {
+                    if let Some(open) = self.name(at, hit.len, &SECRETS[usize::from(id - WORDS)]) {
+                        next = State::Open(open);
+                    }
+                }
+                id if id < SPECIAL => {
+                    if seen_name != at {
+                        seen_name = at;
+                        let text = VENDORS[usize::from(id - NAMES)];
+                        self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true });
+                    }
+                }
+                ADDRESS => {
+                    if let Some((start, end)) = url::userinfo(self.line, at) {
+                        self.add(start, end, "url-password");
+                    }
+                }
+                BEGIN => {
+                    let from = at + self.line[at..].find("BEGIN").unwrap_or(0);
+                    if let Some(end) = pem::begins(self.line, from) {
+                        let (mask, open) = pem::rest_of_line(self.line, end);
+                        if let Some((start, end)) = mask {
+                            self.add(start, end, pem::RULE);
+                        }
+                        if open {
+                            next = State::Block(Block::Pem(0));
+                        }
+                    }
+                }
+                PUTTY => {
+                    if let Ok(lines) = self.line[at + hit.len..].trim().parse::<u32>() {
+                        next = State::Block(Block::Lines(lines.clamp(1, 400)));
+                    }
+                }
+                DISCORD => self.discord(at),
+                CURL_USER => self.options(&["-u ", "--user ", "-a ", "--auth "], at, true),
+                SHORT_OPTION => self.options(&["-p ", "-p", "-P ", "-a ", "-w ", "-pw "], at, false),
+                PGPASS => self.pgpass(),
+                BEARER => self.bearer(at + hit.len),
+                _ => {}
+            }
+        }
+        next
+    }
+
+    fn provider(&mut self, id: usize, at: usize, length: usize) {
+        let rule = self.engine.providers[id];
+        let bytes = self.line.as_bytes();
+        let (before, rest) = self.engine.pattern(id);
+        let Some((mut start, end)) = rest.at(bytes, at + length) else { return };
+        if start == at + length && !rule.rest.contains('^') {
+            start = at;
+        }
+        let mut left = at;
+        if let Some(before) = before {
+            match before.back_from(bytes, at) {
+                Some(found) => {
+                    left = found;
+                    if !rule.rest.contains('^') {
+                        start = found;
+                    }
+                }
+                None => return,
+            }
+        }
+        if bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) && bytes[end - 1].is_ascii_alphanumeric() {
+            return;
+        }
+        let token = &bytes[start..end];
+        if !is_border(bytes, left) && !(matches!(rule.name, "github-token" | "npm-token") && checks::has_base62_crc32(token)) {
+            return;
+        }
+        let sound = match rule.name {
+            "jwt" => checks::is_jwt_header(token),
+            "basic-auth-header" => checks::is_basic_auth(token),
+            _ if rule.keyword.len() <= 5 && rule.before.is_empty() => plausible(&bytes[at + length..end]),
+            _ => true,
+        };
+        if sound {
+            self.add(start, end, rule.name);
+        }
+    }
+
+    /// A name with a secret's word in it; what it leaves open for the next line.
+    fn name(&mut self, at: usize, length: usize, word: &Word) -> Option<Open> {
+        let (from, to) = if self.line.len() > BEFORE + BEHIND {
+            (self.line.floor_char_boundary(at.saturating_sub(BEFORE)), self.line.ceil_char_boundary((at + BEHIND).min(self.line.len())))
+        } else {
+            (0, self.line.len())
+        };
+        let outcome = context::look(&self.line[from..to], at - from, at - from + length, word);
+        for found in outcome.found {
+            let mut end = from + found.end;
+            // A value that reaches over the window's edge is masked to its end.
+            if end == to && to < self.line.len() {
+                let more = self.line[to..].bytes().take(16 * 1024).take_while(|b| b.is_ascii_graphic() && !b"\"'`<>,;".contains(b)).count();
+                end += more;
+            }
+            self.add(from + found.start, end, found.rule);
+        }
+        outcome.open.filter(|_| to == self.line.len())
+    }
+
+    /// The value below a name that stood alone.
+    fn below(&mut self, open: Open) {
+        let mut start = self.line.len() - self.line.trim_start_matches(['+', '-', ' ', '\t', '>', '|']).len();
+        let mut content = self.line[start..].trim_end();
+        if open.named {
+            let Some(after) = content.to_ascii_lowercase().find("value").filter(|at| *at < 3) else { return };
+            let Some(sign) = content[after..].find([':', '=', '>']) else { return };
+            let inner = &content[after + sign + 1..];
+            start += after + sign + 1 + (inner.len() - inner.trim_start().len());
+            content = inner.trim_start();
+        }
+        for tag in ["<string>", "<value>"] {
+            if let Some(inner) = content.strip_prefix(tag) {
+                start += tag.len();
+                content = inner.split('<').next().unwrap_or("");
+            }
+        }
+        let unquoted = content.trim_start_matches(['"', '\'', '`']);
+        let quoted = unquoted.len() < content.len();
+        start += content.len() - unquoted.len();
+        let value = unquoted.trim_end_matches(['"', '\'', '`', ',', ';', ')', '\\']);
+        let place = if quoted { Place::Quoted } else { Place::Bare };
+        if !value.contains(' ') && !value.ends_with(':') && value::is_secret(open.level, value, place, false) && !value.contains(MASK) {
+            self.add(start, start + value.len(), context::rule(open.level));
+        }
+    }
+
+    fn discord(&mut self, at: usize) {
+        let bytes = self.line.as_bytes();
+        let pattern = self.engine.discord.get_or_init(|| Pattern::new(r"[\a_-]{24,28}\.\u{6,7}\.\u{27,38}"));
+        if let Some((start, end)) = pattern.at(bytes, at)
+            && is_border(bytes, at)
+            && !bytes.get(end).is_some_and(u8::is_ascii_alphanumeric)
+        {
+            self.add(start, end, "discord-token");
+        }
+    }
+
+    /// `-u user:password`, `-p password` behind a command that takes them so.
+    fn options(&mut self, options: &[&str], from: usize, with_user: bool) {
+        for option in options {
+            let mut at = from;
+            while let Some(found) = self.line[at..].find(option).map(|n| at + n) {
+                at = found + option.len();
+                if !self.line[..found].ends_with([' ', '\t', '"', '\'', '\\']) {
+                    continue;
+                }
+                let rest = self.line[at..].trim_start_matches([' ', '"', '\'', '\\']);
+                let start = self.line.len() - rest.len();
+                let length = rest.find([' ', '"', '\'', '\t', ',', '\\', '`']).unwrap_or(rest.len());
+                let word = &rest[..length];
+                let (start, value) = match word.split_once(':') {
+                    Some((user, value)) if with_user => (start + user.len() + 1, value),
+                    _ if with_user => continue,
+                    _ => (start, word),
+                };
+                let plain = !value.is_empty() && !value.starts_with(['-', '$', '<', '{', '/', '%', '*']) && !value.contains(MASK);
+                let number = value.bytes().all(|b| b.is_ascii_digit());
+                if plain && (with_user || (value.len() >= 4 && !number && !value.contains(['/', '=', ':']) && !value::is_placeholder(value))) {
+                    self.add(start, start + value.len(), "command-password");
+                }
+            }
+        }
+    }
+
+    /// `host:port:database:user:password`, the whole line.
+    fn pgpass(&mut self) {
+        let fields: Vec<&str> = self.line.trim().splitn(5, ':').collect();
+        let [host, port, _, user, password] = fields.as_slice() else { return };
+        let port_is = *port == "*" || port.bytes().all(|b| b.is_ascii_digit());
+        let plain = |text: &str| !text.is_empty() && !text.contains([' ', '/', '"', '(']);
+        if port_is && plain(host) && plain(user) && plain(password) && !password.contains(MASK) {
+            let end = self.line.trim_end().len();
+            self.add(end - password.len(), end, "pgpass");
+        }
+    }
+
+    /// `Bearer <token>` wherever it stands.
+    fn bearer(&mut self, from: usize) {
+        let rest = &self.line[from..];
+        let length = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b)).count();
+        let value = rest[..length].trim_end_matches('.');
+        let digits = value.bytes().filter(u8::is_ascii_digit).count();
+        if value.len() >= 12 && digits >= 1 && !value::is_placeholder(value) && (value::is_random(value.as_bytes()) || digits >= 3) {
+            self.add(from, from + value.len(), "bearer-token");
+        }
+    }
+}
+
+/// Whether a token can begin at `at`: not within a word, unless that is an escape.
+fn is_border(bytes: &[u8], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1).map(|n| bytes[n]) else { return true };
+    if !before.is_ascii_alphanumeric() {
+        return true;
+    }
+    let escaped = at >= 2 && bytes[at - 2] == b'\\' && matches!(before, b'n' | b'r' | b't');
+    let percent = at >= 3 && bytes[at - 3] == b'%' && bytes[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit();
+    escaped || percent
+}
+
+/// Behind a short prefix: digits or letters that are no words.
+fn plausible(part: &[u8]) -> bool {
+    let first = part.first();
+    value::is_random(part)
+        || part.iter().all(|b| Some(b) == first)
+        || (part.iter().filter(|b| b.is_ascii_digit()).count() >= 2 && !part.contains(&b'_') && !part.contains(&b'-'))
+        || (part.len() >= 20 && part.iter().all(u8::is_ascii_alphanumeric) && !value::reads_like_words(part))
+}
+
+impl State {
+    fn read(carry: &str) -> State {
+        let mut fields = carry.split(':');
+        let kind = fields.next();
+        let number = fields.next().and_then(|n| n.parse::<u32>().ok());
+        match (kind, number) {
+            (Some("pem"), Some(lines)) => State::Block(Block::Pem(lines)),
+            (Some("lines"), Some(left)) => State::Block(Block::Lines(left)),
+            (Some("below" | "named"), Some(level)) => {
+                let level = match level {
+                    0 => Level::Vendor,
+                    1 => Level::Weak,
+                    2 => Level::Token,
+                    _ => Level::Password,
+                };
+                State::Open(Open { level, named: kind == Some("named") })
+            }
+            _ => State::Nothing,
+        }
+    }
+
+    fn write(self) -> String {
+        match self {
+            State::Nothing => String::new(),
+            State::Block(Block::Pem(lines)) => format!("pem:{lines}"),
+            State::Block(Block::Lines(left)) => format!("lines:{left}"),
+            State::Open(open) => format!("{}:{}", if open.named { "named" } else { "below" }, open.level as u32),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Is a value a secret? Randomness, placeholders, references to where a secret lies.
+
+/// What the name in front of a value promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A name that goes with secrets of one provider: only a long random value counts.
+    Vendor,
+    /// `key`, `auth`: only a long random value counts.
+    Weak,
+    /// `token`, `secret`, `api_key`: a random value counts.
+    Token,
+    /// `password`: any word that is not a placeholder counts.
+    Password,
+}
+
+/// Every sequence of two letters that is common in English and in programs.
+const PAIRS: &str = "th he in er an re nd at on nt ha es st en ed to it ou ea hi is or ti as te et ng of al de se le sa si \
+    ar ve ra ld ur ro ri io ne ll ce me co om li ma ec ic us ho di ca ct el ta la ch no ge ns il em ss ee pe po tr ac \
+    be un so wa id su ut pr ot mo ie fo wi oo ai ol ul rs ni lo ad ay op ei sh ev am em ke ig wh ow ev ck ex ye ap \
+    ab ag au ba bl bo br bu by cl cr cu da do dr du ef ei fa fe ff fi fl fr fu ga gh gi go gr gu if im ir iv ki kn \
+    ks ly mb mi mm mp mu my na nc ob od og oi ok os ov ow oc pa ph pi pl pp pu qu rd rg rk rm rn rt ru rv ry sc sk \
+    sl sm sp sy tc tt tu tw ty ub ue ug ui um up va vi ws xt yo ys ze zi eq cc ey nn rr ib iz lt lp lf nf nv ip eb oa oe nk xp rl ua uc ud";
+
+/// Whether a run of letters reads like words: most neighbours are common pairs.
+pub fn reads_like_words(letters: &[u8]) -> bool {
+    if letters.len() < 3 {
+        return false;
+    }
+    let pairs = letters.len() - 1;
+    let common = letters
+        .windows(2)
+        .filter(|pair| {
+            let pair = [pair[0].to_ascii_lowercase(), pair[1].to_ascii_lowercase()];
+            is_common(pair)
+        })
+        .count();
+    common * 100 >= pairs * 72
+}
+
+fn is_common(pair: [u8; 2]) -> bool {
+    const TABLE: [u32; 26] = {
+        let bytes = PAIRS.as_bytes();
+        let mut table = [0_u32; 26];
+        let mut at = 0;
+        while at + 1 < bytes.len() {
+            if bytes[at].is_ascii_lowercase() && bytes[at + 1].is_ascii_lowercase() {
+                table[(bytes[at] - b'a') as usize] |= 1 << (bytes[at + 1] - b'a');
+                at += 2;
+            } else {
+                at += 1;
+            }
+        }
+        table
+    };
+    pair[0].is_ascii_lowercase()
+        && pair[1].is_ascii_lowercase()
+        && TABLE[usize::from(pair[0] - b'a')] >> (pair[1] - b'a') & 1 == 1
+}
+
+/// Counts that describe a value.
+struct Shape {
+    digits: usize,
+    lower: usize,
+    upper: usize,
+    other: usize,
+    distinct: u32,
+    /// Changes between letter and digit, and between cases inside a word.
+    turns: usize,
+    /// Bytes in runs of letters that read like words.
+    wordy: usize,
+}
+
+fn shape(value: &[u8]) -> Shape {
+    let mut shape = Shape { digits: 0, lower: 0, upper: 0, other: 0, distinct: 0, turns: 0, wordy: 0 };
+    let mut seen = [0_u64; 4];
+    let mut before = 0;
+    for byte in value {
+        seen[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        let class = match byte {
+            b'0'..=b'9' => {
+                shape.digits += 1;
+                1
+            }
+            b'a'..=b'z' => {
+                shape.lower += 1;
+                2
+            }
+            b'A'..=b'Z' => {
+                shape.upper += 1;
+                3
+            }
+            _ => {
+                shape.other += 1;
+                0
+            }
+        };
+        // `Word` is no turn, `wOrd` and `w1` are.
+        shape.turns += usize::from(matches!((before, class), (1, 2 | 3) | (2, 1 | 3) | (3, 1)));
+        before = class;
+    }
+    shape.distinct = seen.iter().map(|word| word.count_ones()).sum();
+    for run in value.split(|byte| !byte.is_ascii_alphabetic()) {
+        let mut from = 0;
+        for at in 1..=run.len() {
+            let word_ends = at == run.len() || (run[at - 1].is_ascii_lowercase() && run[at].is_ascii_uppercase());
+            if word_ends {
+                if at - from >= 4 && reads_like_words(&run[from..at]) {
+                    shape.wordy += at - from;
+                }
+                from = at;
+            }
+        }
+    }
+    shape
+}
+
+/// Whether `value` looks drawn by a machine rather than written by a person.
+pub fn is_random(value: &[u8]) -> bool {
+    let n = value.len();
+    if n < 8 {
+        return false;
+    }
+    let shape = shape(value);
+    let letters = shape.lower + shape.upper;
+    if shape.other * 3 > n || (shape.distinct as usize) < (n / 4).clamp(5, 10) {
+        return false;
+    }
+    if shape.wordy * 2 > n || (shape.wordy * 3 > n && shape.digits < 4) {
+        return false;
+    }
+    if shape.digits == 0 {
+        // Letters alone: long, and not words, with cases mixed or no vowels to speak of.
+        return n >= 16 && shape.wordy * 4 < n && (shape.turns * 5 >= n || (shape.wordy == 0 && shape.other == 0 && !reads_like_words(value)));
+    }
+    if letters == 0 {
+        return false;
+    }
+    shape.turns >= 2 && (shape.digits * 12 >= n || shape.turns * 4 >= n) && (shape.digits >= 2 || n >= 12)
+}
+
+/// `8-4-4-4-12` hex digits.
+pub fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36
+        && value.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Hex of the length of a usual digest.
+pub fn is_digest(value: &[u8]) -> bool {
+    matches!(value.len(), 7..=12 | 32 | 40 | 56 | 64 | 96 | 128) && value.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Words that are written where a secret will stand, and words that are no secret.
+const STOP: &[&str] = &[
+    "abc", "abcdef", "admin", "any", "anything", "auto", "bearer", "basic", "bool", "boolean", "bytes", "changeit",
+    "change", "changeme", "changethis", "char", "confirm", "current", "default", "demo", "disabled", "dummy", "empty",
+    "enabled", "encrypted", "enter", "example", "expired", "fake", "false", "field", "file", "foo", "bar", "foobar",
+    "forgot", "function", "hidden", "hide", "incorrect", "input", "int", "integer", "invalid", "keyword", "local",
+    "localhost", "login", "manual", "masked", "match", "mismatch", "missing", "mock", "must", "myapp", "new", "nil",
+    "nobody", "none", "not", "null", "number", "object", "off", "old", "omitted", "optional", "pass", "passwd",
+    "password", "passwords", "passphrase", "placeholder", "plain", "plaintext", "private", "prompt", "public", "pwd",
+    "redacted", "replace", "replaceme", "require", "required", "reset", "return", "root", "sample", "secret",
+    "secrets", "self", "session", "setme", "show", "some", "something", "str", "string", "test", "tester", "testing",
+    "text", "this", "todo", "token", "true", "undefined", "unknown", "unset", "update", "user", "username", "value",
+    "varchar", "visible", "void", "weak", "wrong", "your", "yourpassword", "mypassword", "mysecret", "yes", "no",
+    "option", "vec", "cow", "url", "uri", "uuid", "float", "double", "credential", "credentials", "key", "apikey",
+    "async", "await", "static", "const", "final", "super", "never", "cookie", "header", "oauth", "const", "let",
+];
+
+fn is_stop_word(word: &str) -> bool {
+    STOP.iter().any(|stop| stop.eq_ignore_ascii_case(word))
+}
+
+/// Whether the value stands for a secret instead of being one: `changeme`, `<token>`,
+/// `${TOKEN}`, `xxxx`, `os.environ[…]`.
+pub fn is_placeholder(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let Some((first, last)) = bytes.first().zip(bytes.last()) else { return true };
+    let letters_and_digits: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+    if letters_and_digits.len() < 3 && value.is_ascii() {
+        return true;
+    }
+    let wrapped = matches!((first, last), (b'<', b'>') | (b'{', b'}') | (b'[', b']') | (b'%', b'%') | (b'@', b'@') | (b'(', b')'));
+    let reference = ["${", "{{", "$(", "<%", "#{", "%(", "%{", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
+        .iter()
+        .any(|mark| value.contains(mark));
+    if wrapped || reference || value.contains("...") || value.contains("…") || value.contains("***") {
+        return true;
+    }
+    if *first == b'$' && bytes.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_') && !bytes[1..].contains(&b'$') {
+        return bytes[1..].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.');
+    }
+    let lower = value.to_ascii_lowercase();
+    if ["xxxx", "yyyy", "your_", "your-", "<your", "my-secret", "changeme", "change_me", "change-me", "placeholder", "example_", "_here", "-here", "insert_", "todo"]
+        .iter()
+        .any(|mark| lower.contains(mark))
+    {
+        return true;
+    }
+    // One character again and again, or a run such as 12345678.
+    let distinct: std::collections::BTreeSet<u8> = letters_and_digits.iter().map(u8::to_ascii_lowercase).collect();
+    if distinct.len() <= 2 && letters_and_digits.len() > 4 {
+        return true;
+    }
+    let mut words = value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+    words.peek().is_some() && words.all(is_stop_word)
+}
+
+/// Whether an unquoted value is program text: a call, a path, a member, a type.
+pub fn is_code(value: &str) -> bool {
+    if ["(", ")", "::", "->", "[", "]", "=>", "&&", "||", "<", ">"].iter().any(|mark| value.contains(mark)) {
+        return true;
+    }
+    if value.starts_with('&') || value.starts_with('*') || value.ends_with('{') {
+        return true;
+    }
+    // `self.token`, `config.auth.token`, `a.b`: words between dots without a digit mixed in.
+    if value.contains('.') {
+        let plain = value.trim_matches('.').split('.').all(|part| {
+            let mut bytes = part.bytes();
+            bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+                && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !is_random(part.as_bytes())
+        });
+        return plain;
+    }
+    false
+}
+
+/// `newPassword`, `user_password`, `PASSWORD_FIELD`, `passwordHash`.
+fn is_identifier_of_words(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    if !bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
+        return false;
+    }
+    let lower = value.to_ascii_lowercase();
+    let names_a_secret = ["passw", "pwd", "secret", "token", "passphrase", "credential"].iter().any(|root| lower.contains(root));
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    (names_a_secret && digits == 0)
+        || (digits == 0 && bytes.contains(&b'_'))
+        || (digits == 0 && bytes.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()) && shape(bytes).wordy * 2 > bytes.len())
+}
+
+/// How a value stands in its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In quotes behind `=`, `:` and the like.
+    Quoted,
+    /// In quotes, as an argument of a call or further behind the name.
+    Argument,
+    /// Without quotes in program text or prose.
+    Bare,
+    /// Without quotes where only a value can stand: `.env`, a connection string, an
+    /// option of a command, a line of YAML.
+    Config,
+}
+
+/// Whether `value`, behind a name of this level, must be masked. `strict` is for names
+/// such as `token_url`, which usually do not hold the secret itself.
+pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool {
+    let bytes = value.as_bytes();
+    let n = bytes.len();
+    if n > 4096 || is_placeholder(value) || is_path(value) {
+        return false;
+    }
+    if place == Place::Bare && is_code(value) {
+        return false;
+    }
+    if strict {
+        return n >= 20 && !is_uuid(bytes) && !is_digest(bytes) && is_random(bytes) && !value.contains(' ');
+    }
+    match level {
+        Level::Vendor => n >= 15 && !value.contains(' ') && is_random(bytes),
+        Level::Weak => n >= 15 && !value.contains(' ') && !is_uuid(bytes) && !is_digest(bytes) && is_random(bytes),
+        Level::Token if value.contains(' ') => false,
+        Level::Token => {
+            is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-'))
+                || (n >= 8 && is_random(bytes))
+                || (n >= 8 && place != Place::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n)
+                || (n >= 24 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
+        }
+        Level::Password => password(value, place),
+    }
+}
+
+/// Lower case, and digits or symbols, in one word.
+fn mixed(value: &[u8]) -> bool {
+    let shape = shape(value);
+    shape.digits >= 2 && shape.lower + shape.upper >= 2 && shape.distinct >= 6
+}
+
+fn password(value: &str, place: Place) -> bool {
+    let bytes = value.as_bytes();
+    let n = value.chars().count();
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    let symbols = bytes.iter().filter(|b| b"!@#$%^&*~?+=".contains(b)).count();
+    let spaces = bytes.iter().filter(|b| **b == b' ').count();
+    if !(4..=256).contains(&n) || is_identifier_of_words(value) {
+        return false;
+    }
+    if spaces > 0 {
+        // A sentence is a message about passwords.
+        return spaces <= 2 && digits > 0 && symbols > 0 && place == Place::Quoted;
+    }
+    match place {
+        Place::Quoted | Place::Config => {
+            digits > 0 || symbols > 0 || (n >= 6 && value.chars().all(char::is_alphanumeric)) || (n >= 8 && place == Place::Quoted)
+        }
+        Place::Argument => digits > 0 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic)),
+        Place::Bare => n >= 6 && (is_random(bytes) || (digits > 0 && symbols > 0) || (digits >= 2 && n >= 8 && !value.contains(['.', '_']))),
+    }
+}
+
+/// A path, an address or a media type; a random part makes it none.
+fn is_path(value: &str) -> bool {
+    if value.contains("://") || value.starts_with("data:") {
+        return true;
+    }
+    let slashes = value.matches('/').count();
+    let starts = value.starts_with('/') || value.starts_with("./") || value.starts_with("../") || value.starts_with("~/");
+    (starts && slashes >= 1 && !value.split('/').any(|part| part.len() >= 16 && is_random(part.as_bytes())))
+        || (slashes >= 1 && value.split('/').filter(|part| reads_like_words(part.as_bytes())).count() * 2 > slashes + 1)
+        || value.strip_prefix("sha").is_some_and(|rest| rest.starts_with("1-") || rest.starts_with("256-") || rest.starts_with("512-") || rest.starts_with("256:") || rest.starts_with("384-"))
+        || value.starts_with("h1:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_or_not() {
+        for (value, expected) in [
+            ("q7Zk2LmX9vB4", true),
+            ("9e51341f8d87894c927d0150be0a9676", true),
+            ("wbTsSUtAaQeeKeNCxuYvJaPhaRd", true),
+            ("iftkeq2y4qj0nbt", true),
+            ("abJvXcQmZpWkRtYs", true),
+            ("test-secret", false),
+            ("getAccessTokenProvider", false),
+            ("aws_access_key_id", false),
+            ("application/json; charset=utf8", false),
+            ("my-service-token-v2", false),
+            ("sha256", false),
+            ("1234567890", false),
+            ("short1", false),
+        ] {
+            assert_eq!(is_random(value.as_bytes()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn placeholders() {
+        for value in [
+            "", "changeme", "${TOKEN}", "<your token>", "{{ secret }}", "xxxxxxxxxxxx", "********", "$TOKEN", "your_api_key",
+            "os.environ['X']", "example", "aaaaaaaaaaaaa", "test-secret", "%PASSWORD%", "...",
+        ] {
+            assert!(is_placeholder(value), "{value}");
+        }
+        for value in ["hunter2", "Tr0ub4dor", "s3cret!", "pa$$w0rd"] {
+            assert!(!is_placeholder(value), "{value}");
+        }
+    }
+}
