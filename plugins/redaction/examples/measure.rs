@@ -46,7 +46,8 @@ fn main() {
                 println!("FALSE {rule} {out:?}");
             }
         } else if case["is_secret"] == true {
-            let hit = case["secret"].as_str().map_or(out != text, |secret| out != text && !out.contains(secret));
+            let hit =
+                case["secret"].as_str().map_or(out != text, |secret| out != text && !out.contains(secret));
             let entry = sources.entry(source.to_owned()).or_default();
             entry.0 += 1;
             entry.1 += u32::from(hit);
@@ -54,7 +55,9 @@ fn main() {
                 println!("MISSED {rule} {text:?}");
             }
         } else {
-            let entry = sources.entry(format!("{source} (negative, {})", case["neg_scope"].as_str().unwrap_or("?"))).or_default();
+            let entry = sources
+                .entry(format!("{source} (negative, {})", case["neg_scope"].as_str().unwrap_or("?")))
+                .or_default();
             entry.0 += 1;
             entry.1 += u32::from(out != text);
             if out != text && has("--false") {
@@ -63,7 +66,10 @@ fn main() {
         }
     }
     for (source, (all, hit)) in &sources {
-        println!("{source:40} {hit:5} of {all:5} marked, {:5.1} %", f64::from(*hit) * 100.0 / f64::from(*all));
+        println!(
+            "{source:40} {hit:5} of {all:5} marked, {:5.1} %",
+            f64::from(*hit) * 100.0 / f64::from(*all)
+        );
     }
     println!("benign: {marked} of {benign} marked; not stable: {unstable}");
 }
@@ -82,5 +88,9 @@ fn speed(engine: &Engine, content: &str) {
         at = end;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{} bytes, {spans} spans, {seconds:.3} s, {:.1} MB/s", content.len(), content.len() as f64 / seconds / 1e6);
+    println!(
+        "{} bytes, {spans} spans, {seconds:.3} s, {:.1} MB/s",
+        content.len(),
+        content.len() as f64 / seconds / 1e6
+    );
 }

@@ -28,7 +28,8 @@ fn decode(text: &[u8]) -> Vec<u8> {
 pub fn is_jwt_header(token: &[u8]) -> bool {
     let header = decode(token.split(|b| *b == b'.').next().unwrap_or_default());
     let has = |what: &[u8]| header.windows(what.len()).any(|window| window == what);
-    header.first() == Some(&b'{') && (has(b"\"alg\"") || has(b"\"typ\"") || has(b"\"enc\"") || has(b"yp\":\"J") || has(b"\"kid\""))
+    header.first() == Some(&b'{')
+        && (has(b"\"alg\"") || has(b"\"typ\"") || has(b"\"enc\"") || has(b"yp\":\"J") || has(b"\"kid\""))
 }
 
 /// `user:password` in base64.
@@ -54,7 +55,10 @@ pub fn has_base62_crc32(token: &[u8]) -> bool {
 /// CRC-32 as in zlib.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 },
+        )
     })
 }
 

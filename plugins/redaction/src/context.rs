@@ -54,6 +54,9 @@ pub fn look(line: &str, at: usize, end: usize, word: &Word) -> Outcome {
     let mut outcome = Outcome::default();
     let bytes = line.as_bytes();
     if let Some((level, strict, name_start, name_end)) = name(bytes, at, end, word) {
+        // A name is read for so many bytes, and that may be the middle of a character.
+        let name_start = line.floor_char_boundary(name_start);
+        let name_end = line.ceil_char_boundary(name_end);
         Reader { line, bytes, level, strict, name_start, name_end, outcome: &mut outcome }.read();
     }
     outcome
@@ -67,21 +70,36 @@ fn name(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<(Level, bool
     let plural = usize::from(after.is_some_and(|b| b == b's' || b == b'S'));
     let last_lower = bytes[end - 1].is_ascii_lowercase();
     let behind = bytes.get(end + plural).copied();
-    let goes_on = |b: Option<u8>| b.is_some_and(|b| if last_lower { b.is_ascii_lowercase() } else { b.is_ascii_alphabetic() });
+    let goes_on = |b: Option<u8>| {
+        b.is_some_and(|b| if last_lower { b.is_ascii_lowercase() } else { b.is_ascii_alphabetic() })
+    };
     if goes_on(behind) && (plural == 1 || goes_on(after)) && !at_known_end(&bytes[end..]) {
         return None;
     }
     let starts_word = before.is_none_or(|b| !b.is_ascii_alphanumeric())
         || (bytes[at].is_ascii_uppercase() && before.is_some_and(|b| !b.is_ascii_uppercase()));
     let mut start = at;
-    while start > 0 && at - start < 60 && (is_name(bytes[start - 1]) || (bytes[start - 1] == b'.' && start > 1 && is_name(bytes[start - 2]))) {
+    while start > 0
+        && at - start < 60
+        && (is_name(bytes[start - 1]) || (bytes[start - 1] == b'.' && start > 1 && is_name(bytes[start - 2])))
+    {
         start -= 1;
     }
     let mut stop = end;
-    while stop - end < 60 && bytes.get(stop).is_some_and(|b| is_name(*b) && !(*b == b'-' && bytes.get(stop + 1) == Some(&b'>'))) {
+    while stop - end < 60
+        && bytes.get(stop).is_some_and(|b| match b {
+            b'-' => bytes.get(stop + 1) != Some(&b'>'),
+            b'.' => bytes.get(stop + 1).is_some_and(u8::is_ascii_alphabetic),
+            b => is_name(*b),
+        })
+    {
         stop += 1;
     }
-    let lead: String = bytes[start..at].iter().filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80).map(|b| b.to_ascii_lowercase() as char).collect();
+    let lead: String = bytes[start..at]
+        .iter()
+        .filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80)
+        .map(|b| b.to_ascii_lowercase() as char)
+        .collect();
     let mut level = word.level;
     if word.text == "key" {
         let owned = KEY_OF.iter().any(|of| lead.ends_with(of));
@@ -93,7 +111,10 @@ fn name(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<(Level, bool
         } else if start == at {
             // `API Key: …` in prose and tables.
             let spaced = bytes[..at].strip_suffix(b" ").is_some_and(|head| {
-                KEY_OF.iter().any(|of| head.len() >= of.len() && head[head.len() - of.len()..].eq_ignore_ascii_case(of.as_bytes()))
+                KEY_OF.iter().any(|of| {
+                    head.len() >= of.len()
+                        && head[head.len() - of.len()..].eq_ignore_ascii_case(of.as_bytes())
+                })
             });
             if spaced {
                 level = Level::Token;
@@ -102,12 +123,18 @@ fn name(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<(Level, bool
     } else if word.at_start && !starts_word {
         return None;
     }
-    if word.text != "password" && NOT_BEFORE.iter().any(|not| lead.ends_with(not)) && !lead.ends_with("test") {
+    if word.text != "password" && NOT_BEFORE.iter().any(|not| lead.ends_with(not)) && !lead.ends_with("test")
+    {
         return None;
     }
     let tail: Vec<String> = parts(&bytes[end..stop]);
     let strict = tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
-    if level == Level::Vendor && (strict || tail.iter().any(|part| ["commit", "ref", "tag", "branch", "repo", "build", "etag", "run"].contains(&part.as_str()))) {
+    if level == Level::Vendor
+        && (strict
+            || tail.iter().any(|part| {
+                ["commit", "ref", "tag", "branch", "repo", "build", "etag", "run"].contains(&part.as_str())
+            }))
+    {
         return None;
     }
     // Token counts, not tokens.
@@ -208,7 +235,11 @@ impl Reader<'_> {
             // `token 4Fk9…` in prose: only what is random beyond doubt.
             let (start, end) = self.bare(at, false);
             let value = &self.line[start..end];
-            if value.len() >= 16 && self.level >= Level::Token && !value::is_uuid(value.as_bytes()) && !value::is_digest(value.as_bytes()) {
+            if value.len() >= 16
+                && self.level >= Level::Token
+                && !value::is_uuid(value.as_bytes())
+                && !value::is_digest(value.as_bytes())
+            {
                 self.judge(start, end, Place::Bare);
             }
             return;
@@ -230,7 +261,9 @@ impl Reader<'_> {
         let lower = head.to_ascii_lowercase();
         !self.strict
             && (rest.is_empty() || rest == "," || rest == "</key>" || rest == "</name>")
-            && ["name:", "name\":", "name':", "key:", "key\":", "name=", "key=", "<key>", "<name>"].iter().any(|end| lower.ends_with(end))
+            && ["name:", "name\":", "name':", "key:", "key\":", "name=", "key=", "<key>", "<name>"]
+                .iter()
+                .any(|end| lower.ends_with(end))
     }
 
     /// Takes quotes and brackets that close the name; whether it stood in quotes.
@@ -246,9 +279,9 @@ impl Reader<'_> {
             } else if matches!(self.byte(*at), b'"' | b'\'' | b'`') {
                 *at += 1;
                 quoted = true;
-            } else if matches!(self.byte(*at), b']' | b'*' | b'?' | b'!') {
-                *at += 1;
-            } else if self.byte(*at) == b')' && quoted {
+            } else if matches!(self.byte(*at), b']' | b'*' | b'?' | b'!')
+                || (self.byte(*at) == b')' && quoted)
+            {
                 *at += 1;
             } else if self.byte(*at) == b'[' {
                 // `secret[]`, `char secret[25]`
@@ -270,8 +303,26 @@ impl Reader<'_> {
             Some((Between::Sign { tight: !blank && !matches!(next, b' ' | b'\t'), equals }, at + length))
         };
         for (text, equals) in [
-            ("===", true), ("!==", true), (":::=", true), ("::=", true), ("||=", true), ("??=", true), ("==", true), ("!=", true), ("=>", true),
-            (":=", true), ("?=", true), ("+=", true), ("%3D", true), ("%3d", true), ("\\u003d", true), ("&#61;", true), ("||", true), ("->", true), ("=", true),
+            ("===", true),
+            ("!==", true),
+            (":::=", true),
+            ("::=", true),
+            ("||=", true),
+            ("==", true),
+            ("!=", true),
+            ("=>", true),
+            (":=", true),
+            ("?=", true),
+            ("??=", true),
+            ("+=", true),
+            (".=", true),
+            ("%3D", true),
+            ("%3d", true),
+            ("\\u003d", true),
+            ("&#61;", true),
+            ("||", true),
+            ("->", true),
+            ("=", true),
         ] {
             if self.starts(at, text) {
                 return sign(text.len(), equals);
@@ -290,6 +341,10 @@ impl Reader<'_> {
             }
             return sign(1, false);
         }
+        // `<add key="ApiKey" value="…">`, `name="password" value='…'`, `"name": "x", "value": "…"`
+        if quoted_name && let Some(after) = self.value_attribute(at) {
+            return Some((Between::Sign { tight: true, equals: true }, after));
+        }
         if self.byte(at) == b',' && quoted_name {
             return Some((Between::Argument, at + 1));
         }
@@ -297,16 +352,13 @@ impl Reader<'_> {
             return Some((Between::Argument, at + 1));
         }
         if self.byte(at) == b'>' && !blank && self.line[..self.name_start].ends_with(['<', ':', '/']) {
-            return (self.byte(self.name_start.wrapping_sub(1)) != b'/').then_some((Between::Element, at + 1));
+            return (self.byte(self.name_start.wrapping_sub(1)) != b'/')
+                .then_some((Between::Element, at + 1));
         }
         if blank || quoted_name {
             // `name string = value`, `<secret type="x">`
             if let Some(after) = self.typed(at) {
                 return Some((Between::Sign { tight: false, equals: true }, after));
-            }
-            // `<add key="ApiKey" value="…">`, `name="password" value='…'`, `"name": "x", "value": "…"`
-            if quoted_name && let Some(after) = self.value_attribute(at) {
-                return Some((Between::Sign { tight: true, equals: true }, after));
             }
             if blank {
                 return Some((Between::Blank, at));
@@ -318,10 +370,18 @@ impl Reader<'_> {
     /// Behind a type and `=`: in `: &'static str = "x"` the place of the quote.
     fn typed(&self, at: usize) -> Option<usize> {
         let at = self.blanks(at);
-        let length = self.bytes.get(at..)?.iter().take(40).take_while(|b| b.is_ascii_alphanumeric() || b"_&<>[]'?.* ".contains(b)).count();
+        let length = self
+            .bytes
+            .get(at..)?
+            .iter()
+            .take(40)
+            .take_while(|b| b.is_ascii_alphanumeric() || b"_&<>[]'?.* ".contains(b))
+            .count();
         let after = at + length;
         let sign = if self.starts(after, ":=") { 2 } else { 1 };
-        let is_sign = self.byte(after) == b'=' && self.byte(after + 1) != b'=' && self.byte(after + 1) != b'>' || sign == 2;
+        let is_sign =
+            self.byte(after) == b'=' && self.byte(after + 1) != b'=' && self.byte(after + 1) != b'>'
+                || sign == 2;
         let value = self.blanks(after + sign);
         (length > 0 && is_sign && matches!(self.byte(value), b'"' | b'\'' | b'`')).then_some(value)
     }
@@ -329,8 +389,13 @@ impl Reader<'_> {
     fn value_attribute(&self, at: usize) -> Option<usize> {
         let rest = self.line.get(at..)?;
         let near = &rest[..rest.floor_char_boundary(80)];
-        let word = near.find("value").or_else(|| near.find("Value")).or_else(|| near.find("<string>").map(|n| n + 3))?;
-        if !near[..word].chars().all(|c| !c.is_alphanumeric() || c == 't' || c == 'y' || c == 'p' || c == 'e' || c == 's' || c == 'r') {
+        let word = near
+            .find("value")
+            .or_else(|| near.find("Value"))
+            .or_else(|| near.find("<string>").map(|n| n + 3))?;
+        if !near[..word].chars().all(|c| {
+            !c.is_alphanumeric() || c == 't' || c == 'y' || c == 'p' || c == 'e' || c == 's' || c == 'r'
+        }) {
             return None;
         }
         let after = near[word..].find(['=', ':', '>'])? + word + 1;
@@ -346,15 +411,27 @@ impl Reader<'_> {
             .iter()
             .any(|command| trimmed.starts_with(command) && !quoted_name);
         let netrc = head.contains("machine ") || (head.contains("login ") && self.level == Level::Password);
-        let alone = trimmed.is_empty() && self.level == Level::Password && self.name_end - self.name_start <= 10;
+        let alone =
+            trimmed.is_empty() && self.level == Level::Password && self.name_end - self.name_start <= 10;
         let quote_next = matches!(self.byte(self.blanks(self.name_end)), b'"' | b'\'');
-        let sql = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"by") || head.to_ascii_lowercase().ends_with("identified ") || head.trim_end().ends_with(" WITH") || head.contains("USER ");
-        option || command || netrc || alone || (quote_next && (sql || trimmed.is_empty() || self.level == Level::Password)) || sql
+        let sql = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"by")
+            || head.to_ascii_lowercase().ends_with("identified ")
+            || head.trim_end().ends_with(" WITH")
+            || head.contains("USER ");
+        option
+            || command
+            || netrc
+            || alone
+            || (quote_next && (sql || trimmed.is_empty() || self.level == Level::Password))
+            || sql
     }
 
     /// `|`, `>-` of YAML, an opening quote or bracket alone: the value follows below.
     fn only_opens_block(&self, at: usize) -> bool {
-        matches!(self.line[at..].trim(), "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\")
+        matches!(
+            self.line[at..].trim(),
+            "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\"
+        )
     }
 
     fn value(&mut self, at: usize, between: Between) {
@@ -396,8 +473,10 @@ impl Reader<'_> {
         let shouting = name.iter().any(u8::is_ascii_uppercase) && !name.iter().any(u8::is_ascii_lowercase);
         let head = self.line[..self.name_start].trim_matches(|c: char| " \t+-\"'#".contains(c));
         let tail = self.line[end..].trim();
-        let connection = self.line[..self.name_start].contains(';') || (self.byte(end) == b';' && self.line[end + 1..].contains('='));
-        let option = self.line[..self.name_start].ends_with("--") || self.line[..self.name_start].ends_with(" -");
+        let connection = self.line[..self.name_start].contains(';')
+            || (self.byte(end) == b';' && self.line[end + 1..].contains('='));
+        let option =
+            self.line[..self.name_start].ends_with("--") || self.line[..self.name_start].ends_with(" -");
         let query = self.name_start > 0 && matches!(self.bytes[self.name_start - 1], b'?' | b'&');
         let configured = match between {
             Between::Element => true,
@@ -406,13 +485,31 @@ impl Reader<'_> {
                 connection
                     || option
                     || query
-                    || (tight && equals && (shouting || head.is_empty() || head == "export") && tail.is_empty())
-                    || (!equals && head.is_empty() && (tail.is_empty() || tail.starts_with('#')) && self.bytes[start..end].iter().all(|b| *b != b'_'))
+                    || (tight
+                        && equals
+                        && (shouting || head.is_empty() || head == "export")
+                        && tail.is_empty())
+                    || (!equals
+                        && head.is_empty()
+                        && (tail.is_empty() || tail.starts_with('#'))
+                        && self.bytes[start..end].iter().all(|b| *b != b'_'))
             }
             Between::Argument => false,
         };
+        let lower = self.line.to_ascii_lowercase();
+        if connection
+            && ["server=", "data source=", "user id=", "uid=", "user=", "host=", "username="]
+                .iter()
+                .any(|word| lower.contains(word))
+        {
+            return Place::Connection;
+        }
         let value = &self.line[start..end];
-        if configured && !value::is_code(value) && !value.ends_with(['{', ':']) { Place::Config } else { Place::Bare }
+        if configured && !value::is_code(value) && !value.ends_with(['{', ':']) {
+            Place::Config
+        } else {
+            Place::Bare
+        }
     }
 
     /// Quoted strings in the rest of the statement: the default of a look-up, an argument.
@@ -438,7 +535,10 @@ impl Reader<'_> {
 
     /// The inside of a quoted string that begins at `at`, and where it is over.
     fn quoted(&self, at: usize) -> Option<(usize, usize, usize)> {
-        let quotes = ["\\\\\"", "\\\"", "\\'", "\"\"\"", "'''", "&quot;", "&#34;", "%22", "\\u0022", "“", "\"", "'", "`"];
+        let quotes = [
+            "\\\\\"", "\\\"", "\\'", "\"\"\"", "'''", "&quot;", "&#34;", "%22", "\\u0022", "“", "\"", "'",
+            "`",
+        ];
         let open = quotes.iter().find(|quote| self.starts(at, quote))?;
         let close = if *open == "“" { "”" } else { open };
         let start = at + open.len();
@@ -466,7 +566,12 @@ impl Reader<'_> {
             match byte {
                 b' ' | b'\t' | b'"' | b'\'' | b'`' | b'<' | b'>' | b';' | b'\r' => break,
                 b'&' if query => break,
-                b'\\' if matches!(self.byte(end + 1), b'n' | b'r' | b't' | b'"' | b'\'' | b'\\' | b'u') || end + 1 == self.bytes.len() => break,
+                b'\\'
+                    if matches!(self.byte(end + 1), b'n' | b'r' | b't' | b'"' | b'\'' | b'\\' | b'u')
+                        || end + 1 == self.bytes.len() =>
+                {
+                    break;
+                }
                 b'(' | b'[' | b'{' => depth += 1,
                 b')' | b']' | b'}' => {
                     depth -= 1;
@@ -507,9 +612,33 @@ impl Reader<'_> {
 
 /// The length of an authentication scheme in front of a value.
 fn scheme(value: &str) -> usize {
-    for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "Token ", "token ", "ApiKey ", "Apikey ", "Key ", "key=", "OAuth ", "SSWS ", "Digest ", "JWT ", "Bot ", "GenieKey ", "Token token=", "token=", "AccessKey ", "Bearer: ", "Negotiate ", "NTLM ", "NLAuth "] {
-        if value.starts_with(scheme) {
-            return scheme.len() + (value[scheme.len()..].len() - value[scheme.len()..].trim_start().len());
+    for scheme in [
+        "Bearer ",
+        "bearer ",
+        "Basic ",
+        "basic ",
+        "Token ",
+        "token ",
+        "ApiKey ",
+        "Apikey ",
+        "Key ",
+        "key=",
+        "OAuth ",
+        "SSWS ",
+        "Digest ",
+        "JWT ",
+        "Bot ",
+        "GenieKey ",
+        "Token token=",
+        "token=",
+        "AccessKey ",
+        "Bearer: ",
+        "Negotiate ",
+        "NTLM ",
+        "NLAuth ",
+    ] {
+        if let Some(rest) = value.strip_prefix(scheme) {
+            return value.len() - rest.trim_start().len();
         }
     }
     0

@@ -8,13 +8,17 @@ pub mod checks;
 pub mod context;
 pub mod pattern;
 pub mod pem;
+mod policy;
 pub mod prefilter;
 pub mod rules;
 pub mod scan;
 pub mod shadow;
+#[cfg(test)]
+mod tests;
 pub mod url;
 pub mod value;
 
+pub use policy::{RedactionPolicy, Settings};
 pub use scan::{Engine, Found, Span};
 
 /// `text` with every secret replaced by `[REDACTED:rule]`; for tests and measurements, the

@@ -55,7 +55,10 @@ impl Pattern {
     /// The longest match that begins at `at`: where the secret begins, and its end.
     pub fn at(&self, text: &[u8], at: usize) -> Option<(usize, usize)> {
         let mut budget = BUDGET;
-        self.0.iter().filter_map(|items| sequence(items, text, at, at, &mut budget)).max_by_key(|found| found.1)
+        self.0
+            .iter()
+            .filter_map(|items| sequence(items, text, at, at, &mut budget))
+            .max_by_key(|found| found.1)
     }
 
     /// For a run that stands before a keyword: the longest match of a single-set pattern
@@ -67,7 +70,13 @@ impl Pattern {
     }
 }
 
-fn sequence(items: &[Item], text: &[u8], at: usize, begin: usize, budget: &mut u32) -> Option<(usize, usize)> {
+fn sequence(
+    items: &[Item],
+    text: &[u8],
+    at: usize,
+    begin: usize,
+    budget: &mut u32,
+) -> Option<(usize, usize)> {
     let Some((item, rest)) = items.split_first() else { return Some((begin, at)) };
     match item {
         Item::Begin => sequence(rest, text, at, at, budget),
@@ -140,7 +149,9 @@ impl Parser<'_> {
                 while let Some(byte) = self.next().filter(|byte| *byte != b']') {
                     if byte == b'\\' {
                         shorthand(self.next().unwrap_or(b'\\'), &mut set);
-                    } else if self.peek() == Some(b'-') && self.source.get(self.at + 1).is_some_and(|to| *to != b']') {
+                    } else if self.peek() == Some(b'-')
+                        && self.source.get(self.at + 1).is_some_and(|to| *to != b']')
+                    {
                         self.at += 1;
                         let to = self.next().unwrap_or(byte);
                         set.add_range(byte, to);

@@ -47,9 +47,11 @@ pub fn rest_of_line(line: &str, from: usize) -> (Option<(usize, usize)>, bool) {
     let rest = &line[from..];
     let end = rest.find("-----END").or_else(|| rest.find("---- END"));
     let inner = &rest[..end.unwrap_or(rest.len())];
-    let stop = if end.is_some() { inner.len() } else { inner.find(['"', '\'', '`', '<']).unwrap_or(inner.len()) };
+    let stop =
+        if end.is_some() { inner.len() } else { inner.find(['"', '\'', '`', '<']).unwrap_or(inner.len()) };
     let (start, stop) = trimmed(&inner[..stop]);
-    let content = inner[start..stop].bytes().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
+    let content =
+        inner[start..stop].bytes().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
     let mask = (content >= 8 && !inner.contains("[REDACTED:")).then_some((from + start, from + stop));
     (mask, end.is_none())
 }
@@ -60,7 +62,9 @@ fn trimmed(inner: &str) -> (usize, usize) {
     let mut end = inner.len();
     loop {
         let rest = &inner[start..end];
-        let cut = ["\\\\n", "\\\\r", "\\n", "\\r", " ", "\t", "\"", "'", "+", ",", "%0A", "%0a"].iter().find(|cut| rest.starts_with(**cut) && **cut != "+");
+        let cut = ["\\\\n", "\\\\r", "\\n", "\\r", " ", "\t", "\"", "'", "+", ",", "%0A", "%0a"]
+            .iter()
+            .find(|cut| rest.starts_with(**cut) && **cut != "+");
         match cut {
             Some(cut) => start += cut.len(),
             None => break,
@@ -68,7 +72,9 @@ fn trimmed(inner: &str) -> (usize, usize) {
     }
     loop {
         let rest = &inner[start..end];
-        let cut = ["\\\\n", "\\\\r", "\\n", "\\r", " ", "\t", "\r", "\"", "'", ",", "\\"].iter().find(|cut| rest.ends_with(**cut));
+        let cut = ["\\\\n", "\\\\r", "\\n", "\\r", " ", "\t", "\r", "\"", "'", ",", "\\"]
+            .iter()
+            .find(|cut| rest.ends_with(**cut));
         match cut {
             Some(cut) => end -= cut.len(),
             None => break,
@@ -96,7 +102,7 @@ impl Block {
                 if lines >= MOST_LINES {
                     return (Step::Out, None);
                 }
-                if line.contains("[REDACTED:") || is_header(line) {
+                if line.contains("[REDACTED:private-key]") || is_header(line) {
                     return (Step::On, Some(Block::Pem(lines + 1)));
                 }
                 match body(line) {

@@ -48,6 +48,8 @@ const BEARER: u16 = SPECIAL + 7;
 /// Around a keyword in an overlong line.
 const BEFORE: usize = 200;
 const BEHIND: usize = 1_600;
+/// Looks at one line; text made to need more is masked less thoroughly, never for longer.
+const MOST_ROUNDS: u32 = 8;
 const MASK: &str = "[REDACTED:";
 
 /// The rules, ready; patterns are compiled when their keyword is first met.
@@ -76,8 +78,15 @@ impl Engine {
     /// All rules. Takes well under a millisecond.
     pub fn new() -> Self {
         let providers: Vec<&'static Provider> = rules::providers().collect();
-        let mut keywords: Vec<Keyword> = (0_u16..).zip(&providers).map(|(id, rule)| Keyword { text: rule.keyword, exact: true, id }).collect();
-        keywords.extend((WORDS..).zip(SECRETS).map(|(id, word)| Keyword { text: word.text, exact: false, id }));
+        let mut keywords: Vec<Keyword> = (0_u16..)
+            .zip(&providers)
+            .map(|(id, rule)| Keyword { text: rule.keyword, exact: true, id })
+            .collect();
+        keywords.extend((WORDS..).zip(SECRETS).map(|(id, word)| Keyword {
+            text: word.text,
+            exact: false,
+            id,
+        }));
         keywords.extend((NAMES..).zip(VENDORS).map(|(id, name)| Keyword { text: name, exact: false, id }));
         for (text, exact, id) in [
             ("://", true, ADDRESS),
@@ -142,19 +151,62 @@ impl Engine {
             let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
             let here = hits.iter().take_while(|hit| hit.start < end).count();
             let line = text[at..end].trim_end_matches('\r');
-            let mut found = Line { engine: self, line, base: at, spans: Vec::new() };
-            state = found.read(&hits[..here], state);
-            let found = found.spans;
-            if masked && line.contains(MASK) {
-                let tokens = tokens(line);
-                spans.extend(found.into_iter().filter(|span| !tokens.iter().any(|token| span.start - at < token.1 && token.0 < span.end - at)));
+            let (found, after) = self.line(line, at, &hits[..here], state, masked);
+            if found.is_empty() {
+                state = after;
             } else {
+                let first = spans.len();
                 spans.extend(found);
+                state = self.again(line, at, state, &mut spans, first);
             }
             hits = &hits[here..];
             at = end + 1;
         }
         Found { spans: merged(spans), carry: state.write() }
+    }
+
+    /// What is found in one line that begins at `base`; never in what is masked already.
+    fn line(&self, line: &str, base: usize, hits: &[Hit], state: State, masked: bool) -> (Vec<Span>, State) {
+        let mut reader = Line { engine: self, line, base, spans: Vec::new() };
+        let after = reader.read(hits, state);
+        let mut found = reader.spans;
+        if masked && line.contains(MASK) {
+            let tokens = tokens(line);
+            found.retain(|span| {
+                !tokens.iter().any(|token| span.start - base < token.1 && token.0 < span.end - base)
+            });
+        }
+        found.retain(|span| span.start < span.end);
+        (found, after)
+    }
+
+    /// Looks at a line again as it will be shown, until nothing more is found: what is
+    /// masked can change what stands around it, and masking twice must be masking once.
+    /// `spans[first..]` are the line's; gives the state behind it.
+    fn again(&self, line: &str, base: usize, state: State, spans: &mut Vec<Span>, first: usize) -> State {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let so_far = merged(spans.split_off(first));
+            let (shown, places) = show(line, base, &so_far);
+            let mut hits = Vec::new();
+            self.filter.scan(shown.as_bytes(), |hit| hits.push(hit));
+            let (found, after) = self.line(&shown, 0, &hits, state, true);
+            let more: Vec<Span> = found
+                .into_iter()
+                .map(|span| Span {
+                    start: base + original(&places, span.start),
+                    end: base + original(&places, span.end - 1) + 1,
+                    rule: span.rule,
+                })
+                .filter(|span| !so_far.iter().any(|there| there.start <= span.start && span.end <= there.end))
+                .collect();
+            spans.extend(so_far);
+            if more.is_empty() || rounds == MOST_ROUNDS {
+                return after;
+            }
+            spans.extend(more);
+        }
     }
 
     fn pattern(&self, id: usize) -> &(Option<Pattern>, Pattern) {
@@ -167,15 +219,42 @@ impl Engine {
 
 /// The first three characters of a Discord bot token: a user's number in base64.
 const DISCORD_STARTS: &[&str] = &[
-    "MTA", "MTE", "MTI", "MTM", "MTQ", "MTU", "MTY", "MTc", "MTg", "MTk", "MjA", "MjE", "MjI", "MjM", "MjQ", "MjU", "MjY", "Mjc",
-    "Mjg", "Mjk", "MzA", "MzE", "MzI", "MzM", "MzQ", "MzU", "MzY", "Mzc", "Mzg", "Mzk", "NDA", "NDE", "NDI", "NDM", "NDQ", "NDU",
-    "NDY", "NDc", "NDg", "NDk", "NTA", "NTE", "NTI", "NTM", "NTQ", "NTU", "NTY", "NTc", "NTg", "NTk", "NjA", "NjE", "NjI", "NjM",
-    "NjQ", "NjU", "NjY", "Njc", "Njg", "Njk", "NzA", "NzE", "NzI", "NzM", "NzQ", "NzU", "NzY", "Nzc", "Nzg", "Nzk", "ODA", "ODE",
-    "ODI", "ODM", "ODQ", "ODU", "ODY", "ODc", "ODg", "ODk", "OTA", "OTE", "OTI", "OTM", "OTQ", "OTU", "OTY", "OTc", "OTg", "OTk",
+    "MTA", "MTE", "MTI", "MTM", "MTQ", "MTU", "MTY", "MTc", "MTg", "MTk", "MjA", "MjE", "MjI", "MjM", "MjQ",
+    "MjU", "MjY", "Mjc", "Mjg", "Mjk", "MzA", "MzE", "MzI", "MzM", "MzQ", "MzU", "MzY", "Mzc", "Mzg", "Mzk",
+    "NDA", "NDE", "NDI", "NDM", "NDQ", "NDU", "NDY", "NDc", "NDg", "NDk", "NTA", "NTE", "NTI", "NTM", "NTQ",
+    "NTU", "NTY", "NTc", "NTg", "NTk", "NjA", "NjE", "NjI", "NjM", "NjQ", "NjU", "NjY", "Njc", "Njg", "Njk",
+    "NzA", "NzE", "NzI", "NzM", "NzQ", "NzU", "NzY", "Nzc", "Nzg", "Nzk", "ODA", "ODE", "ODI", "ODM", "ODQ",
+    "ODU", "ODY", "ODc", "ODg", "ODk", "OTA", "OTE", "OTI", "OTM", "OTQ", "OTU", "OTY", "OTc", "OTg", "OTk",
 ];
 
+/// A line with its spans masked, and for each part that stayed its offset there and in
+/// the line.
+fn show(line: &str, base: usize, spans: &[Span]) -> (String, Vec<(usize, usize)>) {
+    let mut shown = String::with_capacity(line.len());
+    let mut places = Vec::with_capacity(spans.len() + 1);
+    let mut at = 0;
+    for span in spans {
+        places.push((shown.len(), at));
+        shown.push_str(&line[at..span.start - base]);
+        shown.push_str(MASK);
+        shown.push_str(span.rule);
+        shown.push(']');
+        at = span.end - base;
+    }
+    places.push((shown.len(), at));
+    shown.push_str(&line[at..]);
+    (shown, places)
+}
+
+fn original(places: &[(usize, usize)], at: usize) -> usize {
+    let part = places.partition_point(|(shown, _)| *shown <= at).saturating_sub(1);
+    places.get(part).map_or(at, |(shown, original)| original + (at - shown))
+}
+
 fn tokens(line: &str) -> Vec<(usize, usize)> {
-    line.match_indices(MASK).map(|(start, _)| (start, line[start..].find(']').map_or(line.len(), |end| start + end + 1))).collect()
+    line.match_indices(MASK)
+        .map(|(start, _)| (start, line[start..].find(']').map_or(line.len(), |end| start + end + 1)))
+        .collect()
 }
 
 fn merged(mut spans: Vec<Span>) -> Vec<Span> {
@@ -233,7 +312,6 @@ impl Line<'_> {
             State::Open(open) => self.below(open),
             State::Nothing => {}
         }
-        let mut seen_name = usize::MAX;
         for hit in hits {
             let at = hit.start - self.base;
             if at + hit.len > self.line.len() {
@@ -247,11 +325,8 @@ impl Line<'_> {
                     }
                 }
                 id if id < SPECIAL => {
-                    if seen_name != at {
-                        seen_name = at;
-                        let text = VENDORS[usize::from(id - NAMES)];
-                        self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true });
-                    }
+                    let text = VENDORS[usize::from(id - NAMES)];
+                    self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true });
                 }
                 ADDRESS => {
                     if let Some((start, end)) = url::userinfo(self.line, at) {
@@ -271,7 +346,9 @@ impl Line<'_> {
                     }
                 }
                 PUTTY => {
-                    if let Ok(lines) = self.line[at + hit.len..].trim().parse::<u32>() {
+                    if at <= 1
+                        && let Ok(lines) = self.line[at + hit.len..].trim().parse::<u32>()
+                    {
                         next = State::Block(Block::Lines(lines.clamp(1, 400)));
                     }
                 }
@@ -310,13 +387,15 @@ impl Line<'_> {
             return;
         }
         let token = &bytes[start..end];
-        if !is_border(bytes, left) && !(matches!(rule.name, "github-token" | "npm-token") && checks::has_base62_crc32(token)) {
+        // A checksum that fits needs no border: the token may stand inside a longer word.
+        let checked = matches!(rule.name, "github-token" | "npm-token") && checks::has_base62_crc32(token);
+        if !(checked || is_border(bytes, left)) {
             return;
         }
         let sound = match rule.name {
             "jwt" => checks::is_jwt_header(token),
             "basic-auth-header" => checks::is_basic_auth(token),
-            _ if rule.keyword.len() <= 5 && rule.before.is_empty() => plausible(&bytes[at + length..end]),
+            _ if COMMON_STARTS.contains(&rule.keyword) => plausible(&bytes[at + length..end]),
             _ => true,
         };
         if sound {
@@ -327,7 +406,10 @@ impl Line<'_> {
     /// A name with a secret's word in it; what it leaves open for the next line.
     fn name(&mut self, at: usize, length: usize, word: &Word) -> Option<Open> {
         let (from, to) = if self.line.len() > BEFORE + BEHIND {
-            (self.line.floor_char_boundary(at.saturating_sub(BEFORE)), self.line.ceil_char_boundary((at + BEHIND).min(self.line.len())))
+            (
+                self.line.floor_char_boundary(at.saturating_sub(BEFORE)),
+                self.line.ceil_char_boundary((at + BEHIND).min(self.line.len())),
+            )
         } else {
             (0, self.line.len())
         };
@@ -336,7 +418,11 @@ impl Line<'_> {
             let mut end = from + found.end;
             // A value that reaches over the window's edge is masked to its end.
             if end == to && to < self.line.len() {
-                let more = self.line[to..].bytes().take(16 * 1024).take_while(|b| b.is_ascii_graphic() && !b"\"'`<>,;".contains(b)).count();
+                let more = self.line[to..]
+                    .bytes()
+                    .take(16 * 1024)
+                    .take_while(|b| b.is_ascii_graphic() && !b"\"'`<>,;".contains(b))
+                    .count();
                 end += more;
             }
             self.add(from + found.start, end, found.rule);
@@ -366,7 +452,11 @@ impl Line<'_> {
         start += content.len() - unquoted.len();
         let value = unquoted.trim_end_matches(['"', '\'', '`', ',', ';', ')', '\\']);
         let place = if quoted { Place::Quoted } else { Place::Bare };
-        if !value.contains(' ') && !value.ends_with(':') && value::is_secret(open.level, value, place, false) && !value.contains(MASK) {
+        if !value.contains(' ')
+            && !value.ends_with(':')
+            && value::is_secret(open.level, value, place, false)
+            && !value.contains(MASK)
+        {
             self.add(start, start + value.len(), context::rule(open.level));
         }
     }
@@ -400,9 +490,17 @@ impl Line<'_> {
                     _ if with_user => continue,
                     _ => (start, word),
                 };
-                let plain = !value.is_empty() && !value.starts_with(['-', '$', '<', '{', '/', '%', '*']) && !value.contains(MASK);
+                let plain = !value.is_empty()
+                    && !value.starts_with(['-', '$', '<', '{', '/', '%', '*'])
+                    && !value.contains(MASK);
                 let number = value.bytes().all(|b| b.is_ascii_digit());
-                if plain && (with_user || (value.len() >= 4 && !number && !value.contains(['/', '=', ':']) && !value::is_placeholder(value))) {
+                if plain
+                    && (with_user
+                        || (value.len() >= 4
+                            && !number
+                            && !value.contains(['/', '=', ':'])
+                            && !value::is_placeholder(value)))
+                {
                     self.add(start, start + value.len(), "command-password");
                 }
             }
@@ -427,7 +525,11 @@ impl Line<'_> {
         let length = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b)).count();
         let value = rest[..length].trim_end_matches('.');
         let digits = value.bytes().filter(u8::is_ascii_digit).count();
-        if value.len() >= 12 && digits >= 1 && !value::is_placeholder(value) && (value::is_random(value.as_bytes()) || digits >= 3) {
+        if value.len() >= 12
+            && digits >= 1
+            && !value::is_placeholder(value)
+            && (value::is_random(value.as_bytes()) || digits >= 3)
+        {
             self.add(from, from + value.len(), "bearer-token");
         }
     }
@@ -440,16 +542,31 @@ fn is_border(bytes: &[u8], at: usize) -> bool {
         return true;
     }
     let escaped = at >= 2 && bytes[at - 2] == b'\\' && matches!(before, b'n' | b'r' | b't');
-    let percent = at >= 3 && bytes[at - 3] == b'%' && bytes[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit();
+    let percent =
+        at >= 3 && bytes[at - 3] == b'%' && bytes[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit();
     escaped || percent
 }
+
+/// Prefixes that also begin ordinary names.
+const COMMON_STARTS: &[&str] = &[
+    "sk_", "key_", "key-", "live_", "test_", "sandbox_", "app-", "dataset-", "exp_", "hl_", "nx_", "rf_",
+    "fw_", "re_", "sanity_", "todoist_", "pa-", "as-", "ak-", "comet_", "secret-", "console-", "secret_",
+    "nf-", "sess-", "comp_", "user:gh.", "service:", "mux_", "koyeb_", "coolify_", "codacy_", "retool_",
+    "portkey_", "ngrok_", "npm_", "cli-", "api-", "st.", "sl.", "mfa.", "act.", "nasa_", "zd_", "zit_",
+    "clk_", "wpcom_", "choco_", "travis_", "vapi_", "lmnt_", "hexpm_", "csa_", "jsr_", "ana-", "cio", "cio_",
+    "dsp_", "abk_", "flp_", "fc-", "b_", "ls__", "pubdev_", "npmrc_", "wfp_", "tss_", "rwt_", "tgk_", "y0_",
+    "1//0", "EAAA", "EAA", "IGQ", "BSA", "AQE", "A21AA", "AKC", "oy2", "6Lc", "6Ld", "6Le", "6Lf", "prod:",
+    "oauth:", "xai-", "pat", "os_v2_", "mmk_",
+];
 
 /// Behind a short prefix: digits or letters that are no words.
 fn plausible(part: &[u8]) -> bool {
     let first = part.first();
     value::is_random(part)
         || part.iter().all(|b| Some(b) == first)
-        || (part.iter().filter(|b| b.is_ascii_digit()).count() >= 2 && !part.contains(&b'_') && !part.contains(&b'-'))
+        || (part.iter().filter(|b| b.is_ascii_digit()).count() >= 2
+            && !part.contains(&b'_')
+            && !part.contains(&b'-'))
         || (part.len() >= 20 && part.iter().all(u8::is_ascii_alphanumeric) && !value::reads_like_words(part))
 }
 
@@ -479,7 +596,9 @@ impl State {
             State::Nothing => String::new(),
             State::Block(Block::Pem(lines)) => format!("pem:{lines}"),
             State::Block(Block::Lines(left)) => format!("lines:{left}"),
-            State::Open(open) => format!("{}:{}", if open.named { "named" } else { "below" }, open.level as u32),
+            State::Open(open) => {
+                format!("{}:{}", if open.named { "named" } else { "below" }, open.level as u32)
+            }
         }
     }
 }

@@ -45,11 +45,14 @@ fn escape_end(bytes: &[u8], at: usize) -> usize {
     let after = at + 1;
     match bytes.get(after) {
         Some(b'[') => {
-            let last = after + 1 + bytes[after + 1..].iter().take_while(|b| (0x20..0x40).contains(*b)).count();
+            let last =
+                after + 1 + bytes[after + 1..].iter().take_while(|b| (0x20..0x40).contains(*b)).count();
             if bytes.get(last).is_some_and(|b| (0x40..0x7f).contains(b)) { last + 1 } else { last }
         }
         Some(b']' | b'P' | b'^' | b'_') => {
-            let last = after + 1 + bytes[after + 1..].iter().take_while(|b| !matches!(**b, 0x07 | ESC | b'\n')).count();
+            let last = after
+                + 1
+                + bytes[after + 1..].iter().take_while(|b| !matches!(**b, 0x07 | ESC | b'\n')).count();
             match bytes.get(last) {
                 Some(0x07) => last + 1,
                 Some(&ESC) if bytes.get(last + 1) == Some(&b'\\') => last + 2,

@@ -13,13 +13,23 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
     let rest = &bytes[start..bytes.len().min(start + 600)];
     let length = rest
         .iter()
-        .position(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`' | b'/' | b'?' | b'|' | b'(') || (*b == b'\\'))
+        .position(|b| {
+            b.is_ascii_whitespace()
+                || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`' | b'/' | b'?' | b'|' | b'(')
+                || (*b == b'\\')
+        })
         .unwrap_or(rest.len());
     let mut authority = &rest[..length];
     let mut last = authority.iter().rposition(|b| *b == b'@');
-    if last.is_none() && rest.get(length).is_some_and(|b| matches!(b, b'/' | b'?')) && authority.contains(&b':') {
+    if last.is_none()
+        && rest.get(length).is_some_and(|b| matches!(b, b'/' | b'?'))
+        && authority.contains(&b':')
+    {
         // A password with `/` in it: the host must follow the `@` at once.
-        let longer = rest[length..].iter().position(|b| b.is_ascii_whitespace() || b"\"'<>`".contains(b)).map_or(rest.len(), |n| length + n);
+        let longer = rest[length..]
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || b"\"'<>`".contains(b))
+            .map_or(rest.len(), |n| length + n);
         let colon = authority.iter().position(|b| *b == b':')?;
         let digits = authority[colon + 1..].iter().all(u8::is_ascii_digit);
         if digits {
@@ -31,11 +41,15 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
     let last = last?;
     let info = &line[start..start + last];
     let host = authority.get(last + 1)?;
-    if !(host.is_ascii_alphanumeric() || matches!(host, b'[' | b'$' | b'{' | b'#' | b'_' | b'%') || *host >= 0x80) {
+    if !(host.is_ascii_alphanumeric()
+        || matches!(host, b'[' | b'$' | b'{' | b'#' | b'_' | b'%')
+        || *host >= 0x80)
+    {
         return None;
     }
     let Some(colon) = info.find(':') else {
-        return (info.len() >= 20 && value::is_random(info.as_bytes()) && !value::is_placeholder(info)).then_some((start, start + last));
+        return (info.len() >= 20 && value::is_random(info.as_bytes()) && !value::is_placeholder(info))
+            .then_some((start, start + last));
     };
     let password = &info[colon + 1..];
     if password.is_empty() {
@@ -53,5 +67,8 @@ fn is_template(password: &str) -> bool {
         || password.contains("#{")
         || password.contains("[REDACTED")
         || password.contains("<%")
-        || matches!(password.as_bytes(), [b'{' | b'<' | b'[' | b'$', ..] | [b'%', b's' | b'v' | b'd', ..] | [b'%', b'(', ..])
+        || matches!(
+            password.as_bytes(),
+            [b'{' | b'<' | b'[' | b'$', ..] | [b'%', b's' | b'v' | b'd', ..] | [b'%', b'(', ..]
+        )
 }

@@ -102,7 +102,8 @@ fn shape(value: &[u8]) -> Shape {
     for run in value.split(|byte| !byte.is_ascii_alphabetic()) {
         let mut from = 0;
         for at in 1..=run.len() {
-            let word_ends = at == run.len() || (run[at - 1].is_ascii_lowercase() && run[at].is_ascii_uppercase());
+            let word_ends =
+                at == run.len() || (run[at - 1].is_ascii_lowercase() && run[at].is_ascii_uppercase());
             if word_ends {
                 if at - from >= 4 && reads_like_words(&run[from..at]) {
                     shape.wordy += at - from;
@@ -130,12 +131,16 @@ pub fn is_random(value: &[u8]) -> bool {
     }
     if shape.digits == 0 {
         // Letters alone: long, and not words, with cases mixed or no vowels to speak of.
-        return n >= 16 && shape.wordy * 4 < n && (shape.turns * 5 >= n || (shape.wordy == 0 && shape.other == 0 && !reads_like_words(value)));
+        return n >= 16
+            && shape.wordy * 4 < n
+            && (shape.turns * 5 >= n || (shape.wordy == 0 && shape.other == 0 && !reads_like_words(value)));
     }
     if letters == 0 {
         return false;
     }
-    shape.turns >= 2 && (shape.digits * 12 >= n || shape.turns * 4 >= n) && (shape.digits >= 2 || n >= 12)
+    shape.turns >= 2
+        && (shape.digits * 12 >= n || shape.turns * 6 >= n || shape.wordy * 4 < n)
+        && (shape.digits >= 2 || n >= 12)
 }
 
 /// `8-4-4-4-12` hex digits.
@@ -147,6 +152,10 @@ pub fn is_uuid(value: &[u8]) -> bool {
         })
 }
 
+fn has_uuid(value: &[u8]) -> bool {
+    value.windows(36).any(is_uuid)
+}
+
 /// Hex of the length of a usual digest.
 pub fn is_digest(value: &[u8]) -> bool {
     matches!(value.len(), 7..=12 | 32 | 40 | 56 | 64 | 96 | 128) && value.iter().all(u8::is_ascii_hexdigit)
@@ -154,19 +163,155 @@ pub fn is_digest(value: &[u8]) -> bool {
 
 /// Words that are written where a secret will stand, and words that are no secret.
 const STOP: &[&str] = &[
-    "abc", "abcdef", "admin", "any", "anything", "auto", "bearer", "basic", "bool", "boolean", "bytes", "changeit",
-    "change", "changeme", "changethis", "char", "confirm", "current", "default", "demo", "disabled", "dummy", "empty",
-    "enabled", "encrypted", "enter", "example", "expired", "fake", "false", "field", "file", "foo", "bar", "foobar",
-    "forgot", "function", "hidden", "hide", "incorrect", "input", "int", "integer", "invalid", "keyword", "local",
-    "localhost", "login", "manual", "masked", "match", "mismatch", "missing", "mock", "must", "myapp", "new", "nil",
-    "nobody", "none", "not", "null", "number", "object", "off", "old", "omitted", "optional", "pass", "passwd",
-    "password", "passwords", "passphrase", "placeholder", "plain", "plaintext", "private", "prompt", "public", "pwd",
-    "redacted", "replace", "replaceme", "require", "required", "reset", "return", "root", "sample", "secret",
-    "secrets", "self", "session", "setme", "show", "some", "something", "str", "string", "test", "tester", "testing",
-    "text", "this", "todo", "token", "true", "undefined", "unknown", "unset", "update", "user", "username", "value",
-    "varchar", "visible", "void", "weak", "wrong", "your", "yourpassword", "mypassword", "mysecret", "yes", "no",
-    "option", "vec", "cow", "url", "uri", "uuid", "float", "double", "credential", "credentials", "key", "apikey",
-    "async", "await", "static", "const", "final", "super", "never", "cookie", "header", "oauth", "const", "let",
+    "abc",
+    "abcdef",
+    "admin",
+    "any",
+    "anything",
+    "auto",
+    "bearer",
+    "basic",
+    "bool",
+    "boolean",
+    "bytes",
+    "changeit",
+    "change",
+    "changeme",
+    "changethis",
+    "char",
+    "confirm",
+    "current",
+    "default",
+    "demo",
+    "disabled",
+    "dummy",
+    "empty",
+    "enabled",
+    "encrypted",
+    "enter",
+    "example",
+    "expired",
+    "fake",
+    "false",
+    "field",
+    "file",
+    "foo",
+    "bar",
+    "foobar",
+    "forgot",
+    "function",
+    "hidden",
+    "hide",
+    "incorrect",
+    "input",
+    "int",
+    "integer",
+    "invalid",
+    "keyword",
+    "local",
+    "localhost",
+    "login",
+    "manual",
+    "masked",
+    "match",
+    "mismatch",
+    "missing",
+    "mock",
+    "must",
+    "myapp",
+    "new",
+    "nil",
+    "nobody",
+    "none",
+    "not",
+    "null",
+    "number",
+    "object",
+    "off",
+    "old",
+    "omitted",
+    "optional",
+    "pass",
+    "passwd",
+    "password",
+    "passwords",
+    "passphrase",
+    "placeholder",
+    "plain",
+    "plaintext",
+    "private",
+    "prompt",
+    "public",
+    "pwd",
+    "redacted",
+    "replace",
+    "replaceme",
+    "require",
+    "required",
+    "reset",
+    "return",
+    "root",
+    "sample",
+    "secret",
+    "secrets",
+    "self",
+    "session",
+    "setme",
+    "show",
+    "some",
+    "something",
+    "str",
+    "string",
+    "test",
+    "tester",
+    "testing",
+    "text",
+    "this",
+    "todo",
+    "token",
+    "true",
+    "undefined",
+    "unknown",
+    "unset",
+    "update",
+    "user",
+    "username",
+    "value",
+    "varchar",
+    "visible",
+    "void",
+    "weak",
+    "wrong",
+    "your",
+    "yourpassword",
+    "mypassword",
+    "mysecret",
+    "yes",
+    "no",
+    "option",
+    "vec",
+    "cow",
+    "url",
+    "uri",
+    "uuid",
+    "float",
+    "double",
+    "credential",
+    "credentials",
+    "key",
+    "apikey",
+    "async",
+    "await",
+    "static",
+    "const",
+    "final",
+    "super",
+    "never",
+    "cookie",
+    "header",
+    "oauth",
+    "const",
+    "let",
 ];
 
 fn is_stop_word(word: &str) -> bool {
@@ -182,29 +327,74 @@ pub fn is_placeholder(value: &str) -> bool {
     if letters_and_digits.len() < 3 && value.is_ascii() {
         return true;
     }
-    let wrapped = matches!((first, last), (b'<', b'>') | (b'{', b'}') | (b'[', b']') | (b'%', b'%') | (b'@', b'@') | (b'(', b')'));
-    let reference = ["${", "{{", "$(", "<%", "#{", "%(", "%{", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
-        .iter()
-        .any(|mark| value.contains(mark));
+    let inner = value.strip_prefix('{').unwrap_or(value);
+    let inner = inner.strip_suffix('}').unwrap_or(inner);
+    let wrapped = !(*first == b'{' && inner.len() >= 20 && is_random(inner.as_bytes()))
+        && matches!(
+            (first, last),
+            (b'<', b'>') | (b'{', b'}') | (b'[', b']') | (b'%', b'%') | (b'@', b'@') | (b'(', b')')
+        );
+    let reference = [
+        "${",
+        "{{",
+        "$(",
+        "<%",
+        "#{",
+        "%(",
+        "%{",
+        "secrets.",
+        "process.env",
+        "os.environ",
+        "getenv",
+        "env.",
+        "ENV[",
+        "vault:",
+        "[REDACTED",
+    ]
+    .iter()
+    .any(|mark| value.contains(mark));
     if wrapped || reference || value.contains("...") || value.contains("…") || value.contains("***") {
         return true;
     }
-    if *first == b'$' && bytes.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_') && !bytes[1..].contains(&b'$') {
+    if *first == b'$'
+        && bytes.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+        && !bytes[1..].contains(&b'$')
+    {
         return bytes[1..].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.');
     }
     let lower = value.to_ascii_lowercase();
-    if ["xxxx", "yyyy", "your_", "your-", "<your", "my-secret", "changeme", "change_me", "change-me", "placeholder", "example_", "_here", "-here", "insert_", "todo"]
-        .iter()
-        .any(|mark| lower.contains(mark))
+    let crosses = lower.bytes().filter(|b| *b == b'x').count();
+    if crosses >= 4 && crosses * 3 >= lower.len() {
+        return true;
+    }
+    if [
+        "your_",
+        "your-",
+        "<your",
+        "my-secret",
+        "changeme",
+        "change_me",
+        "change-me",
+        "placeholder",
+        "example_",
+        "_here",
+        "-here",
+        "insert_",
+        "todo",
+    ]
+    .iter()
+    .any(|mark| lower.contains(mark))
     {
         return true;
     }
     // One character again and again, or a run such as 12345678.
-    let distinct: std::collections::BTreeSet<u8> = letters_and_digits.iter().map(u8::to_ascii_lowercase).collect();
+    let distinct: std::collections::BTreeSet<u8> =
+        letters_and_digits.iter().map(u8::to_ascii_lowercase).collect();
     if distinct.len() <= 2 && letters_and_digits.len() > 4 {
         return true;
     }
-    let mut words = value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+    let mut words =
+        value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
     words.peek().is_some() && words.all(is_stop_word)
 }
 
@@ -236,11 +426,15 @@ fn is_identifier_of_words(value: &str) -> bool {
         return false;
     }
     let lower = value.to_ascii_lowercase();
-    let names_a_secret = ["passw", "pwd", "secret", "token", "passphrase", "credential"].iter().any(|root| lower.contains(root));
+    let names_a_secret = ["passw", "pwd", "secret", "token", "passphrase", "credential"]
+        .iter()
+        .any(|root| lower.contains(root));
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    (names_a_secret && digits == 0)
-        || (digits == 0 && bytes.contains(&b'_'))
-        || (digits == 0 && bytes.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()) && shape(bytes).wordy * 2 > bytes.len())
+    digits == 0
+        && (names_a_secret
+            || bytes.contains(&b'_')
+            || bytes.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
+                && shape(bytes).wordy * 2 > bytes.len())
 }
 
 /// How a value stands in its line.
@@ -252,6 +446,8 @@ pub enum Place {
     Argument,
     /// Without quotes in program text or prose.
     Bare,
+    /// In a connection string, beside the server and the user: whatever stands there.
+    Connection,
     /// Without quotes where only a value can stand: `.env`, a connection string, an
     /// option of a command, a line of YAML.
     Config,
@@ -262,6 +458,9 @@ pub enum Place {
 pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool {
     let bytes = value.as_bytes();
     let n = bytes.len();
+    if place == Place::Connection && level == Level::Password {
+        return n >= 3 && !bytes[0].is_ascii_punctuation() && !value.contains(['{', '<', '*', '(']);
+    }
     if n > 4096 || is_placeholder(value) || is_path(value) {
         return false;
     }
@@ -273,13 +472,20 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
     }
     match level {
         Level::Vendor => n >= 15 && !value.contains(' ') && is_random(bytes),
-        Level::Weak => n >= 15 && !value.contains(' ') && !is_uuid(bytes) && !is_digest(bytes) && is_random(bytes),
+        Level::Weak => {
+            n >= 15 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
+        }
         Level::Token if value.contains(' ') => false,
         Level::Token => {
             is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-'))
                 || (n >= 8 && is_random(bytes))
                 || (n >= 8 && place != Place::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n)
-                || (n >= 24 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
+                || (n >= 16 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
+                || (n >= 8
+                    && place == Place::Quoted
+                    && value.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
+                    && value.is_ascii()
+                    && !value.contains(['(', ')', '/', '\\', '<', '.']))
         }
         Level::Password => password(value, place),
     }
@@ -305,11 +511,19 @@ fn password(value: &str, place: Place) -> bool {
         return spaces <= 2 && digits > 0 && symbols > 0 && place == Place::Quoted;
     }
     match place {
-        Place::Quoted | Place::Config => {
-            digits > 0 || symbols > 0 || (n >= 6 && value.chars().all(char::is_alphanumeric)) || (n >= 8 && place == Place::Quoted)
+        Place::Quoted | Place::Config | Place::Connection => {
+            digits > 0
+                || symbols > 0
+                || (n >= 6 && value.chars().all(char::is_alphanumeric))
+                || (n >= 8 && place == Place::Quoted)
         }
         Place::Argument => digits > 0 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic)),
-        Place::Bare => n >= 6 && (is_random(bytes) || (digits > 0 && symbols > 0) || (digits >= 2 && n >= 8 && !value.contains(['.', '_']))),
+        Place::Bare => {
+            n >= 6
+                && (is_random(bytes)
+                    || (digits > 0 && symbols > 0)
+                    || (digits >= 2 && n >= 8 && !value.contains(['.', '_'])))
+        }
     }
 }
 
@@ -319,10 +533,20 @@ fn is_path(value: &str) -> bool {
         return true;
     }
     let slashes = value.matches('/').count();
-    let starts = value.starts_with('/') || value.starts_with("./") || value.starts_with("../") || value.starts_with("~/");
+    let starts = value.starts_with('/')
+        || value.starts_with("./")
+        || value.starts_with("../")
+        || value.starts_with("~/");
     (starts && slashes >= 1 && !value.split('/').any(|part| part.len() >= 16 && is_random(part.as_bytes())))
-        || (slashes >= 1 && value.split('/').filter(|part| reads_like_words(part.as_bytes())).count() * 2 > slashes + 1)
-        || value.strip_prefix("sha").is_some_and(|rest| rest.starts_with("1-") || rest.starts_with("256-") || rest.starts_with("512-") || rest.starts_with("256:") || rest.starts_with("384-"))
+        || (slashes >= 1
+            && value.split('/').filter(|part| reads_like_words(part.as_bytes())).count() * 2 > slashes + 1)
+        || value.strip_prefix("sha").is_some_and(|rest| {
+            rest.starts_with("1-")
+                || rest.starts_with("256-")
+                || rest.starts_with("512-")
+                || rest.starts_with("256:")
+                || rest.starts_with("384-")
+        })
         || value.starts_with("h1:")
 }
 
@@ -354,8 +578,21 @@ mod tests {
     #[test]
     fn placeholders() {
         for value in [
-            "", "changeme", "${TOKEN}", "<your token>", "{{ secret }}", "xxxxxxxxxxxx", "********", "$TOKEN", "your_api_key",
-            "os.environ['X']", "example", "aaaaaaaaaaaaa", "test-secret", "%PASSWORD%", "...",
+            "",
+            "changeme",
+            "${TOKEN}",
+            "<your token>",
+            "{{ secret }}",
+            "xxxxxxxxxxxx",
+            "********",
+            "$TOKEN",
+            "your_api_key",
+            "os.environ['X']",
+            "example",
+            "aaaaaaaaaaaaa",
+            "test-secret",
+            "%PASSWORD%",
+            "...",
         ] {
             assert!(is_placeholder(value), "{value}");
         }
