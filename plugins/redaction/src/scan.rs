@@ -129,6 +129,7 @@ impl Engine {
                 let mut found = self.find_plain(&plain.text, carry);
                 for span in &mut found.spans {
                     (span.start, span.end) = plain.original(span.start, span.end);
+                    span.start = shadow::before_unfinished(text, span.start);
                 }
                 found
             }

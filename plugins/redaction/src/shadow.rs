@@ -39,6 +39,20 @@ pub fn plain(text: &str) -> Option<Plain> {
     Some(plain)
 }
 
+/// `start`, or where an unfinished escape sequence begins that ends there: the mask's own
+/// `[` must not be taken for a part of it.
+pub fn before_unfinished(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    if start == 0 || bytes[start - 1].is_ascii_alphabetic() {
+        return start;
+    }
+    let from = start.saturating_sub(32);
+    match bytes[from..start].iter().rposition(|b| *b == ESC) {
+        Some(at) if escape_end(bytes, from + at) == start => from + at,
+        _ => start,
+    }
+}
+
 /// The end of the sequence that begins at `at`: CSI, OSC (never over a line end), a
 /// character set, or ESC with one more character.
 fn escape_end(bytes: &[u8], at: usize) -> usize {
