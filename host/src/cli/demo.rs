@@ -20,6 +20,7 @@ use tokio::process::{Child, Command};
 
 use crate::config::Env;
 use crate::error::{Error, Kind, Result};
+use crate::report::result::JobResult;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,10 @@ async fn demo(args: Args) -> Result<()> {
         }),
     };
     let played = play(&shown, &setting, script).await?;
-    print(&serde_json::to_string_pretty(&played.result).unwrap_or_default())?;
+    // In the order of the wire, verdict first; a JSON value would sort its keys.
+    let shape: JobResult = serde_json::from_value(played.result.clone())
+        .map_err(|e| Error::new(Kind::Internal, format!("the result has not the documented shape: {e}")))?;
+    print(&serde_json::to_string_pretty(&shape).unwrap_or_default())?;
     tell(&shown, &played, args.keep);
     played.close(&shown, args.keep)
 }
@@ -235,26 +239,28 @@ impl Progress {
         }
     }
 
-    /// Shows the job's events until it ends. The demo reads along with `tail`; its bytes
-    /// are not counted, since Codex has no need of it.
+    /// Shows the job's events until it ends. Codex would make one long `wait`; the demo
+    /// makes many short ones and reads along with `tail`, so only the last is counted.
     async fn follow(&self, codex: &mut Codex, job: &str) -> Result<()> {
         let mut after = Value::Null;
         loop {
+            let counted = (codex.received, codex.calls);
             let waited = codex.call("wait", json!({"job_id": job, "timeout_ms": 400})).await?;
-            let (received, calls) = (codex.received, codex.calls);
+            let ended = waited.get("changed_files").is_some();
+            let counted = if ended { (codex.received, codex.calls) } else { counted };
             let mut ask = json!({"job_id": job, "lines": 100});
             if !after.is_null() {
                 ask["after"] = after.clone();
             }
             let tail = codex.call("tail", ask).await?;
-            (codex.received, codex.calls) = (received, calls);
+            (codex.received, codex.calls) = counted;
             for line in tail["lines"].as_array().into_iter().flatten() {
                 let text = line.as_str().map(str::to_owned).unwrap_or_else(|| line["text"].to_string());
                 self.say(&format!("  │ {text}"));
             }
             after = tail["next"].clone();
             self.status(waited["job_status"].as_str().unwrap_or_default());
-            if waited.get("changed_files").is_some() {
+            if ended {
                 return Ok(());
             }
         }

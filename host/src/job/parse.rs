@@ -154,8 +154,9 @@ fn permission_mode(args: &StartArgs, config: &Config) -> Result<PermissionMode> 
 
 /// Every directory of our own, which no job may hold or lie in.
 pub(crate) fn forbidden(config: &Config) -> Vec<PathBuf> {
-    let file_dir = config.config_file.as_deref().and_then(Path::parent).map(Path::to_owned);
-    [Some(config.home.clone()), Some(config.plugins_dir.clone()), file_dir].into_iter().flatten().collect()
+    // The file and not its directory: it may stand in a home directory, above every project.
+    let file = config.config_file.clone();
+    [Some(config.home.clone()), Some(config.plugins_dir.clone()), file].into_iter().flatten().collect()
 }
 
 /// The configured sandbox root, or how to set one.
