@@ -399,11 +399,14 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
                 "at_exit { exit! 0",
             ])
             && !file.language.eq(&Language::Prose);
-        let environment = code.contains("LD_PRELOAD")
-            || code.contains("DYLD_INSERT_LIBRARIES")
-            || code.contains("PYTHONSTARTUP")
+        let environment = matches!(
+            file.language,
+            Language::Shell | Language::Config | Language::Data | Language::Python | Language::JavaScript
+        ) && (["LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONSTARTUP"]
+            .iter()
+            .any(|name| code.contains(name))
             || (code.contains("NODE_OPTIONS")
-                && (code.contains("--require") || code.contains("--import") || code.contains("-r ")));
+                && (code.contains("--require") || code.contains("--import") || code.contains("-r "))));
         let cargo = (file.path.ends_with(".cargo/config.toml") || file.path.ends_with(".cargo/config"))
             && ["runner", "rustc-wrapper", "rustc", "rustdoc", "linker"]
                 .iter()
@@ -441,8 +444,12 @@ fn fake_summary(file: &File<'_>, findings: &mut Findings<'_>) {
         "fputs(",
     ];
     let hit = |line: &&Line<'_>| {
-        let code = line.code.as_ref();
-        prints.iter().any(|print| code.contains(print)) && holds_summary(code)
+        let code: &str = line.code.as_ref();
+        // A summary stands in quotes, but for a shell.
+        let shell = matches!(file.language, Language::Shell | Language::Config);
+        (shell || code.contains(['"', '\'', '`']))
+            && prints.iter().any(|print| code.contains(print))
+            && holds_summary(code)
     };
     if let Some(line) = file.added().find(hit) {
         findings.add(

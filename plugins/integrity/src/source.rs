@@ -370,6 +370,13 @@ fn stubs(job: &JobFacts, file: &File<'_>, agent: &AgentOutcome, findings: &mut F
                 continue;
             }
             let (code, bare) = (line.code.as_ref(), line.bare.as_ref());
+            // Each of the forms holds one of these: most lines are done with here.
+            if !["mplemented", "todo!(", "TODO", "FIXME", "XXX", "not impl"]
+                .iter()
+                .any(|part| line.text.contains(part))
+            {
+                continue;
+            }
             let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
             let lower = code.to_ascii_lowercase();
             let is_stub = bare.contains("unimplemented!(")
@@ -476,7 +483,11 @@ fn detects_test(line: &Line<'_>, language: Language) -> bool {
 }
 
 fn counts_calls(line: &Line<'_>, _: Language) -> bool {
-    let code = line.bare.to_ascii_lowercase();
+    let text = line.bare.trim_start();
+    if !(text.starts_with("if") || text.contains(" ? ") || text.contains(" if ")) {
+        return false;
+    }
+    let code = text.to_ascii_lowercase();
     let counter = [
         "call_count",
         "callcount",
@@ -489,14 +500,10 @@ fn counts_calls(line: &Line<'_>, _: Language) -> bool {
         "invocationcount",
         "ncalls",
     ];
-    let branches = code.trim_start().starts_with("if") || code.contains(" ? ") || code.contains(" if ");
-    branches
-        && counter.iter().any(|word| code.contains(word))
-        && ["==", "<", ">", "%"].iter().any(|op| code.contains(op))
+    counter.iter().any(|word| code.contains(word)) && ["==", "<", ">", "%"].iter().any(|op| code.contains(op))
 }
 
 fn patches_environment(line: &Line<'_>, language: Language) -> bool {
-    let code: String = line.bare.split_whitespace().collect::<Vec<_>>().join(" ");
     let targets: &[&str] = match language {
         Language::Python => &[
             "time.time",
@@ -532,11 +539,13 @@ fn patches_environment(line: &Line<'_>, language: Language) -> bool {
         Language::Ruby => &["Time.define_singleton_method", "Kernel.define_method"],
         _ => return false,
     };
+    // `time.time = …`, and no comparison.
+    let code = line.bare.trim_start();
     targets.iter().any(|target| {
-        code.trim_start()
-            .strip_prefix(target)
-            .is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with("="))
-            && !code.contains("==")
+        code.strip_prefix(target).is_some_and(|rest| {
+            let rest = rest.trim_start();
+            rest.starts_with('=') && !rest.starts_with("==")
+        })
     })
 }
 

@@ -153,10 +153,12 @@ fn functions_removed(
         if file.file.patch_truncated {
             return;
         }
-        let count = |mark: Mark| {
-            file.lines().filter(|l| l.mark == mark && defines_test(l, file.language)).count() as i64
-        };
-        let change = count(Mark::Added) - count(Mark::Removed);
+        let mut change = 0i64;
+        for line in
+            file.lines().filter(|line| line.mark != Mark::Context && defines_test(line, file.language))
+        {
+            change += if line.mark == Mark::Added { 1 } else { -1 };
+        }
         if change < 0 && named(job, file.path) {
             continue;
         }
@@ -254,11 +256,11 @@ fn has_skip(line: &Line<'_>, language: Language) -> bool {
 }
 
 fn skipped(file: &File<'_>, findings: &mut Findings<'_>) {
-    let counts = |mark| file.lines().filter(|l| l.mark == mark && has_skip(l, file.language)).count();
     // A build tag is a comment to the language.
     let go_tag = file.added().find(|line| line.text.starts_with("//go:build ignore"));
     let first = file.added().find(|line| has_skip(line, file.language)).or(go_tag);
     let Some(first) = first else { return };
+    let counts = |mark| file.lines().filter(|l| l.mark == mark && has_skip(l, file.language)).count();
     if counts(Mark::Added) <= counts(Mark::Removed) && go_tag.is_none() {
         return; // Moved, not added.
     }
