@@ -136,6 +136,11 @@ impl Recorder {
         fs::rename(&new, &path).map_err(io("renaming", &new))
     }
 
+    /// The state directory that this record lies in.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// The object id of the tree before the job.
     pub fn base_tree(&self) -> String {
         self.record.base_tree.clone()

@@ -68,7 +68,8 @@ pub fn check(job_dir: &Path) -> Result<Applied> {
 }
 
 /// Brings the published result of the job in `job_dir` to the user. Refusals are in the
-/// reply, not an error.
+/// reply, not an error. For a job that resumed another, `job_dir` is that of the job that
+/// made the worktree; what is applied is everything since its start.
 pub fn apply(job_dir: &Path, mode: Mode) -> Result<Applied> {
     let job = Job::open(job_dir)?;
     let locks = job.lock(job_dir)?;
@@ -98,14 +99,20 @@ impl Job {
             )
             .hint("only a job with isolation \"worktree\" has a result to apply"));
         };
-        let recorder = Recorder::reopen(&job_dir.join("shadow"))?;
-        let published = worktree.parts.iter().find_map(|p| p.published.as_ref());
-        let Some(tree) = published.map(|p| p.tree.clone()) else {
+        let published = worktree.parts.iter().find_map(|p| p.published.clone());
+        let Some(published) = published else {
             return Err(Error::new(Kind::NotFound, "this job has no recorded result")
                 .hint("wait until the job has ended; a job that changed nothing has nothing to apply"));
         };
+        let recorder = Recorder::reopen(&published.record)?;
+        let tree = published.tree;
+        // The start lies in the record of the job that made the worktree, or behind the ref.
+        let first = job_dir.join("shadow/shadow.git/objects");
+        let users = worktree.parts.iter().filter_map(|p| p.repository.as_ref()).map(|r| r.objects.clone());
+        let shadow =
+            Shadow { read_from: [first].into_iter().chain(users).collect(), ..recorder.shadow().clone() };
         let side = |s: &changes::Side| (s.mode != 0).then(|| (s.mode, s.id.clone()));
-        let wanted = changes::names_only(recorder.shadow(), &recorder.base_tree(), &tree)?
+        let wanted = changes::names_only(&shadow, &worktree.start_tree, &tree)?
             .into_iter()
             .map(|c| Wanted { name: c.name, base: side(&c.old), result: side(&c.new) })
             .collect();

@@ -143,6 +143,37 @@ fn nothing_planted_in_the_users_repository_runs() {
 }
 
 #[test]
+fn a_resumed_jobs_result_is_applied_from_the_first_start_on() {
+    let place = Place::with_repo();
+    let job = place.path("home/jobs/0123456789abcdef");
+    let next = place.path("home/jobs/next/shadow");
+    fs::create_dir_all(&job).unwrap();
+    let dirs = [AllowedDir(place.path("repo"))];
+    let options = worktree::Options {
+        job: "0123456789abcdef",
+        dirs: &dirs,
+        job_dir: &job,
+        copy_in: &[],
+        scope: &[],
+        sparse_above: None,
+    };
+    let made = worktree::create(options).unwrap();
+    for (state, script) in
+        [(job.join("shadow"), "echo x >>src/a.rs"), (next, "echo y >>src/b.rs; mkdir d; echo d >d/d")]
+    {
+        let recorder = Recorder::begin_within(&made.dirs, &state, Some(&made.path)).unwrap();
+        run_sh(&made.path, script);
+        let recorded = recorder.record(Limits::default()).unwrap();
+        worktree::publish_ref(&job, &recorder, &recorded.tree, "x").unwrap();
+        assert!(!worktree::has_unsaved(&job));
+    }
+    worktree::remove(&job).unwrap();
+    let done = apply(&job, Mode::Worktree).unwrap();
+    assert_eq!(done.changed, ["d/d", "src/a.rs", "src/b.rs"]);
+    assert_eq!(out(&place, "tail -qn1 src/a.rs src/b.rs d/d"), "x\ny\nd\n");
+}
+
+#[test]
 fn a_job_without_a_worktree_or_result_is_told_so() {
     let place = Place::with_repo();
     let job = place.path("home/jobs/1");

@@ -99,6 +99,8 @@ pub struct Published {
     pub commit: String,
     /// The recorded tree it was made from.
     pub tree: String,
+    /// The recorder that has the tree: `shadow/` of the job, or of a job that resumed it.
+    pub record: PathBuf,
 }
 
 /// Makes the worktree of a job and its record. Nothing of the user's is written. A failed
@@ -409,7 +411,8 @@ pub fn publish_ref(job_dir: &Path, recorder: &Recorder, tree: &str, summary: &st
             .args(["-m", "codex-worker: result", &name, &commit])
             .git_dir(&repository.common_dir)
             .output()?;
-        let published = Published { name, commit, tree: tree.to_owned() };
+        let published =
+            Published { name, commit, tree: tree.to_owned(), record: recorder.state().to_owned() };
         worktree.parts[at].published = Some(published.clone());
         all.push(published);
     }
