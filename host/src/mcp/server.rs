@@ -92,7 +92,7 @@ impl Server {
                 let id = job_id(&args.job_id)?;
                 let done = jobs
                     .blocking(move |config, store| {
-                        super::apply::apply(config, &store.get(&id)?, args.check_only)
+                        super::apply::apply(config, store, &store.get(&id)?, args.mode)
                     })
                     .await?;
                 reply(done, lines::apply)

@@ -248,9 +248,10 @@ pub struct ArtifactReply {
 pub struct ApplyArgs {
     /// A completed job with isolation=worktree.
     pub job_id: String,
-    /// Only say whether it would apply.
+    /// `check` only says whether it would apply, `worktree` (the default) writes the user's
+    /// files, `branch` makes a new branch.
     #[serde(default)]
-    pub check_only: bool,
+    pub mode: crate::workspace::apply::Mode,
 }
 
 /// What `apply` gives.
@@ -263,6 +264,9 @@ pub struct ApplyReply {
     /// Paths that stand in the way; nothing was written then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
+    /// The new branch, with mode=branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
     /// What to do now.
     pub next_action: String,
 }

@@ -23,12 +23,13 @@ use crate::evidence::{self, Recorder, names};
 pub use super::plan::Why;
 
 /// Where the result goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Nowhere: says what `worktree` would do.
     Check,
     /// Into the files of the user's checkout; the index stays as it is.
+    #[default]
     Worktree,
     /// To a new branch `codex-worker/<first 12 digits of the job>` on top of HEAD.
     Branch,
