@@ -41,7 +41,8 @@ pub fn apply(config: &Config, store: &dyn JobStore, row: &JobRow, mode: Mode) ->
         .collect();
     let next_action = match (mode, done.applied, conflicts.is_empty()) {
         (_, _, false) => {
-            "nothing was written: settle the named paths, or merge the job's ref by hand with git merge".to_owned()
+            "nothing was written: settle the named paths, or merge the job's ref by hand with git merge"
+                .to_owned()
         }
         (Mode::Check, ..) => "call apply with mode worktree or branch".to_owned(),
         (_, false, _) => "nothing to do: everything is there already".to_owned(),
