@@ -381,6 +381,8 @@ fn levels_name_rules() {
     assert!(Integrity::try_from(Config { levels }).unwrap_err().contains("no-such-rule"));
     for (rule, _) in crate::RULES {
         assert!(rule.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{rule}");
+        let page = include_str!("../../../docs/policies.md");
+        assert!(page.contains(&format!("| `{rule}` |")), "docs/policies.md does not tell of {rule}");
     }
 }
 

@@ -548,3 +548,20 @@ proptest! {
         prop_assert!(found.iter().all(|f| f.severity >= Severity::Deny));
     }
 }
+
+/// The rules are told where people look for them.
+#[test]
+fn every_rule_is_documented() {
+    let page = include_str!("../../../docs/policies.md");
+    let source = include_str!("rules.rs");
+    // The first argument of each call of `finding`.
+    let rules: Vec<&str> = source
+        .match_indices("finding(\n")
+        .filter_map(|(at, _)| source[at..].split('"').nth(1))
+        .filter(|rule| !rule.contains(' '))
+        .collect();
+    assert!(rules.len() > 15, "{rules:?}");
+    for rule in rules {
+        assert!(page.contains(&format!("| `{rule}` |")), "docs/policies.md does not tell of {rule}");
+    }
+}
