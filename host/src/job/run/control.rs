@@ -100,6 +100,11 @@ impl Control {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// The job has ended: nothing is watched any more.
+    pub fn done(&self) {
+        self.done.cancel();
+    }
+
     /// From now on the budget is watched with this.
     pub fn set_meter(&self, meter: Meter) {
         let _ = self.meter.set(meter);

@@ -75,6 +75,7 @@ pub(super) async fn end(
         job.journal.flush().await;
     }
     finish(store, claim, outcome.status, result).await;
+    control.done();
     if let Some(job) = &work.job {
         job.clean_up().await;
         if let Some(place) = &work.place {

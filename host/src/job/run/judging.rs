@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::{Checked, Job, Work, may_edit};
 use crate::agent::AgentFailure;
+use crate::config::Isolation;
 use crate::error::{Error, Kind, Result};
 use crate::evidence::{Limits, Recorded, Recorder};
 use crate::job::artifacts::{DIFF, FINDINGS};
 use crate::job::spec::OnViolation;
 use crate::job::worker::blocking;
-use crate::policy::types::{Finding, Repair, ScopeInput, Severity, VerifyInput};
+use crate::policy::types::{ChangedFile, Finding, Repair, ScopeInput, Severity, VerifyInput};
 use crate::verify::checks::Ran;
 use crate::verify::outcome::{self, Inputs, Outcome, Source, Verdict};
 
@@ -32,12 +33,12 @@ impl Job {
         work: &mut Work,
     ) -> Result<()> {
         let facts = self.facts(attempt, max_attempts);
-        let mut recorded = self.record(recorder).await?;
+        let mut recorded = self.record_agents(recorder, &work.drift).await?;
         let mut scope = self.scope(&facts, &recorded).await?;
         if self.claim.spec.on_violation == OnViolation::Revert
             && let Some(note) = self.put_back(recorder, &scope).await?
         {
-            recorded = self.record(recorder).await?;
+            recorded = self.record_agents(recorder, &work.drift).await?;
             scope = self.scope(&facts, &recorded).await?;
             work.notes.push(note);
         }
@@ -51,6 +52,9 @@ impl Job {
             return Ok(());
         }
         work.pass_notes.extend(notes);
+        if !results.is_empty() {
+            self.after_checks(recorder, &recorded, work).await?;
+        }
         let mut all = scope;
         all.extend(verdicts);
         all.extend(self.own_findings(&recorded));

@@ -36,7 +36,8 @@ use crate::contain::{InForce, Limits};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::{Recorded, Recorder};
 use crate::policy::types::{
-    AgentEnd, AgentOutcome, CheckResult, CheckSpec, Draft, JobFacts, PromptInput, Repair, ScopeDeclaration,
+    AgentEnd, AgentOutcome, ChangedFile, CheckResult, CheckSpec, Draft, JobFacts, PromptInput, Repair,
+    ScopeDeclaration,
 };
 use crate::policy::{PolicySet, Settings};
 use crate::report::redact::Redactor;
@@ -115,6 +116,8 @@ struct Work {
     checks: Vec<CheckResult>,
     verdicts: Vec<Verdict>,
     outcome: Option<Outcome>,
+    /// What changed in the working directory while checks ran, and not by the agent.
+    drift: Vec<ChangedFile>,
     /// Of the whole job, in the order in which they came up.
     notes: Vec<String>,
     /// Of the last pass only.
@@ -137,6 +140,7 @@ impl Work {
             checks: Vec::new(),
             verdicts: Vec::new(),
             outcome: None,
+            drift: Vec::new(),
             notes: Vec::new(),
             pass_notes: Vec::new(),
         }
