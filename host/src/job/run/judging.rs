@@ -98,6 +98,65 @@ impl Job {
         blocking(move || Ok(recorder.record(Limits::default())?)).await
     }
 
+    /// The tree as it is now, without what earlier checks (or the user) left in the
+    /// working directory and the agent has not touched since.
+    async fn record_agents(&self, recorder: &Arc<Recorder>, drift: &[ChangedFile]) -> Result<Recorded> {
+        let mut recorded = self.record(recorder).await?;
+        let all = recorded.changes.files.len();
+        recorded.changes.files.retain(|file| !drift.contains(file));
+        let left_out = u32::try_from(all - recorded.changes.files.len()).unwrap_or(u32::MAX);
+        recorded.changes.total_files = recorded.changes.total_files.saturating_sub(left_out);
+        Ok(recorded)
+    }
+
+    /// Checks write files too: caches, snapshots, what a formatter makes. In a worktree the
+    /// recorded tree is put back. In the user's own directory nothing is undone (it may be
+    /// the user's own work of this minute), but the next pass is not blamed for it.
+    async fn after_checks(
+        &self,
+        recorder: &Arc<Recorder>,
+        recorded: &Recorded,
+        work: &mut Work,
+    ) -> Result<()> {
+        let after = self.record(recorder).await?;
+        if after.tree == recorded.tree {
+            return Ok(());
+        }
+        let same = |file: &ChangedFile, set: &[ChangedFile]| set.contains(file);
+        let mut drifted: Vec<ChangedFile> = after
+            .changes
+            .files
+            .iter()
+            .filter(|file| !same(file, &recorded.changes.files) && !same(file, &work.drift))
+            .cloned()
+            .collect();
+        // What the agent had changed and a check undid.
+        drifted.extend(
+            recorded
+                .changes
+                .files
+                .iter()
+                .filter(|file| !after.changes.files.iter().any(|other| other.path == file.path))
+                .cloned(),
+        );
+        let paths: Vec<String> = drifted.iter().map(|file| file.path.clone()).collect();
+        let listed = match paths.as_slice() {
+            [] => return Ok(()),
+            [first, _, _, rest @ ..] if !rest.is_empty() => format!("{first} and {} more", paths.len() - 1),
+            few => few.join(", "),
+        };
+        if self.claim.spec.isolation == Isolation::Worktree {
+            self.journal.tell("check", format!("put back what changed while the checks ran: {listed}")).await;
+            let (recorder, tree) = (Arc::clone(recorder), recorded.tree.clone());
+            return blocking(move || Ok(recorder.overlay(&tree, &paths, recorder.top())?)).await;
+        }
+        work.notes.push(format!("changed while the checks ran, not by the agent: {listed}"));
+        // A file that the agent changed as well stays its change.
+        let agents = |file: &ChangedFile| recorded.changes.files.iter().any(|other| other.path == file.path);
+        work.drift.extend(drifted.into_iter().filter(|file| !agents(file)));
+        Ok(())
+    }
+
     async fn scope(
         &self,
         facts: &crate::policy::types::JobFacts,
