@@ -112,8 +112,10 @@ pub trait Agent: Send + Sync {
     ) -> BoxFuture<'a, Report>;
 }
 
-/// The agent that the configuration names.
+/// The agent that the configuration names; an error where it is not there, or where the
+/// machine cannot contain it as the configuration requires.
 pub fn for_config(config: &Config) -> crate::error::Result<Box<dyn Agent>> {
+    crate::contain::check_required(config)?;
     Ok(match config.agent.kind {
         AgentKind::ClaudeCode => Box::new(claude::Claude::find(&config.agent)?),
         AgentKind::Builtin => Box::new(builtin::Builtin::new()?),

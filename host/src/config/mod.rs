@@ -15,6 +15,7 @@ pub use env::Env;
 pub use load::Source;
 pub use table::{Accepts, SETTINGS, Setting, nearest};
 
+use crate::contain::Strength;
 use crate::error::{Error, Kind, Result};
 
 /// A secret: shown as `***`, never serialised.
@@ -173,6 +174,8 @@ pub struct Config {
     pub failure_digest: bool,
     /// `WORKER_NETWORK`: the agent and the checks may open any TCP connection.
     pub allow_network: bool,
+    /// What surrounds agents and checks.
+    pub containment: ContainmentSettings,
     /// `analyze`.
     pub analyze: AnalyzeSettings,
     /// `WORKER_RECEIPT_KEY`: signs receipts.
@@ -189,6 +192,21 @@ pub struct Config {
     pub env: Env,
     /// What the command line set: a worker process must be started with the same.
     pub cli: Overrides,
+}
+
+/// What surrounds agents and checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainmentSettings {
+    /// `WORKER_REQUIRE_CONTAINMENT`: the weakest that will do.
+    pub require: Strength,
+    /// `WORKER_CACHE_DIRS`: directories that every job may write.
+    pub cache_dirs: Vec<PathBuf>,
+    /// `WORKER_MAX_MEMORY_MB`, as bytes.
+    pub max_memory: Option<u64>,
+    /// `WORKER_MAX_PROCESSES`.
+    pub max_processes: Option<u64>,
+    /// `WORKER_MAX_FILE_MB`, as bytes.
+    pub max_file_size: Option<u64>,
 }
 
 /// The settings of `analyze`.
@@ -424,6 +442,17 @@ fn assemble(
         check_output_max: bytes("replies.check_output_max"),
         metrics_file: values.path("metrics.file").unwrap_or_else(|| home.join("metrics.jsonl")),
         allow_network: values.flag("jobs.allow_network"),
+        containment: ContainmentSettings {
+            require: match values.text("containment.require").as_deref() {
+                Some("bubblewrap") => Strength::Bubblewrap,
+                Some("landlock") => Strength::Landlock,
+                _ => Strength::ProcessGroup,
+            },
+            cache_dirs: values.list("containment.cache_dirs").iter().map(PathBuf::from).collect(),
+            max_memory: values.int("containment.max_memory_mb").map(|mb| mb << 20),
+            max_processes: values.int("containment.max_processes"),
+            max_file_size: values.int("containment.max_file_mb").map(|mb| mb << 20),
+        },
         analyze: AnalyzeSettings {
             cache_dir: values.path("analyze.cache_dir").unwrap_or_else(|| home.join("cache/analyze")),
             cache_ttl: Duration::from_secs(values.int("analyze.cache_ttl_s").unwrap_or_default()),

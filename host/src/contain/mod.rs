@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+
 pub mod bubblewrap;
 mod channel;
 pub mod environment;
@@ -96,6 +98,40 @@ pub struct Limits {
     pub max_processes: Option<u64>,
     /// Bytes of one file.
     pub max_file_size: Option<u64>,
+}
+
+impl Limits {
+    /// The limits of one process tree of a job, which may write `writable` and connect to
+    /// `ports`. The state directory is hidden but for what is named here.
+    pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>) -> Self {
+        let settings = &config.containment;
+        let caches = settings.cache_dirs.iter().filter(|dir| dir.is_absolute()).cloned();
+        Limits {
+            writable: writable.into_iter().chain(caches).collect(),
+            hidden: vec![config.home.clone()],
+            connect_ports: (!config.allow_network).then_some(ports),
+            max_memory: settings.max_memory,
+            max_processes: settings.max_processes,
+            max_file_size: settings.max_file_size,
+        }
+    }
+}
+
+/// Refuses where the machine offers less than the configuration requires.
+pub fn check_required(config: &Config) -> crate::error::Result<()> {
+    use crate::error::{Error, Kind};
+    let required = config.containment.require;
+    // Anything will do: no need to try what the machine can.
+    if required == Strength::ProcessGroup || strength() <= required {
+        return Ok(());
+    }
+    let offered = strength();
+    Err(Error::new(
+        Kind::Refused,
+        format!("WORKER_REQUIRE_CONTAINMENT is {required}, and this machine offers {offered}"),
+    )
+    .hint("run `codex-worker doctor` to see what is missing and how to get it")
+    .hint("or set WORKER_REQUIRE_CONTAINMENT to what will do"))
 }
 
 /// A command to contain. The environment is exactly `env`.
@@ -209,3 +245,47 @@ fn helper() -> Option<&'static std::path::Path> {
 
 /// The result of this module.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(set: &[(&str, &str)]) -> Config {
+        let env = set.iter().copied().chain([("HOME", "/home/u"), ("CODEX_WORKER_HOME", "/state")]).collect();
+        Config::load_from(Default::default(), env).expect("these settings are right").0
+    }
+
+    #[test]
+    fn limits_from_the_settings() {
+        let own = || vec![PathBuf::from("/state/jobs/7/worktree")];
+        let plain = Limits::of_job(&config(&[]), own(), vec![4711]);
+        assert_eq!(plain.writable, own());
+        assert_eq!(plain.hidden, [PathBuf::from("/state")]);
+        assert_eq!(plain.connect_ports, Some(vec![4711]));
+        assert_eq!((plain.max_memory, plain.max_processes, plain.max_file_size), (None, Some(8192), None));
+
+        let set = [
+            ("WORKER_NETWORK", "1"),
+            ("WORKER_CACHE_DIRS", "/c/npm,/c/pip"),
+            ("WORKER_MAX_MEMORY_MB", "100"),
+            ("WORKER_MAX_FILE_MB", "2"),
+        ];
+        let limits = Limits::of_job(&config(&set), own(), vec![4711]);
+        assert_eq!(limits.writable[1..], [PathBuf::from("/c/npm"), PathBuf::from("/c/pip")]);
+        assert_eq!(limits.connect_ports, None);
+        assert_eq!((limits.max_memory, limits.max_file_size), (Some(100 << 20), Some(2 << 20)));
+    }
+
+    #[test]
+    fn a_weaker_containment_than_required_is_refused() {
+        for (required, strongest) in [("bubblewrap", Strength::Bubblewrap), ("landlock", Strength::Landlock)]
+        {
+            let checked = check_required(&config(&[("WORKER_REQUIRE_CONTAINMENT", required)]));
+            assert_eq!(checked.is_ok(), strength() <= strongest, "{required}: {checked:?}");
+            if let Err(error) = checked {
+                assert!(error.message.starts_with("WORKER_REQUIRE_CONTAINMENT is"), "{error}");
+            }
+        }
+        assert!(check_required(&config(&[])).is_ok());
+    }
+}

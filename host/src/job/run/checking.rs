@@ -259,14 +259,7 @@ impl Job {
         Ok(Site {
             dir: dir.to_owned(),
             env: environment::of_host(&home, &tmp),
-            limits: Limits {
-                writable,
-                hidden: vec![self.config.home.clone()],
-                connect_ports: (!self.config.allow_network).then(Vec::new),
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
-            },
+            limits: Limits::of_job(&self.config, writable, Vec::new()),
             mark: self.mark(label),
             output_max: self.config.check_output_max,
         })

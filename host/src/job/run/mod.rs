@@ -437,14 +437,7 @@ impl Job {
             max_turns: agent.max_turns,
             session,
             check_commands: spec.checks.iter().map(|check| check.command.clone()).collect(),
-            limits: Limits {
-                writable,
-                hidden: vec![self.config.home.clone()],
-                connect_ports: (!self.config.allow_network).then(|| vec![port]),
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
-            },
+            limits: Limits::of_job(&self.config, writable, vec![port]),
             mark: self.mark(&format!("{attempt}a")),
             // The control ends it; this is for an agent that does not listen.
             timeout: self.control.time_left() + Duration::from_secs(5),
