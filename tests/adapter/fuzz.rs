@@ -339,6 +339,7 @@ fn request_translation() {
             }
             bytes = value.to_string().into_bytes();
         }
+        let bytes = codex_worker::adapter::lenient::repair_surrogates(&bytes).unwrap_or(bytes);
         let Ok(request) = serde_json::from_slice::<Request<'_>>(&bytes) else { continue };
         let profile = &all[random.below(all.len())];
         let adjust = Adjustments {

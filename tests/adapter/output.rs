@@ -63,6 +63,7 @@ fn cases() -> Vec<Case> {
         Case("unknown fields and types", "data: {\"choices\":[{\"index\":\"0\",\"delta\":{\"content\":\"a\",\"audio\":{\"x\":1}},\"logprobs\":[1]}],\"service_tier\":3,\"model\":null}\n\n".to_owned() + &end("stop"), end_turn(r#"text "a""#)),
         Case("CJK and emoji", t("汉字") + &t("🙂é") + &end("stop"), end_turn(r#"text "汉字🙂é""#)),
         Case("escaped surrogates", d(r#"{"content":"\ud83d\ude42\u00e9"}"#) + &end("stop"), end_turn(r#"text "🙂é""#)),
+        Case("half an emoji", d(r#"{"content":"a\ud83d"}"#) + &d(r#"{"content":"\ude42b"}"#) + &end("stop"), end_turn("text \"a\u{fffd}\u{fffd}b\"")),
         // --- thinking ----------------------------------------------------------------------
         Case("reasoning_content", r("Let me ") + &r("see.") + &t("Hi") + &end("stop"), end_turn(r#"think "Let me see." | text "Hi""#)),
         Case("reasoning (OpenRouter, Groq)", d(r#"{"reasoning":"hm"}"#) + &t("Hi") + &end("stop"), end_turn(r#"think "hm" | text "Hi""#)),

@@ -296,6 +296,11 @@ async fn only_the_agent_gets_in() {
         ("too large", bare.post(&url).bearer_auth(TOKEN).body(vec![b' '; (32 << 20) + 1]), 413),
         ("not JSON", bare.post(&url).bearer_auth(TOKEN).body("{"), 400),
         ("no messages", bare.post(&url).bearer_auth(TOKEN).body("{\"model\":\"m\",\"messages\":[]}"), 400),
+        (
+            "half an emoji",
+            bare.post(&url).bearer_auth(TOKEN).body(body.replace("\"hi\"", "\"hi \\ud83d\"")),
+            200,
+        ),
         ("unknown path", bare.post(format!("{}/v1/files", rig.adapter.base_url())).bearer_auth(TOKEN), 404),
         ("hello", bare.head(format!("{}/api/hello", rig.adapter.base_url())).bearer_auth(TOKEN), 200),
     ];
@@ -306,7 +311,7 @@ async fn only_the_agent_gets_in() {
             Err(error) => assert_eq!(name, "too large", "{error}"),
         }
     }
-    assert_eq!(rig.upstream.seen().len(), 1, "only the admitted request went on");
+    assert_eq!(rig.upstream.seen().len(), 2, "only the admitted requests went on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

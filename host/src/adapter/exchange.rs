@@ -291,6 +291,7 @@ impl Asked {
 pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet) {
     let gateway = state.gateway.clone();
     let mut client = Client::new(out, gateway.tuning().ping);
+    let body = super::lenient::repair_surrogates(&body).map_or(body, Bytes::from);
     let asked = match Asked::read(&body) {
         Ok(asked) => asked,
         Err(error) => return client.fail(&error),

@@ -114,3 +114,56 @@ where
         Ok(Loose(serde_json::from_str::<T>(raw.get()).ok()))
     }
 }
+
+/// A document in which every half of a surrogate pair that stands alone is replaced, or none
+/// when there is none. JavaScript cuts strings in the middle of an emoji and writes the half
+/// as an escape, which no strict parser takes.
+pub fn repair_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+    let unit = |at: usize| -> Option<u16> {
+        let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut lone = Vec::new();
+    let mut at = 0;
+    while let Some(next) = json[at..].iter().position(|b| *b == b'\\') {
+        at += next;
+        at += match unit(at) {
+            Some(0xd800..0xdc00) if matches!(unit(at + 6), Some(0xdc00..0xe000)) => 12,
+            Some(0xd800..0xe000) => {
+                lone.push(at);
+                6
+            }
+            Some(_) => 6,
+            None => 2.min(json.len() - at),
+        };
+    }
+    if lone.is_empty() {
+        return None;
+    }
+    let mut out = json.to_vec();
+    for at in lone {
+        out[at + 2..at + 6].copy_from_slice(b"fffd");
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_surrogates() {
+        let cases = [
+            (r#""a\ud83d\ude42b""#, None),
+            (r#""a\ud83db""#, Some(r#""a\ufffdb""#)),
+            (r#""\ude42\ud83d\ude42\ud83d""#, Some(r#""\ufffd\ud83d\ude42\ufffd""#)),
+            (r#""\\ud83d""#, None),
+            (r#""\u00"#, None),
+            ("\\", None),
+        ];
+        for (input, expected) in cases {
+            let got = repair_surrogates(input.as_bytes()).map(|b| String::from_utf8_lossy(&b).into_owned());
+            assert_eq!(got.as_deref(), expected, "{input}");
+        }
+    }
+}

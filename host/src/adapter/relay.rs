@@ -174,8 +174,9 @@ pub async fn attempt(
             return Err((Failed::new(Failure::Malformed, 502, error.to_string()), watch.visible));
         }
         meter.so_far(watch.summary.tokens);
-        if let (Some((status, message)), false) = (&watch.error, watch.visible) {
-            return Err((gateway.refused(route, *status, None, message.as_bytes()), false));
+        // Said in our words: the gateway's own may quote the key.
+        if let Some((status, message)) = &watch.error {
+            return Err((gateway.refused(route, *status, None, message.as_bytes()), watch.visible));
         }
         if watch.visible {
             client.relay(&mut held).await;
@@ -188,7 +189,7 @@ pub async fn attempt(
         client.finish_document(http, &held);
         return Ok(());
     }
-    if !watch.ended && watch.error.is_none() {
+    if !watch.ended {
         return Err((Failed::cut("the gateway ended the answer without its end"), watch.visible));
     }
     client.relay(&mut held).await;

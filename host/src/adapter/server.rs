@@ -209,6 +209,7 @@ async fn messages(state: Arc<State>, request: Request<Incoming>) -> Result<Respo
 
 async fn count(state: &State, request: Request<Incoming>) -> Result<Response<Answer>, ApiError> {
     let body = read_body(request).await?;
+    let body = super::lenient::repair_surrogates(&body).map_or(body, Bytes::from);
     let parsed: anthropic::Request<'_> = serde_json::from_slice(&body)
         .map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
     let model = state.gateway_model(super::lenient::text(&parsed.model));

@@ -183,9 +183,16 @@ impl Machine {
         }
         // Bytes that are not UTF-8 are the gateway's mistake; the rest of the text counts.
         let text = String::from_utf8_lossy(payload);
-        let chunk: Chunk<'_> = serde_json::from_str(&text)
-            .map_err(|e| Fault::Malformed(format!("{e}: {}", errors::excerpt(&text, 120))))?;
-        self.chunk(sink, &chunk)
+        let error = match serde_json::from_str::<Chunk<'_>>(&text) {
+            Ok(chunk) => return self.chunk(sink, &chunk),
+            Err(error) => error,
+        };
+        // Half an emoji, where a gateway cut its text between two chunks.
+        let repaired = super::lenient::repair_surrogates(text.as_bytes());
+        if let Some(Ok(chunk)) = repaired.as_deref().map(serde_json::from_slice::<Chunk<'_>>) {
+            return self.chunk(sink, &chunk);
+        }
+        Err(Fault::Malformed(format!("{error}: {}", errors::excerpt(&text, 120))))
     }
 
     fn chunk(&mut self, sink: &mut impl Sink, chunk: &Chunk<'_>) -> Result<(), Fault> {

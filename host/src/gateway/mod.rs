@@ -360,7 +360,7 @@ impl Gateway {
         let mut client_error = errors::for_client(status, &error);
         client_error.retry_after = retry_after;
         let again = match (adjusted, &class) {
-            (Some(next), errors::Class::Invalid(_) | errors::Class::TooLong(..)) => {
+            (Some(next), errors::Class::Invalid(_) | errors::Class::TooLong(..)) if !self.anthropic() => {
                 tracing::info!(model = %route.model, message = %error.message, "the gateway taught us a limit");
                 self.learn(route, next);
                 true
