@@ -5,7 +5,7 @@ pub mod artifacts;
 pub mod cancel;
 pub mod gc;
 pub mod identity;
-mod parse;
+pub(crate) mod parse;
 pub mod paths;
 pub mod reap;
 pub mod revise;
