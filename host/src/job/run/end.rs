@@ -18,6 +18,7 @@ use crate::job::paths::JobPaths;
 use crate::job::state::JobStatus;
 use crate::job::store::{Claim, JobStore};
 use crate::job::worker::blocking;
+use crate::report::receipt;
 use crate::report::result::{Failure, FailureKind, JobResult, Parts, Usage, build};
 use crate::report::sanitize;
 use crate::verify::outcome::Outcome;
@@ -217,6 +218,7 @@ impl Job {
         let (checks, verdicts) = (std::mem::take(&mut work.checks), std::mem::take(&mut work.verdicts));
         let (attempts, duration) = (work.attempts, work.started.elapsed());
         let recorder = work.recorder.clone();
+        let (recorder_for_receipt, agent_name) = (recorder.clone(), work.agent_name.clone());
         let usage = usage(totals);
         blocking(move || {
             let diff = recorder
@@ -256,6 +258,22 @@ impl Job {
             });
             let json = serde_json::to_string_pretty(&result).unwrap_or_default() + "\n";
             lost(RESULT, job.artifacts.write_redacted(RESULT, &json));
+            let in_force = job.in_force.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            let facts = receipt::Facts {
+                id: &job.claim.id,
+                spec: &job.claim.spec,
+                result: &result,
+                decided_by: &outcome.decided_by,
+                base_tree: recorder_for_receipt.as_ref().map(|recorder| recorder.base_tree()),
+                result_tree: recorded.as_ref().map(|recorded| recorded.tree.clone()),
+                agent: agent_name.as_deref(),
+                containment: in_force.as_ref(),
+                policies: &job.policies.digests(),
+                checks: &checks,
+            };
+            if let Err(error) = receipt::write(&job.config, &facts) {
+                tracing::warn!(%error, "the receipt was lost");
+            }
             Ok(result)
         })
         .await
