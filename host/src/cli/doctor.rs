@@ -1,12 +1,281 @@
-//! `codex-worker doctor`.
+//! `codex-worker doctor`: what this machine and this configuration can do, as a table or
+//! JSON. Changes nothing but for a probe file in the state directory.
 
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::config::print;
+use super::settings::SettingsArgs;
+use crate::agent;
+use crate::config::{AgentKind, Config};
+use crate::contain;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::Gateway;
+use crate::job::paths::create_private;
+use crate::job::sqlite::SqliteStore;
+use crate::policy::{PolicySet, Settings};
+use crate::report::redact::Redactor;
 
 /// Check this machine: git, the agent, the gateway, the directories, containment.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// As JSON, for programs.
+    #[arg(long)]
+    json: bool,
+    /// Also make one tiny real request to the gateway.
+    #[arg(long)]
+    network: bool,
+}
 
-/// Runs it.
-pub fn run(_: Args) -> Result<()> {
-    Err(Error::new(Kind::Internal, "doctor is not built in yet"))
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    what: String,
+    state: State,
+    seen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    todo: Option<String>,
+}
+
+impl Row {
+    fn ok(what: &str, seen: impl Into<String>) -> Row {
+        Row { what: what.to_owned(), state: State::Ok, seen: seen.into(), todo: None }
+    }
+
+    fn warning(what: &str, seen: impl Into<String>, todo: impl Into<String>) -> Row {
+        Row { what: what.to_owned(), state: State::Warning, seen: seen.into(), todo: Some(todo.into()) }
+    }
+
+    fn failed(what: &str, seen: impl Into<String>, todo: impl Into<String>) -> Row {
+        Row { what: what.to_owned(), state: State::Failed, seen: seen.into(), todo: Some(todo.into()) }
+    }
+
+    fn of(what: &str, result: Result<String>) -> Row {
+        match result {
+            Ok(seen) => Row::ok(what, seen),
+            Err(error) => Row::failed(what, error.message, error.hints.join("; ")),
+        }
+    }
+}
+
+/// Prints the table; exit code 6 when something fails that jobs need.
+pub fn run(args: Args) -> Result<()> {
+    let config = args.settings.load()?;
+    let mut rows = look(&config);
+    if args.network {
+        rows.push(Row::of("gateway answers", ask(&config)));
+    }
+    let redactor = Redactor::new(config.known_secrets.clone(), None);
+    for row in &mut rows {
+        row.seen = redactor.floor_only(&row.seen);
+    }
+    let failed = rows.iter().filter(|row| row.state == State::Failed).count();
+    print(&if args.json { json(&rows)? } else { table(&rows) })?;
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Environment, format!("{failed} of {} checks failed", rows.len()))
+        .hint("do what stands beside each, then run this again"))
+}
+
+fn look(config: &Config) -> Vec<Row> {
+    let mut rows = vec![
+        Row::ok(
+            "settings",
+            config.config_file.as_deref().map_or("no file".to_owned(), |file| file.display().to_string()),
+        ),
+        git(),
+        agent_row(config),
+        gateway(config),
+        sandbox(config),
+        Row::of("state directory", state(&config.home)),
+    ];
+    rows.extend(policies(config));
+    rows.extend(containment());
+    rows
+}
+
+fn git() -> Row {
+    match Command::new("git").arg("--version").output() {
+        Ok(output) if output.status.success() => {
+            Row::ok("git", String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        // Trees are recorded by a library: only the agent and the checks would miss it.
+        _ => Row::warning("git", "not found on PATH", "install git: agents and checks expect it"),
+    }
+}
+
+fn agent_row(config: &Config) -> Row {
+    match agent::for_config(config) {
+        Ok(agent) => Row::ok("agent", agent.name()),
+        Err(error) => Row::failed("agent", error.message, error.hints.join("; ")),
+    }
+}
+
+fn gateway(config: &Config) -> Row {
+    let Some(primary) = &config.gateway.primary else {
+        return match config.agent.kind {
+            AgentKind::Command => {
+                Row::warning("gateway", "not set", "set ONEAPI_BASE_URL if your agent needs one")
+            }
+            _ => {
+                Row::failed("gateway", "ONEAPI_BASE_URL is not set", "set it to an OpenAI-compatible gateway")
+            }
+        };
+    };
+    let model = config.gateway.model.as_deref().unwrap_or("no model");
+    let seen = format!("{} with {model}", primary.base_url);
+    if config.gateway.model.is_none() && config.gateway.use_openai_adapter {
+        return Row::failed("gateway", seen, "set CLAUDE_MODEL to the gateway's name of a model");
+    }
+    if primary.api_key.is_none() {
+        return Row::warning("gateway", seen + ", no key", "set ONEAPI_API_KEY if the gateway wants one");
+    }
+    let plain = primary.base_url.starts_with("http://")
+        && !["http://127.", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|own| primary.base_url.starts_with(own));
+    if plain {
+        return Row::warning(
+            "gateway",
+            seen,
+            "use https: the key and your code go over the network in the clear",
+        );
+    }
+    Row::ok("gateway", seen)
+}
+
+fn ask(config: &Config) -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Environment, error.to_string()))?;
+    let gateway = Gateway::from_config(config)?;
+    let started = std::time::Instant::now();
+    let answer = runtime.block_on(gateway.ask(None, "Answer with one word.", "Say OK.", 16))?;
+    let ms = started.elapsed().as_millis();
+    let tokens = match (answer.usage.input_tokens, answer.usage.output_tokens) {
+        (Some(input), Some(output)) => format!("{input} tokens in, {output} out"),
+        _ => "unmetered".to_owned(),
+    };
+    Ok(format!("{} after {ms} ms, {tokens}", answer.model))
+}
+
+fn sandbox(config: &Config) -> Row {
+    match &config.sandbox_root {
+        None => Row::failed(
+            "SANDBOX_ROOT",
+            "not set",
+            "set SANDBOX_ROOT to the directory that holds your repositories",
+        ),
+        Some(root) if !root.is_dir() => Row::failed(
+            "SANDBOX_ROOT",
+            format!("{} is no directory", root.display()),
+            "name an existing directory",
+        ),
+        Some(root) if root.parent().is_none() => {
+            Row::warning("SANDBOX_ROOT", "/", "name a smaller directory: jobs may work anywhere now")
+        }
+        Some(root) => Row::ok("SANDBOX_ROOT", root.display().to_string()),
+    }
+}
+
+fn state(home: &Path) -> Result<String> {
+    let fault = |error: std::io::Error| {
+        Error::new(Kind::Environment, format!("{} cannot be written: {error}", home.display()))
+            .hint("set CODEX_WORKER_HOME to a directory of your own")
+    };
+    create_private(home).map_err(fault)?;
+    tempfile::NamedTempFile::new_in(home).map_err(fault)?;
+    SqliteStore::open(home)?;
+    Ok(home.display().to_string())
+}
+
+fn policies(config: &Config) -> Vec<Row> {
+    let set = Arc::new(PolicySet::load(&Settings::from_config(config)));
+    let mut rows: Vec<Row> = set
+        .broken()
+        .iter()
+        .map(|broken| {
+            Row::failed("policy", format!("{}: {}", broken.label, broken.reason), "repair or remove the file")
+        })
+        .collect();
+    let names = set.names();
+    if names.is_empty() {
+        rows.push(Row::failed(
+            "policies",
+            "none",
+            "install codex-worker again: its own policies are missing",
+        ));
+    } else {
+        rows.push(Row::ok("policies", names.join(", ")));
+    }
+    rows
+}
+
+fn containment() -> Vec<Row> {
+    let probe = contain::probe();
+    let word = match probe.strength {
+        contain::Strength::Bubblewrap => Row::ok("containment", "bubblewrap"),
+        contain::Strength::Landlock => {
+            Row::warning("containment", "Landlock", "install bubblewrap for a namespace of its own")
+        }
+        contain::Strength::ProcessGroup => Row::warning(
+            "containment",
+            "process groups only: files are checked after the fact",
+            "install bubblewrap",
+        ),
+    };
+    let limits = if probe.network_limited {
+        Row::ok("network", "connections are limited to the adapter")
+    } else {
+        Row::warning(
+            "network",
+            "connections cannot be limited here",
+            "needs Landlock with network rules (Linux 6.7)",
+        )
+    };
+    let mut rows = vec![word, limits];
+    rows.extend(probe.findings.iter().map(|finding| {
+        let works = if finding.works { "works" } else { "does not work" };
+        Row::ok(&format!("  {}", finding.name), format!("{works}: {}", finding.detail))
+    }));
+    rows
+}
+
+fn json(rows: &[Row]) -> Result<String> {
+    let ok = rows.iter().all(|row| row.state != State::Failed);
+    let value = serde_json::json!({"ok": ok, "checks": rows});
+    let text = serde_json::to_string_pretty(&value)
+        .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    Ok(text + "\n")
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for row in rows {
+        let mark = match row.state {
+            State::Ok => "ok     ",
+            State::Warning => "warning",
+            State::Failed => "FAILED ",
+        };
+        text += &format!("{mark}  {:width$}  {}\n", row.what, row.seen);
+        if let Some(todo) = &row.todo {
+            text += &format!("{:7}  {:width$}  -> {todo}\n", "", "");
+        }
+    }
+    text
 }
