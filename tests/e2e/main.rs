@@ -6,5 +6,6 @@ mod cheats;
 mod codex;
 #[cfg(target_os = "linux")]
 mod escape;
+mod jobs;
 mod main_job;
 mod support;

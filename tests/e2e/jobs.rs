@@ -1,0 +1,200 @@
+//! Jobs from outside: what ends them, what they leave, how they go on, and the `jobs`
+//! subcommands.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Agent, BUG, SLUG, World, repair, slug_check};
+
+fn world(turns: Value) -> World {
+    World::new(SLUG, &json!({"turns": turns}), &Agent::Builtin)
+}
+
+fn scoped(extra: Value) -> Value {
+    let mut job = json!({"scoped_patch": {"paths": ["src"]}, "checks": slug_check()});
+    if let (Value::Object(job), Value::Object(extra)) = (&mut job, extra) {
+        job.extend(extra);
+    }
+    job
+}
+
+fn worker(world: &World) -> Option<u32> {
+    let home = format!("CODEX_WORKER_HOME={}", world.home.display());
+    std::fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+        let pid = entry.file_name().to_string_lossy().parse().ok()?;
+        let read = |name: &str| {
+            String::from_utf8_lossy(&std::fs::read(entry.path().join(name)).unwrap_or_default()).into_owned()
+        };
+        let ours = read("environ").split('\0').any(|line| line == home);
+        (ours && read("cmdline").contains("\0work\0")).then_some(pid)
+    })
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 60 s: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+#[test]
+fn a_worker_told_to_end_leaves_evidence_and_the_job_goes_on_with_resume() {
+    let mut turns = repair();
+    // The edit is made, then the model is slow.
+    turns.insert(2, json!({"delay_ms": 30_000, "say": "never seen"}));
+    let world = world(json!(turns));
+    let mut server = world.serve();
+    let job = server.start_job(world.job(scoped(json!({"isolation": "worktree"}))));
+    until("the edit is made", || {
+        let tail = server.call("tail", json!({"job_id": job, "lines": 50}));
+        tail.data.to_string().contains("Edit src/slug.sh")
+    });
+    let pid = worker(&world).expect("a worker");
+    let began = Instant::now();
+    let asked = std::process::Command::new("kill").arg(pid.to_string()).status().expect("kill runs");
+    assert!(asked.success());
+    until("the worker is gone", || worker(&world).is_none());
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let result = server.finish(&job);
+    assert_eq!(result["job_status"], "interrupted", "{result}");
+    assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{result}");
+    assert_eq!(result["failure"]["kind"], "interrupted");
+
+    // The conversation goes on where it was; the script's next turn ends it at once.
+    let resumed = json!({"isolation": "worktree", "resume": job, "prompt": "Go on."});
+    let result = server.run_job(world.job(scoped(resumed)));
+    assert_eq!(result["job_status"], "completed", "{result}");
+    let branch = result["workspace"]["branch"].as_str();
+    assert!(branch.is_none() || branch.is_some_and(|b| b.starts_with("refs/codex-worker/")), "{result}");
+}
+
+#[test]
+fn time_and_budget_end_a_job_and_say_so() {
+    let mut slow = repair();
+    slow[1]["delay_ms"] = json!(30_000);
+    let world_ = world(json!(slow));
+    let result = world_.serve().run_job(world_.job(scoped(json!({"timeout_ms": 4000}))));
+    assert_eq!(result["job_status"], "timed_out", "{result}");
+    assert_eq!(result["failure"]["kind"], "budget", "{result}");
+
+    let turn = json!({"tools": [{"read": {"path": "src/slug.sh"}}], "delay_ms": 200});
+    let mut world = world(json!(vec![turn; 30]));
+    world.set("WORKER_MAX_REQUESTS", "4");
+    let result = world.serve().run_job(world.job(scoped(json!({}))));
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert_eq!(result["failure"]["kind"], "budget", "{result}");
+    assert!(result["usage"]["requests"].as_u64() < Some(12), "{result}");
+}
+
+#[test]
+fn a_check_that_passed_before_proves_nothing() {
+    let world = world(json!(repair()));
+    let checks = json!([
+        {"name": "proof", "command": "sh tests/run.sh", "must_fail_before": true},
+        {"name": "always", "command": "true", "must_fail_before": true},
+    ]);
+    let result = world.serve().run_job(world.job(scoped(json!({"checks": checks}))));
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert_eq!(result["failure"]["kind"], "check_failed");
+    let lines = result["checks"].to_string();
+    assert!(lines.contains("proof: passed") && lines.contains("always: failed"), "{lines}");
+}
+
+#[test]
+fn tests_bent_to_pass_are_found_out() {
+    let turns = json!([
+        {"tools": [{"edit": {"path": "tests/run.sh", "old": "= a-b ]", "new": "= a_b ]"}}]},
+        {"say": "All tests pass."},
+    ]);
+    let world = world(turns);
+    // Without a scope only the guarded run and the policies stand in the way.
+    let result = world.serve().run_job(world.job(json!({"checks": slug_check()})));
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert!(result["checks"].to_string().contains("fails with the tests as they were"), "{result}");
+}
+
+#[test]
+fn what_a_check_writes_is_not_the_agents_doing() {
+    let turns = || {
+        json!([
+            {"tools": [{"edit": {"path": "src/slug.sh", "old": BUG.0, "new": "tr 'A-Z ' 'a-z.'"}}]},
+            {"say": "Done."},
+            {"tools": [{"edit": {"path": "src/slug.sh", "old": "tr 'A-Z ' 'a-z.'", "new": BUG.1}}]},
+            {"say": "Now it is a dash."},
+        ])
+    };
+    let checks = json!([{"name": "unit tests", "command": "echo x > cache.bin; sh tests/run.sh"}]);
+    for isolation in ["worktree", "none"] {
+        let world = world(turns());
+        let job = json!({"checks": checks, "isolation": isolation, "auto_revise": {"max_passes": 2}});
+        let result = world.serve().run_job(world.job(scoped(job)));
+        assert_eq!(result["job_status"], "completed", "{isolation}: {result}");
+        assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{isolation}");
+        assert_eq!(result["attempts"], 2);
+    }
+}
+
+#[test]
+fn edits_outside_the_scope_are_put_back_when_asked() {
+    let mut turns = repair();
+    turns.insert(1, json!({"tools": [{"write": {"path": "notes.txt", "content": "mine\n"}}]}));
+    turns.insert(1, json!({"tools": [{"edit": {"path": "README.md", "old": "# slug", "new": "# SLUG"}}]}));
+    let world = world(json!(turns));
+    let result = world.serve().run_job(world.job(scoped(json!({"on_violation": "revert"}))));
+    assert_eq!(result["job_status"], "completed", "{result}");
+    assert_eq!(result["changed_files"], json!(["src/slug.sh"]));
+    assert_eq!(world.read("README.md"), "# slug\n");
+    assert!(!world.repo.join("notes.txt").exists());
+}
+
+#[test]
+fn the_same_failure_twice_goes_to_the_stronger_model_and_then_stops() {
+    let wrong =
+        |n: u32| json!({"tools": [{"write": {"path": "src/extra.sh", "content": format!("# {n}\n")}}]});
+    let turns = json!([wrong(1), {"say": "a"}, wrong(2), {"say": "b"}, wrong(3), {"say": "c"}, wrong(4), {"say": "d"}]);
+    let mut world = world(turns);
+    world.set("WORKER_ESCALATE_MODEL", "scripted-strong");
+    let job =
+        json!({"auto_revise": {"max_passes": 5}, "checks": [{"name": "unit tests", "command": "false"}]});
+    let result = world.serve().run_job(world.job(scoped(job)));
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert_eq!(result["attempts"], 3, "{result}");
+    assert!(result["checks"].to_string().contains("two passes ended with the same failure"), "{result}");
+    let models: Vec<String> = world
+        .requests(0)
+        .iter()
+        .map(|r| r["body"]["model"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(models.first().map(String::as_str), Some("scripted-coder"));
+    assert_eq!(models.last().map(String::as_str), Some("scripted-strong"));
+}
+
+#[test]
+fn jobs_are_listed_shown_followed_and_collected() {
+    let world = world(json!(repair()));
+    let mut server = world.serve();
+    let job = server.start_job(world.job(scoped(json!({"isolation": "worktree"}))));
+    let (followed, _, code) = world.run(&["jobs", "tail", &job[..8], "--follow"]);
+    assert_eq!(code, 0);
+    assert!(
+        followed.contains("Edit src/slug.sh") && followed.trim_end().ends_with("completed"),
+        "{followed}"
+    );
+    let (listed, _, _) = world.run(&["jobs", "list"]);
+    assert!(listed.contains(&job[..12]) && listed.contains("completed"), "{listed}");
+    let (shown, _, _) = world.run(&["jobs", "show", &job]);
+    assert!(shown.contains("unit tests: passed") && shown.contains("src/slug.sh"), "{shown}");
+    let (_, complaint, code) = world.run(&["jobs", "show", "ffff"]);
+    assert_eq!((code, complaint.lines().next()), (4, Some("error: no job begins with \"ffff\"")));
+    let (said, _, _) = world.run(&["jobs", "gc", "--older-than", "0", "--dry-run"]);
+    assert!(said.starts_with("would free") && world.home.join("jobs").join(&job).exists(), "{said}");
+    let (said, complaint, code) = world.run(&["jobs", "gc", "--older-than", "0"]);
+    assert_eq!(code, 0, "{said}{complaint}");
+    assert!(!world.home.join("jobs").join(&job).exists(), "{said}");
+    assert_eq!(world.run(&["jobs", "list"]).0, "no jobs\n");
+    // The result is the user's and stays.
+    let refs = crate::support::git(&world.repo, &["for-each-ref", "refs/codex-worker/"]);
+    assert!(refs.contains(&job), "{refs}");
+}
