@@ -87,6 +87,7 @@ pub fn apply(job_dir: &Path, mode: Mode) -> Result<Applied> {
 struct Job {
     worktree: Worktree,
     recorder: Recorder,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests' account"))]
     tree: String,
     wanted: Vec<Wanted>,
 }
