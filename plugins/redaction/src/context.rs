@@ -50,13 +50,17 @@ fn is_name(byte: u8) -> bool {
 }
 
 /// Looks at the name around `at..end` in `line`, where `word` was found.
-pub fn look(line: &str, at: usize, end: usize, word: &Word) -> Outcome {
+///
+/// `provider` says that a provider's name stands shortly before it: a `key` is then that
+/// provider's.
+pub fn look(line: &str, at: usize, end: usize, word: &Word, provider: bool) -> Outcome {
     let mut outcome = Outcome::default();
     let bytes = line.as_bytes();
     if let Some((level, strict, name_start, name_end)) = name(bytes, at, end, word) {
         // A name is read for so many bytes, and that may be the middle of a character.
         let name_start = line.floor_char_boundary(name_start);
         let name_end = line.ceil_char_boundary(name_end);
+        let level = if provider && level == Level::Weak && !strict { Level::Vendor } else { level };
         Reader { line, bytes, level, strict, name_start, name_end, outcome: &mut outcome }.read();
     }
     outcome
@@ -106,7 +110,8 @@ fn name(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<(Level, bool
         if !starts_word && !owned {
             return None;
         }
-        if owned {
+        let query = start == at && before.is_some_and(|b| matches!(b, b'?' | b'&'));
+        if owned || query {
             level = Level::Token;
         } else if start == at {
             // `API Key: …` in prose and tables.
@@ -232,13 +237,24 @@ impl Reader<'_> {
         }
         let Some((between, mut at)) = self.between(at, blank, quoted_name) else { return };
         if between == Between::Blank && !self.blank_allowed(quoted_name) {
-            // `token 4Fk9…` in prose: only what is random beyond doubt.
+            // `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
+            let at = ["is ", "was ", "= "]
+                .iter()
+                .find(|word| self.starts(at, word))
+                .map_or(at, |word| at + word.len());
+            if let Some((start, end, _)) = self.quoted(at) {
+                self.judge(start, end, Place::Argument);
+                return;
+            }
+            let at = at + scheme(&self.line[at..]);
             let (start, end) = self.bare(at, false);
-            let value = &self.line[start..end];
+            let value = &self.bytes[start..end];
+            let digest = value::is_digest(value) && self.level < Level::Token;
             if value.len() >= 16
-                && self.level >= Level::Token
-                && !value::is_uuid(value.as_bytes())
-                && !value::is_digest(value.as_bytes())
+                && self.level != Level::Vendor
+                && !value::is_uuid(value)
+                && !digest
+                && value::is_random(value)
             {
                 self.judge(start, end, Place::Bare);
             }
@@ -259,6 +275,9 @@ impl Reader<'_> {
         let head = self.line[..self.name_start].trim_end_matches(['"', '\'', ' ', '`']);
         let rest = self.line[at..].trim();
         let lower = head.to_ascii_lowercase();
+        if rest == "{" && lower.ends_with("variable") {
+            return true;
+        }
         !self.strict
             && (rest.is_empty() || rest == "," || rest == "</key>" || rest == "</name>")
             && ["name:", "name\":", "name':", "key:", "key\":", "name=", "key=", "<key>", "<name>"]
@@ -406,7 +425,7 @@ impl Reader<'_> {
     fn blank_allowed(&self, quoted_name: bool) -> bool {
         let head = &self.line[..self.name_start];
         let trimmed = head.trim_start_matches(['+', '-', ' ', '\t', '#', '/', ';']);
-        let option = head.ends_with('-');
+        let option = head.ends_with('-') || self.byte(self.name_start) == b'-';
         let command = ["ENV ", "ARG ", "export ", "set ", "setx ", "setenv ", "SET ", "machine ", "declare "]
             .iter()
             .any(|command| trimmed.starts_with(command) && !quoted_name);
@@ -446,7 +465,9 @@ impl Reader<'_> {
             let value = &self.line[start..end];
             // `Authorization: "Bearer …"` and `"password": "Basic …"`
             let skipped = scheme(value);
-            self.judge(start + skipped, end, place);
+            if !self.judge(start + skipped, end, place) && place == Place::Argument {
+                self.arguments(end + 1);
+            }
             return;
         }
         if between == Between::Argument {

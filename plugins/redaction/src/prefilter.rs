@@ -6,6 +6,8 @@
 
 /// Character classes: letters without case, digits, and what appears in keywords.
 const CLASSES: usize = 64;
+/// Buckets of the second look.
+const HEADS: usize = 4096;
 const TABLE_BITS: usize = CLASSES * CLASSES * CLASSES;
 
 /// One keyword, and what it stands for.
@@ -43,6 +45,8 @@ pub struct Prefilter {
     bits: Vec<u64>,
     /// Sorted by key.
     entries: Vec<Entry>,
+    /// Where the entries of a key begin, by the key's low bits; most point to one entry.
+    heads: Vec<u16>,
     keywords: Vec<Keyword>,
 }
 
@@ -103,8 +107,12 @@ impl Prefilter {
             bits[key as usize / 64] |= 1_u64 << (key % 64);
             entries.push(Entry { key, back: (at + 3) as u8, keyword: n as u16 });
         }
-        entries.sort_by_key(|entry| entry.key);
-        Prefilter { classes, bits, entries, keywords }
+        entries.sort_by_key(|entry| (entry.key as usize % HEADS, entry.key));
+        let mut heads = vec![0; HEADS + 1];
+        for (n, head) in heads.iter_mut().enumerate() {
+            *head = entries.partition_point(|entry| (entry.key as usize % HEADS) < n) as u16;
+        }
+        Prefilter { classes, bits, entries, heads, keywords }
     }
 
     /// Every keyword in `text`, in the order in which their three characters end.
@@ -133,8 +141,9 @@ impl Prefilter {
 
     #[inline(never)]
     fn verify(&self, text: &[u8], key: u32, end: usize, found: &mut impl FnMut(Hit)) {
-        let first = self.entries.partition_point(|entry| entry.key < key);
-        for entry in self.entries[first..].iter().take_while(|entry| entry.key == key) {
+        let head = key as usize % HEADS;
+        let entries = usize::from(self.heads[head])..usize::from(self.heads[head + 1]);
+        for entry in self.entries[entries].iter().filter(|entry| entry.key == key) {
             let keyword = &self.keywords[usize::from(entry.keyword)];
             let Some(start) = end.checked_sub(usize::from(entry.back)) else { continue };
             let Some(there) = text.get(start..start + keyword.text.len()) else { continue };

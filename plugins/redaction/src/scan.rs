@@ -313,6 +313,7 @@ impl Line<'_> {
             State::Open(open) => self.below(open),
             State::Nothing => {}
         }
+        let mut provider_at = None;
         for hit in hits {
             let at = hit.start - self.base;
             if at + hit.len > self.line.len() {
@@ -321,13 +322,19 @@ impl Line<'_> {
             match hit.id {
                 id if id < WORDS => self.provider(usize::from(id), at, hit.len),
                 id if id < NAMES => {
-                    if let Some(open) = self.name(at, hit.len, &SECRETS[usize::from(id - WORDS)]) {
+                    if let Some(open) = self.name(
+                        at,
+                        hit.len,
+                        &SECRETS[usize::from(id - WORDS)],
+                        provider_at.is_some_and(|there: usize| there < at && at - there < 60),
+                    ) {
                         next = State::Open(open);
                     }
                 }
                 id if id < SPECIAL => {
                     let text = VENDORS[usize::from(id - NAMES)];
-                    self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true });
+                    provider_at = Some(at);
+                    self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true }, false);
                 }
                 ADDRESS => {
                     if let Some((start, end)) = url::userinfo(self.line, at) {
@@ -390,7 +397,8 @@ impl Line<'_> {
         let token = &bytes[start..end];
         // A checksum that fits needs no border: the token may stand inside a longer word.
         let checked = matches!(rule.name, "github-token" | "npm-token") && checks::has_base62_crc32(token);
-        if !(checked || is_border(bytes, left)) {
+        let unmistakable = rule.name == "sendgrid-key";
+        if !(checked || unmistakable || is_border(bytes, left)) {
             return;
         }
         let sound = match rule.name {
@@ -405,7 +413,7 @@ impl Line<'_> {
     }
 
     /// A name with a secret's word in it; what it leaves open for the next line.
-    fn name(&mut self, at: usize, length: usize, word: &Word) -> Option<Open> {
+    fn name(&mut self, at: usize, length: usize, word: &Word, provider: bool) -> Option<Open> {
         let (from, to) = if self.line.len() > BEFORE + BEHIND {
             (
                 self.line.floor_char_boundary(at.saturating_sub(BEFORE)),
@@ -414,7 +422,7 @@ impl Line<'_> {
         } else {
             (0, self.line.len())
         };
-        let outcome = context::look(&self.line[from..to], at - from, at - from + length, word);
+        let outcome = context::look(&self.line[from..to], at - from, at - from + length, word, provider);
         for found in outcome.found {
             let mut end = from + found.end;
             // A value that reaches over the window's edge is masked to its end.
@@ -436,7 +444,9 @@ impl Line<'_> {
         let mut start = self.line.len() - self.line.trim_start_matches(['+', '-', ' ', '\t', '>', '|']).len();
         let mut content = self.line[start..].trim_end();
         if open.named {
-            let Some(after) = content.to_ascii_lowercase().find("value").filter(|at| *at < 3) else { return };
+            let lower = content.to_ascii_lowercase();
+            let word = lower.find("value").or_else(|| lower.find("default"));
+            let Some(after) = word.filter(|at| *at < 3) else { return };
             let Some(sign) = content[after..].find([':', '=', '>']) else { return };
             let inner = &content[after + sign + 1..];
             start += after + sign + 1 + (inner.len() - inner.trim_start().len());
@@ -550,14 +560,11 @@ fn is_border(bytes: &[u8], at: usize) -> bool {
 
 /// Prefixes that also begin ordinary names.
 const COMMON_STARTS: &[&str] = &[
-    "sk_", "key_", "key-", "live_", "test_", "sandbox_", "app-", "dataset-", "exp_", "hl_", "nx_", "rf_",
-    "fw_", "re_", "sanity_", "todoist_", "pa-", "as-", "ak-", "comet_", "secret-", "console-", "secret_",
-    "nf-", "sess-", "comp_", "user:gh.", "service:", "mux_", "koyeb_", "coolify_", "codacy_", "retool_",
-    "portkey_", "ngrok_", "npm_", "cli-", "api-", "st.", "sl.", "mfa.", "act.", "nasa_", "zd_", "zit_",
-    "clk_", "wpcom_", "choco_", "travis_", "vapi_", "lmnt_", "hexpm_", "csa_", "jsr_", "ana-", "cio", "cio_",
-    "dsp_", "abk_", "flp_", "fc-", "b_", "ls__", "pubdev_", "npmrc_", "wfp_", "tss_", "rwt_", "tgk_", "y0_",
-    "1//0", "EAAA", "EAA", "IGQ", "BSA", "AQE", "A21AA", "AKC", "oy2", "6Lc", "6Ld", "6Le", "6Lf", "prod:",
-    "oauth:", "xai-", "pat", "os_v2_", "mmk_",
+    "sk_", "key_", "key-", "live_", "test_", "sandbox_", "app-", "dataset-", "rf_", "fw_", "re_", "pa-",
+    "as-", "ak-", "secret-", "console-", "secret_", "sess-", "user:gh.", "service:", "retool_", "npm_",
+    "cli-", "api-", "st.", "sl.", "mfa.", "act.", "cio", "cio_", "dsp_", "flp_", "fc-", "b_", "ls__", "tss_",
+    "y0_", "1//0", "EAAA", "EAA", "IGQ", "BSA", "AQE", "A21AA", "AKC", "oy2", "6Lc", "6Ld", "6Le", "6Lf",
+    "prod:", "oauth:", "xai-", "pat", "os_v2_",
 ];
 
 /// Behind a short prefix: digits or letters that are no words.

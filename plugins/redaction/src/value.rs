@@ -131,7 +131,7 @@ pub fn is_random(value: &[u8]) -> bool {
     }
     if shape.digits == 0 {
         // Letters alone: long, and not words, with cases mixed or no vowels to speak of.
-        return n >= 16
+        return n >= 12
             && shape.wordy * 4 < n
             && (shape.turns * 5 >= n || (shape.wordy == 0 && shape.other == 0 && !reads_like_words(value)));
     }
@@ -431,7 +431,7 @@ fn is_identifier_of_words(value: &str) -> bool {
         .any(|root| lower.contains(root));
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     digits == 0
-        && (names_a_secret
+        && ((names_a_secret && (bytes.len() < 12 || bytes.iter().any(|b| !b.is_ascii_lowercase())))
             || bytes.contains(&b'_')
             || bytes.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
                 && shape(bytes).wordy * 2 > bytes.len())
@@ -459,9 +459,11 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
     let bytes = value.as_bytes();
     let n = bytes.len();
     if place == Place::Connection && level == Level::Password {
-        return n >= 3 && !bytes[0].is_ascii_punctuation() && !value.contains(['{', '<', '*', '(']);
+        return n >= 3
+            && !matches!(bytes[0], b'$' | b'%' | b'"' | b'\'' | b'&' | b'+')
+            && !value.contains(['{', '<', '*', '(']);
     }
-    if n > 4096 || is_placeholder(value) || is_path(value) {
+    if n > 4096 || is_placeholder(value) || is_path(value) || is_date(bytes) {
         return false;
     }
     if place == Place::Bare && is_code(value) {
@@ -471,14 +473,17 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
         return n >= 20 && !is_uuid(bytes) && !is_digest(bytes) && is_random(bytes) && !value.contains(' ');
     }
     match level {
-        Level::Vendor => n >= 15 && !value.contains(' ') && is_random(bytes),
+        Level::Vendor => {
+            n >= 12 && bytes.iter().any(u8::is_ascii_digit) && !value.contains(' ') && is_random(bytes)
+        }
         Level::Weak => {
-            n >= 15 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
+            n >= 14 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
         }
         Level::Token if value.contains(' ') => false,
         Level::Token => {
             is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-'))
                 || (n >= 8 && is_random(bytes))
+                || (n == 40 && is_amazon(bytes))
                 || (n >= 8 && place != Place::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n)
                 || (n >= 16 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
                 || (n >= 8
@@ -489,6 +494,24 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
         }
         Level::Password => password(value, place),
     }
+}
+
+/// Begins as `2026-11-22`.
+fn is_date(value: &[u8]) -> bool {
+    value.len() >= 10
+        && value[..10]
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() })
+}
+
+/// The shape of Amazon's secret keys.
+fn is_amazon(value: &[u8]) -> bool {
+    let shape = shape(value);
+    shape.lower >= 5
+        && shape.upper >= 5
+        && shape.digits >= 1
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
 /// Lower case, and digits or symbols, in one word.

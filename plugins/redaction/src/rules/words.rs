@@ -90,6 +90,8 @@ pub const SECRETS: &[Word] = &[
     w(Token, "totp"),
     w(Token, "license"),
     w(Token, "reporter_id"),
+    w(Token, "sonar.login"),
+    w(Token, "_pat"),
     w(Token, "tenant_id"),
     w(Token, "access_id"),
     w(Token, "accessid"),
