@@ -4,6 +4,7 @@
 mod agents;
 mod cheats;
 mod codex;
+mod drop_in;
 #[cfg(target_os = "linux")]
 mod escape;
 mod jobs;
