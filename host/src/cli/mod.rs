@@ -9,7 +9,9 @@ pub mod doctor;
 pub mod jobs;
 pub mod mcp;
 pub mod plugin;
+pub mod policy;
 pub mod receipt;
+pub mod redact;
 pub mod scripted_gateway;
 pub mod settings;
 pub mod setup;
@@ -51,6 +53,10 @@ enum Command {
     Jobs(jobs::Args),
     /// Write, build, check, try, look at and pin policies.
     Plugin(plugin::Args),
+    /// Say why a job was judged as it was; try another policy on recorded jobs.
+    Policy(policy::Args),
+    /// Mask secrets in standard input, line by line.
+    Redact(redact::Args),
     /// Run queued jobs; `start` does this by itself.
     Work(work::Args),
     /// Serve MCP: what Codex starts.
@@ -90,6 +96,8 @@ fn run(command: Command) -> crate::error::Result<()> {
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),
         Command::Plugin(args) => plugin::run(args),
+        Command::Policy(args) => policy::run(args),
+        Command::Redact(args) => redact::run(args),
         Command::Work(args) => work::run(args),
         Command::Mcp(args) => mcp::run(args),
         Command::Receipt(args) => receipt::run(args),

@@ -49,12 +49,18 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
     let kit = Kit { plugin, examples };
     let mut tried = Vec::new();
     for interface in plugin.id.interfaces.iter().copied() {
-        tried.push(kit.law(interface, "the same input gives the same bytes twice and in a fresh instance", |k, g| {
-            k.same_bytes(interface, g)
-        }));
+        tried.push(kit.law(
+            interface,
+            "the same input gives the same bytes twice and in a fresh instance",
+            |k, g| k.same_bytes(interface, g),
+        ));
         match interface {
             Interface::Scope => {
-                tried.push(kit.law(interface, "another file out of scope never turns deny into allow", Kit::monotone));
+                tried.push(kit.law(
+                    interface,
+                    "another file out of scope never turns deny into allow",
+                    Kit::monotone,
+                ));
                 tried.push(kit.law(interface, "the order of the files does not matter", Kit::order));
             }
             Interface::Verifier => {}
@@ -62,7 +68,11 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
                 tried.push(kit.law(interface, "any bytes are read without failing", Kit::total));
             }
             Interface::Redaction => {
-                tried.push(kit.law(interface, "what is masked stays masked, and nothing else is found", Kit::idempotent));
+                tried.push(kit.law(
+                    interface,
+                    "what is masked stays masked, and nothing else is found",
+                    Kit::idempotent,
+                ));
                 tried.push(kit.law(
                     interface,
                     "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts",
@@ -72,10 +82,16 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
             }
             Interface::Prompt => {
                 tried.push(kit.law(interface, "the task's text survives verbatim", Kit::verbatim));
-                tried.push(kit.law(interface, "two jobs that differ in the task alone share the stable part", Kit::stable));
+                tried.push(kit.law(
+                    interface,
+                    "two jobs that differ in the task alone share the stable part",
+                    Kit::stable,
+                ));
             }
         }
-        tried.push(kit.once(interface, "the largest input is answered within the limits", |k| k.large(interface)));
+        tried.push(
+            kit.once(interface, "the largest input is answered within the limits", |k| k.large(interface)),
+        );
     }
     tried
 }
@@ -102,7 +118,19 @@ impl Gen {
 
     fn path(&mut self) -> String {
         const PARTS: [&str; 14] = [
-            "src", "tests", "SRC", "a", "ä", "..x", ".git", ".github", "workflows", "lib.rs", "Makefile", "x y", "\\x80",
+            "src",
+            "tests",
+            "SRC",
+            "a",
+            "ä",
+            "..x",
+            ".git",
+            ".github",
+            "workflows",
+            "lib.rs",
+            "Makefile",
+            "x y",
+            "\\x80",
             "package.json",
         ];
         let parts: Vec<_> = (0..1 + self.next(3)).map(|_| *self.pick(&PARTS)).collect();
@@ -111,8 +139,22 @@ impl Gen {
 
     fn text(&mut self, most: usize) -> String {
         const PIECES: [&str; 16] = [
-            "a", " ", "\n", "\r\n", "\u{1b}[31m", "é", "𝄞", "passed", "FAILED", "test result: ok. ", "12", "::", "=== ",
-            "<testsuite tests=\"1\"", "{\"a\":", "\u{202e}",
+            "a",
+            " ",
+            "\n",
+            "\r\n",
+            "\u{1b}[31m",
+            "é",
+            "𝄞",
+            "passed",
+            "FAILED",
+            "test result: ok. ",
+            "12",
+            "::",
+            "=== ",
+            "<testsuite tests=\"1\"",
+            "{\"a\":",
+            "\u{202e}",
         ];
         (0..self.next(most)).map(|_| *self.pick(&PIECES)).collect()
     }
@@ -121,7 +163,11 @@ impl Gen {
         let kinds = [ChangeKind::Added, ChangeKind::Modified, ChangeKind::Deleted, ChangeKind::Renamed];
         let kind = *self.pick(&kinds);
         let is = |yes, kind| if yes { FileKind::Absent } else { kind };
-        let patch = format!("@@ -1 +1,2 @@\n-{}\n+{}\n", self.text(6).replace(['\n', '\r'], ""), self.text(6).replace(['\n', '\r'], ""));
+        let patch = format!(
+            "@@ -1 +1,2 @@\n-{}\n+{}\n",
+            self.text(6).replace(['\n', '\r'], ""),
+            self.text(6).replace(['\n', '\r'], "")
+        );
         ChangedFile {
             path: self.path(),
             old_path: (kind == ChangeKind::Renamed).then(|| self.path()),
@@ -150,7 +196,10 @@ impl Gen {
     fn job(&mut self) -> JobFacts {
         JobFacts {
             task: format!("fix {}", self.text(8)),
-            scope: Some(ScopeDeclaration { paths: vec!["src".into(), "lib.rs".into()], max_diff_bytes: None }),
+            scope: Some(ScopeDeclaration {
+                paths: vec!["src".into(), "lib.rs".into()],
+                max_diff_bytes: None,
+            }),
             checks: vec![CheckSpec { name: "unit".into(), command: "make test".into() }],
             attempt: 1,
             max_attempts: 2,
@@ -223,7 +272,12 @@ impl Kit<'_> {
     fn law(&self, interface: Interface, law: &'static str, holds: impl Fn(&Self, &mut Gen) -> Law) -> Tried {
         let mut generator = Gen(0x9e37_79b9_7f4a_7c15);
         let broken = (0..CASES).find_map(|_| holds(self, &mut generator).err());
-        Tried { interface, law, cases: CASES, broken: broken.map(|text| crate::report::sanitize::line(&text, 600)) }
+        Tried {
+            interface,
+            law,
+            cases: CASES,
+            broken: broken.map(|text| crate::report::sanitize::line(&text, 600)),
+        }
     }
 
     fn once(&self, interface: Interface, law: &'static str, holds: impl Fn(&Self) -> Law) -> Tried {
@@ -321,7 +375,8 @@ impl Kit<'_> {
             if !input.carry.is_empty() || !found.carry.is_empty() || found.spans.is_empty() {
                 return None;
             }
-            let part = |span: &Span| input.text.get(span.start as usize..span.end as usize).map(str::to_owned);
+            let part =
+                |span: &Span| input.text.get(span.start as usize..span.end as usize).map(str::to_owned);
             let parts = found.spans.iter().filter_map(part).collect();
             Some((input.text.trim_end_matches(['\r', '\n']).to_owned(), parts))
         })
@@ -348,7 +403,9 @@ impl Kit<'_> {
                     let second = self.found(&text[cut..], &first.carry)?;
                     masked += &mask(&text[cut..], &second);
                 }
-                if let Some(part) = parts.iter().filter(|part| part.len() >= 6).find(|part| masked.contains(part.as_str())) {
+                if let Some(part) =
+                    parts.iter().filter(|part| part.len() >= 6).find(|part| masked.contains(part.as_str()))
+                {
                     return Err(format!("{part:?} came through in {text:?} cut at {cut}"));
                 }
                 if masked.matches('\n').count() != text.matches('\n').count() {
@@ -393,7 +450,10 @@ impl Kit<'_> {
             Interface::Scope | Interface::Verifier => {
                 let file = |at: usize| ChangedFile {
                     path: format!("src/dir{}/file{at}.rs", at % 50),
-                    patch: Some(format!("@@ -1 +1,40 @@\n{}", "+    let value = compute(1, 2, 3);\n".repeat(100))),
+                    patch: Some(format!(
+                        "@@ -1 +1,40 @@\n{}",
+                        "+    let value = compute(1, 2, 3);\n".repeat(100)
+                    )),
                     ..g.file()
                 };
                 let files: Vec<_> = (0..2_000).map(file).collect();

@@ -25,6 +25,8 @@ pub struct Settings {
     pub tables: BTreeMap<String, serde_json::Value>,
     /// Leave the shipped policies out (tests, `plugin check`).
     pub without_shipped: bool,
+    /// Take the files as they are (`plugin lock`).
+    pub ignore_lock: bool,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Settings {
             cache_dir: Some(config.home.join("cache").join("policies")),
             tables: config.plugin_config.clone(),
             without_shipped: false,
+            ignore_lock: false,
         }
     }
 
@@ -121,13 +124,14 @@ pub fn load(settings: &Settings) -> Loaded {
             return loaded;
         }
     };
-    let lock = match settings.plugins_dir.as_deref().map(Lock::read).transpose() {
-        Ok(lock) => lock.flatten(),
-        Err(error) => {
-            loaded.broken.push(whole(error));
-            None
-        }
-    };
+    let lock =
+        match settings.plugins_dir.as_deref().filter(|_| !settings.ignore_lock).map(Lock::read).transpose() {
+            Ok(lock) => lock.flatten(),
+            Err(error) => {
+                loaded.broken.push(whole(error));
+                None
+            }
+        };
     let mut sources = sources(settings, lock.as_ref(), &mut loaded);
     if let Some(lock) = &lock {
         let position = |source: &Source| {

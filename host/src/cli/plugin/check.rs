@@ -1,18 +1,17 @@
 //! `plugin check`: everything that the host would refuse, and the laws.
 
-use std::path::PathBuf;
+use std::fmt::Write;
 
+use super::one::{Which, refused};
 use crate::cli::print;
 use crate::error::{Error, Kind, Result};
-use crate::policy::load::Settings;
-use crate::policy::plugin::{Prepared, read_file};
-use crate::policy::{inspect, record};
+use crate::policy::laws;
 
 /// Load a component, run its own examples and the laws of its interfaces.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The component.
-    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// As JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -20,13 +19,44 @@ pub struct Args {
 
 /// Checks.
 pub fn run(args: Args) -> Result<()> {
-    let refused = |refusal: inspect::Refusal| {
-        Error::new(Kind::Plugin, format!("{} would be refused: {refusal}", args.file.display()))
-    };
-    let bytes = read_file(&args.file).map_err(refused)?;
-    let runtime = Settings::default().runtime().map_err(|error| Error::new(Kind::Internal, error))?;
-    let prepared = Prepared::new(&runtime, &bytes, record::digest(&bytes)).map_err(refused)?;
-    let examples = prepared.prove().map_err(refused)?;
-    let about = &prepared.about;
-    print(&format!("{} {}: {}\n{examples} examples hold\n", about.name, about.version, about.summary))
+    let prepared = args.which.prepare()?;
+    let refuse = |refusal| refused(&args.which.file, &refusal);
+    let examples = prepared.examples().map_err(refuse)?;
+    let held = prepared.prove().map_err(refuse)?;
+    let about = prepared.about.clone();
+    let outside = prepared.code.outside.clone();
+    let plugin = args.which.configure(prepared)?;
+    let tried = laws::try_all(&plugin, &examples);
+    let broken = tried.iter().filter(|tried| tried.broken.is_some()).count();
+    if args.json {
+        let value = serde_json::json!({
+            "about": about, "digest": plugin.id.digest, "outside": outside, "examples": held, "laws": tried,
+        });
+        print(&format!("{value}\n"))?;
+    } else {
+        let mut text = format!(
+            "{} {}: {}\nsha256 {}\nexports {}\nimports {}\n{held} of its own examples hold\n",
+            about.name,
+            about.version,
+            about.summary,
+            plugin.id.digest,
+            outside.exports.join(", "),
+            if outside.imports.is_empty() { "nothing".into() } else { outside.imports.join(", ") },
+        );
+        for law in &tried {
+            let mark = if law.broken.is_some() { "BROKEN" } else { "holds " };
+            let _ = writeln!(text, "{mark} {}: {} ({} inputs)", law.interface, law.law, law.cases);
+            if let Some(how) = &law.broken {
+                let _ = writeln!(text, "       {how}");
+            }
+        }
+        if held == 0 {
+            text.push_str("note: it has no examples of its own; add some, the host runs them at load\n");
+        }
+        print(&text)?;
+    }
+    match broken {
+        0 => Ok(()),
+        broken => Err(Error::new(Kind::Plugin, format!("{} breaks {broken} laws", about.name))),
+    }
 }

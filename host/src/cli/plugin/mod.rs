@@ -1,9 +1,18 @@
 //! `codex-worker plugin`: write, build, check, try, look at and pin policies.
 
+mod bench;
 mod build;
 mod check;
 mod dist;
+mod inspect;
+mod list;
+mod new;
+mod one;
+mod run;
 mod toolchain;
+
+pub(super) use one::{Which, refused};
+pub(super) use run::finding;
 
 use crate::error::Result;
 
@@ -16,10 +25,22 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Write a policy's crate that builds at once.
+    New(new::Args),
     /// Build a policy's crate into a component.
     Build(build::Args),
     /// Load a component, run its own examples and the laws of its interfaces.
     Check(check::Args),
+    /// Ask a component about one input.
+    Run(run::Args),
+    /// Show what a component is, imports and exports, and its own examples.
+    Inspect(inspect::Args),
+    /// Measure a component on its own examples.
+    Bench(bench::Args),
+    /// Show the policies in force, in order, and the refused ones.
+    List(list::Args),
+    /// Write plugins.lock: the files that are there now, in this order.
+    Lock(list::LockArgs),
     /// Rebuild plugins/dist from plugins/ (in the source tree).
     Dist(dist::Args),
 }
@@ -27,8 +48,14 @@ enum Command {
 /// Runs the subcommand.
 pub fn run(args: Args) -> Result<()> {
     match args.command {
+        Command::New(args) => new::run(args),
         Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::List(args) => list::run(args),
+        Command::Lock(args) => list::lock(args),
         Command::Dist(args) => dist::run(args),
     }
 }

@@ -1,0 +1,95 @@
+//! `plugin run`: one input, one answer.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::one::Which;
+use crate::cli::print;
+use crate::error::{Error, Kind, Result};
+use crate::policy::ask::{Answer, OwnedQuestion};
+use crate::policy::inspect::Interface;
+use crate::policy::types::Finding;
+
+/// Ask a component about one input.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The input as JSON (`-` for standard input); `plugin inspect --examples` prints some.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The interface, when it exports several.
+    #[arg(long)]
+    interface: Option<Interface>,
+    /// As JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks.
+pub fn run(args: Args) -> Result<()> {
+    let input = read(&args.input)?;
+    let prepared = args.which.prepare()?;
+    let interfaces = prepared.code.outside.interfaces.clone();
+    let interface = match (args.interface, interfaces.as_slice()) {
+        (Some(interface), _) if interfaces.contains(&interface) => interface,
+        (None, [only]) => *only,
+        (_, several) => {
+            let names: Vec<_> = several.iter().map(|interface| interface.name()).collect();
+            return Err(Error::new(Kind::Usage, format!("it exports {}", names.join(", ")))
+                .hint(format!("choose one: --interface {}", names[0])));
+        }
+    };
+    let question = OwnedQuestion::parse(interface, &input)
+        .map_err(|error| Error::new(Kind::Usage, format!("the input is {error}")))?;
+    let plugin = args.which.configure(prepared)?;
+    let asked = plugin.ask(question.as_question(), input.len() as u64);
+    for line in &asked.log {
+        eprintln!("{}: {line}", plugin.id.name);
+    }
+    let answer = asked
+        .answer
+        .map_err(|error| Error::new(Kind::Plugin, format!("{} gave no answer: {error}", plugin.label())))?;
+    if args.json {
+        let value = serde_json::json!({
+            "plugin": plugin.label(), "interface": interface, "micros": asked.micros, "output": answer,
+        });
+        return print(&format!("{value}\n"));
+    }
+    let text = match &answer {
+        Answer::Findings(findings) if findings.is_empty() => "no findings\n".into(),
+        Answer::Findings(findings) => findings.iter().map(finding).collect(),
+        other => format!(
+            "{}\n",
+            serde_json::to_string_pretty(other)
+                .map_err(|error| Error::new(Kind::Internal, error.to_string()))?
+        ),
+    };
+    print(&format!("{text}{} us\n", asked.micros))
+}
+
+/// A finding for a person.
+pub fn finding(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        crate::policy::types::Severity::Deny => "DENY",
+        crate::policy::types::Severity::Warn => "warn",
+        crate::policy::types::Severity::Info => "info",
+    };
+    let place = match (&finding.path, finding.line) {
+        (Some(path), Some(line)) => format!(" [{path}:{line}]"),
+        (Some(path), None) => format!(" [{path}]"),
+        _ => String::new(),
+    };
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("     to satisfy it: {remedy}\n"));
+    format!("{severity} {}: {}{place}\n{}", finding.rule, finding.message, remedy.unwrap_or_default())
+}
+
+fn read(path: &std::path::Path) -> Result<String> {
+    let read = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    read.map_err(|error| Error::new(Kind::Usage, format!("cannot read {}: {error}", path.display())))
+}
