@@ -114,3 +114,125 @@ pub fn draft(input: &PromptInput, draft: Draft) -> Result<Draft, String> {
     }
     Ok(draft)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::types::{JobFacts, Severity, Span};
+
+    /// Whatever a plugin returns; strings with everything that a terminal or a model would obey.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            Just("\u{1b}]0;title\u{7}\u{202e}abc\r\n\0".to_owned()),
+            Just("x".repeat(70_000)),
+            Just(String::new()),
+        ]
+    }
+
+    fn any_finding() -> impl Strategy<Value = Finding> {
+        let severity = prop_oneof![Just(Severity::Deny), Just(Severity::Warn), Just(Severity::Info)];
+        let optional = || proptest::option::of(any_text());
+        (any_text(), severity, any_text(), optional(), proptest::option::of(any::<u32>()), optional()).prop_map(
+            |(rule, severity, message, path, line, remedy)| Finding { rule, severity, message, path, line, remedy },
+        )
+    }
+
+    fn clean(text: &str, most: usize) {
+        assert!(text.len() <= most, "{} bytes", text.len());
+        assert!(!text.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)), "{text:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_findings_come_out_clean(input in proptest::collection::vec(any_finding(), 0..8), times in 1usize..60) {
+            let many: Vec<_> = input.iter().cycle().take(input.len() * times).cloned().collect();
+            let denied = many.iter().any(|finding| finding.severity == Severity::Deny);
+            let total = many.len();
+            let out = findings(many);
+            prop_assert!(out.len() <= MAX_FINDINGS + 1);
+            prop_assert_eq!(out.len(), if total > MAX_FINDINGS { MAX_FINDINGS + 1 } else { total });
+            prop_assert_eq!(denied, out.iter().any(|finding| finding.severity == Severity::Deny));
+            for finding in out {
+                prop_assert!(!finding.rule.is_empty() && finding.rule.len() <= 64);
+                prop_assert!(finding.rule.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')));
+                clean(&finding.message, MAX_TEXT);
+                finding.path.iter().for_each(|path| clean(path, MAX_PATH));
+                finding.remedy.iter().for_each(|remedy| clean(remedy, MAX_TEXT));
+            }
+        }
+
+        #[test]
+        fn any_signals_come_out_clean(texts in proptest::collection::vec(any_text(), 0..20), copies in 0usize..100) {
+            let failures: Vec<_> = texts
+                .iter()
+                .map(|text| Failure { id: text.clone(), path: Some(text.clone()), line: None, message: text.clone() })
+                .collect();
+            let signal = Signal {
+                runner: texts.first().cloned().unwrap_or_default(),
+                passed: u32::MAX,
+                failed: 0,
+                skipped: 0,
+                errors: 0,
+                nothing_ran: false,
+                first_failures: failures,
+            };
+            let out = signals(vec![signal; copies]);
+            prop_assert!(out.len() <= MAX_SIGNALS);
+            for signal in out {
+                clean(&signal.runner, 64);
+                prop_assert!(signal.first_failures.len() <= MAX_FAILURES);
+                for failure in signal.first_failures {
+                    clean(&failure.message, MAX_FAILURE_TEXT);
+                    clean(&failure.id, MAX_FAILURE_TEXT);
+                }
+            }
+        }
+
+        #[test]
+        fn any_spans_are_refused_or_can_be_cut_out(
+            text in "[a-cé𝄞\n]{0,40}",
+            spans in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..5),
+            carry in any_text(),
+        ) {
+            let spans = spans
+                .into_iter()
+                .map(|(start, end)| Span { start: start.into(), end: end.into(), rule: "r".into() })
+                .collect();
+            if let Ok(found) = found(&text, Found { spans, carry }) {
+                let mut from = 0;
+                for span in found.spans {
+                    let part = &text[span.start as usize..span.end as usize];
+                    prop_assert!(!part.is_empty() && !part.contains('\n') && span.start as usize >= from);
+                    from = span.end as usize;
+                }
+                prop_assert!(found.carry.len() <= MAX_CARRY);
+            }
+        }
+
+        #[test]
+        fn a_draft_keeps_the_task_or_is_refused(task in "[a-z ]{1,20}", body in any_text(), stable in any_text()) {
+            let job = JobFacts {
+                task: task.clone(),
+                scope: None,
+                checks: Vec::new(),
+                attempt: 1,
+                max_attempts: 1,
+                expects_change: true,
+            };
+            let input = PromptInput {
+                job,
+                draft: Draft { stable: String::new(), body: task.clone() },
+                repair: None,
+                fence: "f".into(),
+            };
+            let kept = body.contains(&task);
+            let out = draft(&input, Draft { stable, body });
+            prop_assert!(kept || out.is_err());
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod dropin;
 mod frozen;
 mod guest;
 mod hostile;
+mod laws;
+mod replay;
 
 use std::path::Path;
 
