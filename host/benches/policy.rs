@@ -27,14 +27,20 @@ fn main() {
 
     let runtime = Runtime::new(settings.cache_dir.as_deref()).expect("an engine");
     for (name, bytes) in shipped::COMPONENTS {
-        let (load, prepared) = timed(|| Prepared::new(&runtime, bytes, digest(bytes)).expect("a shipped policy"));
+        let (load, prepared) =
+            timed(|| Prepared::new(&runtime, bytes, digest(bytes)).expect("a shipped policy"));
         let examples = prepared.examples().expect("examples");
-        let (start, plugin) =
-            timed(|| prepared.into_plugin(Origin::Shipped, Mode::Enforce, &Table::default()).expect("configured"));
+        let (start, plugin) = timed(|| {
+            prepared.into_plugin(Origin::Shipped, Mode::Enforce, &Table::default()).expect("configured")
+        });
         let questions: Vec<_> = examples
             .iter()
             .filter(|example| example.config.trim().is_empty())
-            .filter_map(|e| OwnedQuestion::parse(Interface::parse(&e.interface)?, &e.input).ok().map(|q| (q, e.input.len())))
+            .filter_map(|e| {
+                OwnedQuestion::parse(Interface::parse(&e.interface)?, &e.input)
+                    .ok()
+                    .map(|q| (q, e.input.len()))
+            })
             .collect();
         let Some((question, size)) = questions.iter().min_by_key(|(_, size)| *size) else { continue };
         let first = plugin.ask(question.as_question(), *size as u64).micros;
@@ -87,7 +93,11 @@ fn redaction(plugin: &Plugin) {
         plugin.ask(question.as_question(), bytes as u64).answer.expect("an answer");
     });
     let rate = |took: Duration| bytes as f64 / took.as_secs_f64() / 1e6;
-    println!("redaction of {} MiB of mixed logs, component:       {:>9.1} MB/s", bytes >> 20, rate(component));
+    println!(
+        "redaction of {} MiB of mixed logs, component:       {:>9.1} MB/s",
+        bytes >> 20,
+        rate(component)
+    );
     match native(&text) {
         Some(native) => println!(
             "redaction, the same code native (this profile):     {:>9.1} MB/s; the component takes {:.1} times as long",
@@ -112,7 +122,9 @@ fn load_as_a_new_process(settings: &Settings) -> Vec<Plugin> {
             .map(|(_, bytes)| {
                 threads.spawn(|| {
                     let prepared = Prepared::new(&runtime, bytes, digest(bytes)).expect("a shipped policy");
-                    prepared.into_plugin(Origin::Shipped, Mode::Enforce, &Table::default()).expect("configured")
+                    prepared
+                        .into_plugin(Origin::Shipped, Mode::Enforce, &Table::default())
+                        .expect("configured")
                 })
             })
             .collect();

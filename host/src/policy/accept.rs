@@ -127,7 +127,7 @@ mod tests {
         prop_oneof![
             any::<String>(),
             Just("\u{1b}]0;title\u{7}\u{202e}abc\r\n\0".to_owned()),
-            Just("x".repeat(70_000)),
+            Just("x".repeat(20_000)),
             Just(String::new()),
         ]
     }
@@ -135,9 +135,15 @@ mod tests {
     fn any_finding() -> impl Strategy<Value = Finding> {
         let severity = prop_oneof![Just(Severity::Deny), Just(Severity::Warn), Just(Severity::Info)];
         let optional = || proptest::option::of(any_text());
-        (any_text(), severity, any_text(), optional(), proptest::option::of(any::<u32>()), optional()).prop_map(
-            |(rule, severity, message, path, line, remedy)| Finding { rule, severity, message, path, line, remedy },
-        )
+        (any_text(), severity, any_text(), optional(), proptest::option::of(any::<u32>()), optional())
+            .prop_map(|(rule, severity, message, path, line, remedy)| Finding {
+                rule,
+                severity,
+                message,
+                path,
+                line,
+                remedy,
+            })
     }
 
     fn clean(text: &str, most: usize) {
@@ -146,7 +152,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
         fn any_findings_come_out_clean(input in proptest::collection::vec(any_finding(), 0..8), times in 1usize..60) {
@@ -167,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn any_signals_come_out_clean(texts in proptest::collection::vec(any_text(), 0..20), copies in 0usize..100) {
+        fn any_signals_come_out_clean(texts in proptest::collection::vec(any_text(), 0..20), copies in 0usize..80) {
             let failures: Vec<_> = texts
                 .iter()
                 .map(|text| Failure { id: text.clone(), path: Some(text.clone()), line: None, message: text.clone() })

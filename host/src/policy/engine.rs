@@ -112,9 +112,12 @@ fn start_ticker(engine: Engine, clock: Weak<Clock>) -> Result<(), String> {
 
 /// Compiled code is machine code that we run: the directory must be ours alone.
 fn open_cache(directory: &Path) -> Option<Cache> {
-    let opened = make_private(directory).map_err(|error| error.to_string()).and_then(|()| {
+    // A directory of its own: wasmtime's clean-up removes what it does not know.
+    let code = directory.join("code");
+    let private = make_private(directory).and_then(|()| make_private(&code));
+    let opened = private.map_err(|error| error.to_string()).and_then(|()| {
         let mut config = CacheConfig::new();
-        config.with_directory(directory);
+        config.with_directory(code);
         Cache::new(config).map_err(|error| error.root_cause().to_string())
     });
     opened

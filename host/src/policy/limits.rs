@@ -23,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { deadline_ms: 2_000, memory_bytes: 64 * MIB, transfer_bytes: MIB, log_bytes: 64 * 1024 }
+        Limits { deadline_ms: 5_000, memory_bytes: 64 * MIB, transfer_bytes: MIB, log_bytes: 64 * 1024 }
     }
 }
 
@@ -31,11 +31,11 @@ impl Limits {
     /// The largest input of a call; a larger one is not judged.
     pub const MAX_INPUT: u64 = 16 * MIB;
 
-    /// The limits of a call with this many bytes of input: 50 ms for each MiB, and four
+    /// The limits of a call with this many bytes of input: 250 ms for each MiB, and four
     /// times the input of memory and transfer, on top.
     pub fn for_input(self, bytes: u64) -> Self {
         Limits {
-            deadline_ms: self.deadline_ms + bytes * 50 / MIB,
+            deadline_ms: self.deadline_ms + bytes * 250 / MIB,
             memory_bytes: self.memory_bytes + 4 * bytes,
             transfer_bytes: self.transfer_bytes + 4 * bytes,
             log_bytes: self.log_bytes,

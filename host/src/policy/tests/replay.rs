@@ -41,7 +41,10 @@ fn read(jobs: &[(String, String)]) -> Vec<(String, Vec<super::super::record::Dec
 #[test]
 fn exactly_the_planted_flips_are_found() {
     let jobs = recorded();
-    assert!(jobs[0].1.lines().nth(1).is_some_and(|line| !line.contains("\"input\":")), "inputs are kept once");
+    assert!(
+        jobs[0].1.lines().nth(1).is_some_and(|line| !line.contains("\"input\":")),
+        "inputs are kept once"
+    );
     let jobs = read(&jobs);
     let flips = |most| {
         let replay = replay::replay(&plugin(Guest::new("few").version("2.0.0").denies_over(most)), &jobs);
