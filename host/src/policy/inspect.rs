@@ -230,18 +230,23 @@ fn read(bytes: &[u8]) -> Result<Outside, Refusal> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    outside.imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    outside.imports.push(clean(import.map_err(damaged)?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    outside.exports.push(export.map_err(damaged)?.name.name.to_owned());
+                    outside.exports.push(clean(export.map_err(damaged)?.name.name));
                 }
             }
             _ => {}
         }
     }
     Ok(outside)
+}
+
+/// Names are shown to people, and nothing has validated them yet.
+fn clean(name: &str) -> String {
+    crate::report::sanitize::line(name, 200)
 }
 
 /// The interface and version of a name in our package.

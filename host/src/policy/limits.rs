@@ -35,15 +35,15 @@ impl Limits {
     /// times the input of memory and transfer, on top.
     pub fn for_input(self, bytes: u64) -> Self {
         Limits {
-            deadline_ms: self.deadline_ms + bytes * 250 / MIB,
-            memory_bytes: self.memory_bytes + 4 * bytes,
-            transfer_bytes: self.transfer_bytes + 4 * bytes,
+            deadline_ms: self.deadline_ms.saturating_add(bytes.saturating_mul(250) / MIB),
+            memory_bytes: self.memory_bytes.saturating_add(bytes.saturating_mul(4)),
+            transfer_bytes: self.transfer_bytes.saturating_add(bytes.saturating_mul(4)),
             log_bytes: self.log_bytes,
         }
     }
 
-    /// The deadline as a duration.
+    /// The deadline as a duration; an hour at most, whatever the operator wrote.
     pub fn deadline(self) -> Duration {
-        Duration::from_millis(self.deadline_ms)
+        Duration::from_millis(self.deadline_ms.min(3_600_000))
     }
 }

@@ -327,7 +327,8 @@ fn load_one(runtime: &Runtime, settings: &Settings, source: &Source) -> Outcome 
             label: label.to_owned(),
             origin: source.origin.clone(),
             interfaces: claimed.or(locked),
-            reason,
+            // Names and messages inside come from the file.
+            reason: crate::report::sanitize::line(&reason, 6_000),
         })
     };
     // A file is off under its own name too, so that a broken one can be switched off.

@@ -63,7 +63,9 @@ impl Which {
 
 /// A refusal for a person.
 pub fn refused(file: &Path, refusal: &Refusal) -> Error {
-    let error = Error::new(Kind::Plugin, format!("{} is refused: {refusal}", file.display()));
+    // Names and messages inside come from the file.
+    let reason = crate::report::sanitize::line(&refusal.to_string(), 6_000);
+    let error = Error::new(Kind::Plugin, format!("{} is refused: {reason}", file.display()));
     match refusal {
         Refusal::ForbiddenImport(_) => {
             error.hint("build Rust with `codex-worker plugin build`, Python with componentize-py --stub-wasi")
