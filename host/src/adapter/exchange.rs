@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::HeaderMap;
 use tokio::time::{Instant, Sleep};
 
@@ -28,6 +29,8 @@ use crate::gateway::{Failed, Gateway, Plan, Route, read_limited, retry_after};
 
 /// The client is not sent more than this before it takes what there is.
 const ROOM: usize = 256 * 1024;
+/// Events are written at the latest when there are so many bytes of them.
+const COALESCE: usize = 16 * 1024;
 /// A whole answer is not longer than this.
 const WHOLE_MAX: usize = 32 << 20;
 
@@ -472,7 +475,24 @@ async fn read(
             (true, false) => tuning.grace,
             (true, true) => tuning.grace / 10,
         };
-        let chunk = match client.wait(response.chunk(), limit).await {
+        // What is there already goes out with what came before it: one write, not many.
+        let ready = match out {
+            Out::Events(events) if client.committed && !events.buf.is_empty() => {
+                step_aside().await;
+                let ready = response.chunk().now_or_never();
+                if ready.is_none() || events.buf.len() > COALESCE {
+                    client.write(&mut events.buf);
+                    client.out.room().await;
+                }
+                ready
+            }
+            _ => None,
+        };
+        let answered = match ready {
+            Some(ready) => Some(ready),
+            None => client.wait(response.chunk(), limit).await,
+        };
+        let chunk = match answered {
             // The finish reason came, and no more is needed.
             None if machine.ended() => break,
             None => return Err(Failed::idle()),
@@ -503,8 +523,10 @@ async fn read(
             && let Out::Events(events) = out
         {
             client.begun = true;
-            client.write(&mut events.buf);
-            client.out.room().await;
+            if !client.committed {
+                // The first event does not wait for the second.
+                client.write(&mut events.buf);
+            }
         }
     }
     match whole {
@@ -512,6 +534,19 @@ async fn read(
         None => splitter.finish(|p| machine.payload(out, p).map_err(Stop::Fault)).map_err(fault)?,
     }
     machine.finish(out).map(|_| ()).map_err(|f| Failed::fault(f, http))
+}
+
+/// Lets the gateway's connection run once, so that it can hand over what it has read.
+async fn step_aside() {
+    let mut stepped = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut stepped, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Why reading stops.

@@ -35,11 +35,9 @@ impl Splitter {
         mut bytes: &[u8],
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.after_cr && bytes.first() == Some(&b'\n') {
-            bytes = &bytes[1..];
-        }
         if !bytes.is_empty() {
-            self.after_cr = false;
+            let second_half = std::mem::take(&mut self.after_cr) && bytes[0] == b'\n';
+            bytes = &bytes[usize::from(second_half)..];
         }
         while let Some(at) = bytes.iter().position(|b| *b == b'\n' || *b == b'\r') {
             let (line, rest) = bytes.split_at(at);
@@ -136,6 +134,7 @@ mod tests {
             ("data:{\"a\":1}\r\n\r\ndata:[DONE]\r\n\r\n", &["{\"a\":1}", "[DONE]"]),
             ("\u{feff}: hello\n\ndata: {\"a\":1}\rdata: {\"b\":2}\r", &["{\"a\":1}", "{\"b\":2}"]),
             ("event: x\nid: 3\ndata: {\"a\":\ndata: 1}\n\n", &["{\"a\":\n1}"]),
+            ("data: [1,\r\ndata: 2]\r\n\ndata: [3]\n\r\n", &["[1,\n2]", "[3]"]),
             ("data: {\"a\":1}\ndata: {\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"]),
             ("data: {\"a\":\"é漢\"}", &["{\"a\":\"é漢\"}"]),
             ("data:\n\ndata: \n\n:\n\n", &[]),
