@@ -29,6 +29,8 @@ use crate::gateway::{Failed, Gateway, Plan, Route, read_limited, retry_after};
 
 /// The client is not sent more than this before it takes what there is.
 const ROOM: usize = 256 * 1024;
+/// Turns that the gateway's connection needs to hand over what it has read: measured.
+const STEPS: u32 = 2;
 /// Events are written at the latest when there are so many bytes of them.
 const COALESCE: usize = 16 * 1024;
 /// A whole answer is not longer than this.
@@ -536,11 +538,12 @@ async fn read(
     machine.finish(out).map(|_| ()).map_err(|f| Failed::fault(f, http))
 }
 
-/// Lets the gateway's connection run once, so that it can hand over what it has read.
+/// Lets the gateway's connection run, so that it can hand over what it has read.
 async fn step_aside() {
-    let mut stepped = false;
+    let mut steps = 0;
     poll_fn(|cx| {
-        if std::mem::replace(&mut stepped, true) {
+        steps += 1;
+        if steps > STEPS {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
