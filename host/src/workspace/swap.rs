@@ -100,13 +100,13 @@ fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: 
         count += 1;
         fault(count).map_err(io("changing", path))
     };
-    for at in 0..log.steps.len() {
-        let Some((mode, content)) = &order[at].content else { continue };
+    for (at, change) in order.iter().enumerate() {
+        let Some((mode, content)) = &change.content else { continue };
         let Some(staged) = log.steps[at].staged.clone() else { continue };
         step(&staged)?;
         stage(&staged, *mode, content, &log.steps[at].path)?;
     }
-    for at in 0..log.steps.len() {
+    for (at, change) in order.iter().enumerate() {
         let (path, aside) = (log.steps[at].path.clone(), log.steps[at].aside.clone());
         step(&path)?;
         let found = fs::symlink_metadata(&path).ok();
@@ -118,7 +118,7 @@ fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: 
         }
         let Some(staged) = log.steps[at].staged.clone() else { continue };
         step(&path)?;
-        make_parents(top, &order[at].name, log, journal)?;
+        make_parents(top, &change.name, log, journal)?;
         if found.is_some_and(|m| m.is_dir()) && fs::symlink_metadata(&path).is_ok() {
             // Its files went in earlier steps; what is left are empty directories.
             remove_empty_dirs(&path);

@@ -576,30 +576,33 @@ pub fn save(job_dir: &Path) -> Result<Vec<Published>> {
     publish_ref(job_dir, &recorder, &now.tree, "Unfinished work, saved before its worktree was removed")
 }
 
-/// Takes the worktree away: renamed at once, deleted in the background. Saves nothing; ask
-/// [`has_unsaved`] first. Only what the job's own record names is touched.
+/// Takes the worktree away: renamed at once into `trash/` of the state directory, deleted in
+/// the background, with whatever an earlier process did not finish deleting. Saves nothing;
+/// ask [`has_unsaved`] first. Only what lies in the job's own directory is touched.
 pub fn remove(job_dir: &Path) -> Result<()> {
+    let trash = state_home(job_dir).join("trash");
+    let job = job_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for name in ["worktree", "carry"] {
         let path = job_dir.join(name);
         if fs::symlink_metadata(&path).is_err() {
             continue;
         }
-        let trash = (0u32..)
-            .map(|n| job_dir.join(format!(".trash-{name}-{}-{n}", std::process::id())))
+        fs::create_dir_all(&trash).map_err(io("creating", &trash))?;
+        let target = (0u32..)
+            .map(|n| trash.join(format!("{job}-{name}-{}-{n}", std::process::id())))
             .find(|p| fs::symlink_metadata(p).is_err())
-            .unwrap_or_else(|| job_dir.join(".trash"));
-        fs::rename(&path, &trash).map_err(io("renaming", &path))?;
-        std::thread::spawn(move || delete(&trash));
+            .unwrap_or_else(|| trash.join(name));
+        fs::rename(&path, &target).map_err(io("renaming", &path))?;
     }
+    let job_dir = job_dir.to_owned();
+    std::thread::spawn(move || sweep(&job_dir));
     Ok(())
 }
 
-/// Deletes what an earlier process renamed for deletion and did not finish. Blocks.
+/// Deletes what was renamed for deletion, by this process or a dead one. Blocks.
 pub fn sweep(job_dir: &Path) {
-    for entry in fs::read_dir(job_dir).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".trash-") {
-            delete(&entry.path());
-        }
+    for entry in fs::read_dir(state_home(job_dir).join("trash")).into_iter().flatten().flatten() {
+        delete(&entry.path());
     }
 }
 
