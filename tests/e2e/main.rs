@@ -9,4 +9,5 @@ mod drop_in;
 mod escape;
 mod jobs;
 mod main_job;
+mod mcp_stdio;
 mod support;
