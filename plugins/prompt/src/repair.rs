@@ -111,6 +111,7 @@ struct Quoted {
     test: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     at: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
 }
 

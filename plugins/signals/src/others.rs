@@ -101,8 +101,16 @@ pub fn tap(lines: &[&str]) -> Option<Signal> {
             let name = name.trim();
             let name = number(name).map_or(name, |(_, name)| name).trim_start_matches([' ', '-']);
             let (mut at, mut message) = (None, "");
-            for line in lines[index + 1..].iter().take(30).take_while(|line| line.starts_with("  ")) {
+            let below = |line: &&&str| line.starts_with("  ") || line.starts_with("# ");
+            for line in lines[index + 1..].iter().take(30).take_while(below) {
                 let text = line.trim();
+                // Perl and shell say why in a comment; the first line that says something.
+                if let Some(comment) = text.strip_prefix("# ")
+                    && message.is_empty()
+                    && !comment.starts_with("Subtest: ")
+                {
+                    message = comment.trim();
+                }
                 if at.is_none() {
                     at = location(text);
                 }
