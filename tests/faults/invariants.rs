@@ -154,11 +154,19 @@ pub fn check(
     );
     must(!world.repo.join(".git/index.lock").exists(), "the user's index is locked".to_owned());
 
-    // A worktree that is kept holds unfinished work of a job that did not complete.
-    let kept = world.home.join("jobs").join(job).join("worktree");
-    must(
-        !(kept.exists() && status == "completed"),
-        "the worktree of a completed job is still there".to_owned(),
-    );
+    wrong
+}
+
+/// After the next job: what a killed worker left undone has been done.
+pub fn tidied(home: &Path, job: &str, status: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if status == "completed" && home.join("jobs").join(job).join("worktree").exists() {
+        wrong.push("the worktree of a completed job is still there".to_owned());
+    }
+    for name in ["trees", "check-home"] {
+        if home.join("jobs").join(job).join(name).exists() {
+            wrong.push(format!("{name} of an ended job is still there"));
+        }
+    }
     wrong
 }

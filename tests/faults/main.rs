@@ -137,6 +137,7 @@ fn run(plan: Plan) -> Result<String, String> {
     if !matches!(next["job_status"].as_str(), Some("completed" | "failed")) {
         wrong.push(format!("the next job did not run: {next}"));
     }
+    wrong.extend(invariants::tidied(&world.home, &job, &status));
     drop(server);
     wrong.extend(invariants::nothing_left(&world.home));
     keep_warm(&world.home);

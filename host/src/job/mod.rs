@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod cancel;
 pub mod gc;
 pub mod identity;
+pub mod leaving;
 pub(crate) mod parse;
 pub mod paths;
 pub mod reap;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::artifacts::{Artifacts, DIFF};
 use super::identity;
+use super::leaving;
 use super::paths::JobPaths;
 use super::run::PATCH_MAX;
 use super::spec::JobId;
@@ -38,6 +39,7 @@ pub fn sweep(config: &Config, store: &dyn JobStore) -> Result<Vec<JobId>> {
         kill_strays(&JobPaths::new(&config.home, &claim.id));
         let result = interrupted(config, store, &claim)?;
         if store.finish(&claim, JobStatus::Interrupted, &result)? {
+            leaving::tidy(config, store, &claim.id)?;
             ended.push(claim.id);
         }
     }

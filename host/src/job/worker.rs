@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::identity;
+use super::leaving;
 use super::reap;
 use super::run;
 use super::run::control::LEASE;
@@ -33,6 +34,14 @@ pub async fn run(config: Config, until_idle: bool) -> Result<()> {
     let config = Arc::new(config);
     let shutdown = until_told_to_end()?;
     let me = identity::own();
+    {
+        let (config, store) = (Arc::clone(&config), Arc::clone(&store));
+        blocking(move || {
+            leaving::tidy_all(&config, store.as_ref());
+            Ok(())
+        })
+        .await?;
+    }
     let mut waiter: Option<File> = None;
     while !shutdown.is_cancelled() {
         let claim = {

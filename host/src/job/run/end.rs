@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::evidence::{Recorded, Recorder, patch};
 use crate::gateway::Gateway;
 use crate::job::artifacts::{self, DIFF, FINDINGS, RESULT};
+use crate::job::leaving;
 use crate::job::paths::JobPaths;
 use crate::job::state::JobStatus;
 use crate::job::store::{Claim, JobStore};
@@ -75,13 +76,13 @@ pub(super) async fn end(
     if let Some(job) = &work.job {
         job.journal.flush().await;
     }
+    leaving::announce(&config.home, &claim.id);
     finish(store, claim, outcome.status, result).await;
     control.done();
-    if let Some(job) = &work.job {
-        job.clean_up().await;
-        if let Some(place) = &work.place {
-            super::place::leave(place, claim.spec.isolation, outcome.status).await;
-        }
+    let (config, store, id) = (Arc::clone(config), Arc::clone(store), claim.id.clone());
+    let tidied = blocking(move || leaving::tidy(&config, store.as_ref(), &id)).await;
+    if let Err(error) = tidied {
+        tracing::warn!(job = %claim.id, %error, "something stays");
     }
 }
 
@@ -345,17 +346,5 @@ impl Job {
         let asked = gateway.ask(self.config.gateway.lite_model.as_deref(), system, &facts, 160);
         let answer = tokio::time::timeout(Duration::from_secs(20), asked).await.ok()?.ok()?;
         Some(format!("a guess of {}: {}", answer.model, answer.text))
-    }
-
-    /// Removes what nobody needs any more. The agent's home stays: `resume` needs it.
-    async fn clean_up(&self) {
-        let paths = self.paths.clone();
-        let _ = blocking(move || {
-            for dir in [paths.trees(), paths.check_home(), paths.tmp()] {
-                let _ = std::fs::remove_dir_all(dir);
-            }
-            Ok(())
-        })
-        .await;
     }
 }

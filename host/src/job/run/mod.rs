@@ -8,7 +8,7 @@ pub mod control;
 mod end;
 pub mod journal;
 mod judging;
-mod place;
+pub(super) mod place;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

@@ -11,7 +11,6 @@ use crate::error::{Error, Kind, Result};
 use crate::evidence::{Recorded, Recorder};
 use crate::job::paths::JobPaths;
 use crate::job::spec::{AllowedDir, JobSpec};
-use crate::job::state::JobStatus;
 use crate::job::store::JobStore;
 use crate::job::worker::blocking;
 use crate::workspace::worktree::{self, Worktree};
@@ -126,23 +125,4 @@ pub(super) async fn publish(
         Ok(published.into_iter().next().map(|published| published.name))
     })
     .await
-}
-
-/// What becomes of the place when the job has ended: the worktree of a completed job goes
-/// once its result is a ref (or nothing changed); any other stays for `resume` until `gc`.
-pub(super) async fn leave(place: &Place, isolation: Isolation, status: JobStatus) {
-    if isolation != Isolation::Worktree || status != JobStatus::Completed {
-        return;
-    }
-    let owner = place.owner.clone();
-    let left =
-        blocking(
-            move || {
-                if worktree::has_unsaved(owner.root()) { Ok(()) } else { worktree::remove(owner.root()) }
-            },
-        )
-        .await;
-    if let Err(error) = left {
-        tracing::warn!(%error, "a worktree stays");
-    }
 }
