@@ -187,3 +187,61 @@ proptest! {
         prop_assert_eq!(out.matches('\n').count(), text.matches('\n').count());
     }
 }
+
+/// The shipped policies, as components, behind the stream that replies and logs pass.
+#[test]
+fn shipped_policies_mask_a_stream() {
+    let settings = crate::policy::Settings::default();
+    let policies = Arc::new(crate::policy::PolicySet::load(&settings));
+    let r = redactor(Some(policies));
+    let mut stream = r.stream();
+    let drawn = "q7Zk2LmX9vB4tR8wYc3NfH6sJd1GpU0eKaTz";
+    let text = format!(
+        "DB_PASSWORD=correct-h0rse\nremote: ghp_{drawn}\n-----BEGIN PRIVATE KEY-----\n{drawn}{drawn}\n\
+         -----END PRIVATE KEY-----\ngateway said {SECRET}\ncommit 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
+    );
+    let mut out = String::new();
+    for piece in text.as_bytes().chunks(7) {
+        out.push_str(&stream.push(&String::from_utf8_lossy(piece).replace('\u{fffd}', "")));
+    }
+    out.push_str(&stream.finish());
+    assert!(!out.contains(drawn) && !out.contains("h0rse"), "{out}");
+    assert!(out.contains("commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904"), "{out}");
+    assert_eq!(out.lines().count(), text.lines().count(), "{out}");
+    assert_eq!(r.text(&text).matches("[REDACTED:oneapi-api-key]").count(), 1);
+    assert_eq!(r.text(&text).matches("[REDACTED:private-key]").count(), 1);
+}
+
+/// Prints MB/s of floor and component on a text; `REDACT_TEXT` names it. Run it alone.
+#[test]
+#[ignore = "a measurement: REDACT_TEXT=file cargo test --lib redaction_speed -- --ignored --nocapture"]
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement by hand")]
+fn redaction_speed() {
+    let Ok(text) = std::env::var("REDACT_TEXT")
+        .map_err(|_| ())
+        .and_then(|path| std::fs::read_to_string(path).map_err(|_| ()))
+    else {
+        return;
+    };
+    let policies = Arc::new(crate::policy::PolicySet::load(&crate::policy::Settings::default()));
+    let set: Arc<dyn Finder> = policies;
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let mut at = 0;
+        let mut carry = Vec::new();
+        while at < text.len() {
+            let end = text.floor_char_boundary(at + WINDOW);
+            let end = text[at..end].rfind('\n').map_or(end, |n| at + n + 1);
+            carry = set.find_secrets(&text[at..end], &carry).expect("the shipped policy works").1;
+            at = end;
+        }
+        println!("component: {:.1} MB/s", text.len() as f64 / start.elapsed().as_secs_f64() / 1e6);
+    }
+    let start = std::time::Instant::now();
+    let out = redactor(Some(set)).text(&text);
+    println!(
+        "whole redactor: {:.1} MB/s, {} bytes out",
+        text.len() as f64 / start.elapsed().as_secs_f64() / 1e6,
+        out.len()
+    );
+}
