@@ -2,7 +2,6 @@
 //! process of its own between them; everything is measured direct and through it in one
 //! run. `cargo bench --bench adapter`; Linux only (it reads /proc).
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a program for a person")]
-#![expect(missing_docs, reason = "a benchmark has no users of its items")]
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

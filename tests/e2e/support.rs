@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -222,8 +222,6 @@ pub struct Reply {
     pub text: String,
     /// `isError`, or a JSON-RPC error.
     pub is_error: bool,
-    /// Bytes of the whole reply line.
-    pub bytes: usize,
 }
 
 /// A running `codex-worker mcp`.
@@ -271,10 +269,7 @@ impl Server {
 
     /// The next line within `limit`.
     pub fn line(&self, limit: Duration) -> Option<String> {
-        match self.lines.recv_timeout(limit) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.lines.recv_timeout(limit).ok()
     }
 
     /// Sends a request and waits for its answer.
@@ -305,7 +300,6 @@ impl Server {
                 .unwrap_or_default()
                 .to_owned(),
             is_error: result["isError"] == true || answer.get("error").is_some(),
-            bytes: answer.to_string().len(),
         }
     }
 
@@ -333,12 +327,6 @@ impl Server {
     pub fn run_job(&mut self, arguments: Value) -> Value {
         let job = self.start_job(arguments);
         self.finish(&job)
-    }
-
-    /// Closes standard input and waits for the exit code.
-    pub fn close(mut self) -> Option<i32> {
-        self.stdin.take();
-        self.child.wait().expect("the server ends").code()
     }
 }
 

@@ -97,7 +97,7 @@ impl Meter {
     /// The client got an error.
     pub fn failed(&mut self, failed: &Failed) {
         self.row.outcome = "error".to_owned();
-        let final_ = matches!(failed.error.status, 401 | 402 | 403);
+        let final_ = matches!(failed.error.status, 401..=403);
         let failure = GatewayFailure { status: failed.status, message: failed.error.message.clone(), final_ };
         *self.state.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }

@@ -461,7 +461,7 @@ impl Machine {
                     sink.json(self.next_index - 1, piece);
                     slot.sent = slot.arguments.len();
                 }
-                if !at_end && !(slot.complete() && more) {
+                if !(at_end || slot.complete() && more) {
                     return;
                 }
                 self.close(sink);

@@ -372,7 +372,7 @@ mod tests {
     fn raw_and_counts_are_read_together() {
         let listed = b":100644 100755 aa aa M\0run.sh\0:100644 100644 aa bb R090\0old name\0new\nname\0\
             :000000 120000 00 cc A\0link\0:100644 000000 dd 00 D\0img.png\0\
-            0\t0\trun.sh\01\t2\t\0old name\0new\nname\01\t0\tlink\0-\t-\timg.png\0";
+            0\t0\trun.sh\x001\t2\t\0old name\0new\nname\x001\t0\tlink\0-\t-\timg.png\0";
         let files = parse(listed).unwrap();
         let told: Vec<_> = files
             .iter()

@@ -236,10 +236,9 @@ impl ServerHandler for Server {
         let declares_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
         if request.name == "wait" && declares_tasks {
             let task = caught(async { tasks::create(&self.jobs, decode("wait", args.clone())?).await }).await;
-            match task {
-                Ok(Some(task)) => return Ok(CallToolResponse::Task(CreateTaskResult::new(task))),
-                // Ended already, several jobs, or wrong: answered as for everybody.
-                Ok(None) | Err(_) => {}
+            // Ended already, several jobs, or wrong: answered as for everybody.
+            if let Ok(Some(task)) = task {
+                return Ok(CallToolResponse::Task(CreateTaskResult::new(task)));
             }
         }
         let called = caught(self.call(&request.name, args, &context)).await;

@@ -1,3 +1,5 @@
+//! Bringing results back with real git: refusals, and interruptions at every step.
+
 use std::path::PathBuf;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Worktrees with real git: what is carried in, what stays untouched, many at once.
+
 use std::path::PathBuf;
 
 use super::*;

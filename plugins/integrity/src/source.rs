@@ -217,7 +217,9 @@ fn special_cased(file: &File<'_>, evidence: &Evidence<'_>, findings: &mut Findin
                 continue;
             }
             let Some(condition) = condition(&line.code) else { continue };
-            let inputs = compared_literals(condition);
+            let tuple = compared_tuple(condition);
+            let several = tuple.is_some() || condition.matches("==").count() >= 2;
+            let inputs = tuple.unwrap_or_else(|| compared_literals(condition));
             if inputs.is_empty() {
                 continue;
             }
@@ -245,7 +247,7 @@ fn special_cased(file: &File<'_>, evidence: &Evidence<'_>, findings: &mut Findin
                 && inputs.iter().all(|input| is_number(input))
                 && inputs.iter().any(|i| !trivial(i))
                 && is_number(&output)
-                && condition.matches("==").count() >= 2;
+                && several;
             if known || numbers {
                 let message = format!("an input of the tests has a branch of its own: {}", quote(line.text));
                 findings.add("input-special-cased", Some((file.path, line.number)), message, remedy);
@@ -284,6 +286,23 @@ fn condition(code: &str) -> Option<&str> {
     let end =
         rest.find(" return ").or_else(|| rest.find('{')).or_else(|| rest.rfind(':')).unwrap_or(rest.len());
     Some(&rest[..end])
+}
+
+/// The members of `(2, 3)` in `(a, b) == (2, 3)`, whichever side they stand on.
+fn compared_tuple(condition: &str) -> Option<Vec<String>> {
+    let (left, right) = condition.split_once("==")?;
+    let members = |side: &str| {
+        let inner = side.trim().trim_start_matches('=').trim().strip_prefix('(')?.strip_suffix(')')?;
+        let parts: Vec<&str> = inner.split(',').map(str::trim).collect();
+        (parts.len() >= 2).then(|| parts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (left, right) = (members(left)?, members(right)?);
+    let literal = |parts: &[String]| parts.iter().all(|part| literal_at_start(part).as_ref() == Some(part));
+    match (literal(&left), literal(&right)) {
+        (false, true) => Some(right),
+        (true, false) => Some(left),
+        _ => None,
+    }
 }
 
 /// The literals that stand on a side of `==` or `===`.

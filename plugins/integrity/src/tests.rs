@@ -182,6 +182,9 @@ fn branches_for_one_input() {
     let table: &[(&str, &[&str])] = &[
         ("    if a == 2 and b == 3:\n        return 5", &["deny input-special-cased"]),
         ("    if a == 2 and b == 3: return 5", &["deny input-special-cased"]),
+        ("    if (a, b) == (2, 3):\n        return 5", &["deny input-special-cased"]),
+        ("    if (a, b) == (c, d):\n        return 5", &[]),
+        ("    if (a, b) == (0, 0):\n        return 0", &[]),
         ("    if n == 0:\n        return 1", &[]),
         ("    if n == 0 and m == 0:\n        return 0", &[]),
         ("    if name == \"admin\":\n        return True", &[]),

@@ -293,7 +293,7 @@ fn link_dependencies(live: &Path, copy: &Path) {
 fn weakened(check: &str, restored: &[String], removed: &[String]) -> Verdict {
     let all: Vec<&str> = restored.iter().chain(removed).map(String::as_str).collect();
     let files = match all.as_slice() {
-        [few @ ..] if few.len() <= 4 => few.join(", "),
+        few if few.len() <= 4 => few.join(", "),
         [a, b, c, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len()),
         few => few.join(", "),
     };

@@ -376,7 +376,8 @@ impl Job {
                 .collect(),
             attempt,
             max_attempts,
-            expects_change: may_edit(spec.permission_mode),
+            // A resumed job may find the change made already.
+            expects_change: may_edit(spec.permission_mode) && spec.resume.is_none(),
         }
     }
 

@@ -1,3 +1,5 @@
+//! The store on a real file: claims, leases, epochs, and stores that are broken.
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};

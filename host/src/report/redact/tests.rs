@@ -214,8 +214,8 @@ fn shipped_policies_mask_a_stream() {
 
 /// Prints MB/s of floor and component on a text; `REDACT_TEXT` names it. Run it alone.
 #[test]
+#[expect(clippy::print_stdout, reason = "a measurement by hand")]
 #[ignore = "a measurement: REDACT_TEXT=file cargo test --lib redaction_speed -- --ignored --nocapture"]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement by hand")]
 fn redaction_speed() {
     let Ok(text) = std::env::var("REDACT_TEXT")
         .map_err(|_| ())
