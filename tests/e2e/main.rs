@@ -4,6 +4,7 @@
 mod agents;
 mod cheats;
 mod codex;
+mod conformance;
 mod drop_in;
 #[cfg(target_os = "linux")]
 mod escape;

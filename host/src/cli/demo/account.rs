@@ -149,11 +149,17 @@ fn repair_loop() -> Script {
 
 fn refactoring() -> Script {
     let mut turns = Vec::new();
+    // Each turn renames in one module and reads the next.
+    let mut tools = vec![read(40)];
     for n in 40..72 {
-        turns.push(json!({"tools": [read(n)]}));
-        turns.push(json!({"tools": [{"edit": {"path": format!("src/m{n:03}.sh"),
-            "old": format!("sum_{n:03}()"), "new": format!("total_{n:03}()")}}]}));
+        turns.push(json!({"tools": tools}));
+        tools = vec![json!({"edit": {"path": format!("src/m{n:03}.sh"),
+            "old": format!("sum_{n:03}()"), "new": format!("total_{n:03}()")}})];
+        if n < 71 {
+            tools.push(read(n + 1));
+        }
     }
+    turns.push(json!({"tools": tools}));
     turns.push(json!({"tools": [{"run": {"command": "sh tests/run.sh"}}]}));
     turns.push(json!({"say": "Modules 040 to 071 export total_NNN instead of sum_NNN."}));
     script("refactor", repository(&[]), turns, job("Rename sum_NNN to total_NNN in modules 040 to 071.", 0))
