@@ -231,7 +231,9 @@ async fn read_a_key() {
         )
         .await;
         assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
-        assert!(ran.text.contains("readable"), "{strength}: {}", ran.text);
+        // A fresh /tmp hides all of a place that lies there.
+        let gone = strength == Strength::Bubblewrap && place.path("home").starts_with("/tmp");
+        assert_eq!(ran.text.contains("readable"), !gone, "{strength}: {}", ran.text);
         if strength == Strength::ProcessGroup {
             assert!(ran.in_force.warnings.iter().any(|warning| warning.contains("can be read")));
         }

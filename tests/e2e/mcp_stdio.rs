@@ -354,7 +354,9 @@ fn starting_is_quick_and_small() {
     // The aim of 10 ms is for a quiet machine; here only a fault of ours must be found.
     assert!(best < Duration::from_millis(500), "{best:?}");
     let kib = resident.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
-    assert!(kib.is_none_or(|kib| kib < 25_000), "{resident}");
+    // The aim of 25 MB is for a release build (`cargo bench --bench start`); much of this one
+    // is the unoptimised program's own pages.
+    assert!(kib.is_none_or(|kib| kib < 40_000), "{resident}");
 }
 
 #[test]
