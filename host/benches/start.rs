@@ -1,6 +1,8 @@
 //! Start of `codex-worker mcp`: from the spawn to the answer of `initialize`, beside the
 //! spawn of `git --version` in the same run, and the resident memory after it.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
