@@ -1,6 +1,7 @@
 //! `codex-worker policy`: why a job was judged as it was, and what another component would
 //! have said.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -249,6 +250,23 @@ fn read_job(home: &Path, id: &str) -> Result<Vec<Decision>> {
     Ok(decisions)
 }
 
+/// How many of the newest jobs are looked through for a policy's last error.
+const JOBS_LOOKED_AT: usize = 50;
+
+/// The last call of each component that gave nothing, by the component's digest: the job and
+/// the reason. Only the newest jobs are read; one that cannot be read has none.
+pub(super) fn last_errors(home: &Path) -> Result<BTreeMap<String, (String, String)>> {
+    let mut found = BTreeMap::new();
+    for job in recorded_jobs(home, None)?.into_iter().rev().take(JOBS_LOOKED_AT) {
+        for decision in read_job(home, &job).unwrap_or_default().into_iter().rev() {
+            if let Some(error) = decision.error {
+                found.entry(decision.component).or_insert_with(|| (job.clone(), error.to_string()));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The jobs with a record, oldest first.
 fn recorded_jobs(home: &Path, since: Option<Duration>) -> Result<Vec<String>> {
     let directory = home.join("jobs");
@@ -276,4 +294,32 @@ fn recorded_jobs(home: &Path, since: Option<Duration>) -> Result<Vec<String>> {
         .collect();
     jobs.sort();
     Ok(jobs.into_iter().map(|(_, id)| id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_has_the_last_error_of_the_newest_job() {
+        let home = tempfile::tempdir().expect("a directory");
+        let decision = |component: &str, error: Option<&str>| {
+            let mut line = serde_json::json!({
+                "v": 1, "seq": 1, "interface": "scope", "plugin": "p", "version": "0.1.0",
+                "component": component, "config": "c", "mode": "enforce", "input_digest": "i", "micros": 5,
+            });
+            if let Some(error) = error {
+                line["error"] = serde_json::json!({"ended": "trap", "detail": error});
+            }
+            format!("{line}\n")
+        };
+        let job = "0123456789abcdef0123456789abcdef";
+        let dir = home.path().join("jobs").join(job);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let lines = decision("a", Some("first")) + &decision("a", Some("last")) + &decision("b", None);
+        std::fs::write(dir.join("decisions.jsonl"), lines).expect("a file");
+        let errors = last_errors(home.path()).expect("the errors");
+        let expected = (job.to_owned(), "it failed: last".to_owned());
+        assert_eq!(errors, BTreeMap::from([("a".to_owned(), expected)]));
+    }
 }

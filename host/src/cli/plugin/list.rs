@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cli::policy::last_errors;
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
 use crate::error::{Error, Kind, Result};
@@ -33,6 +34,7 @@ pub struct LockArgs {
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
     let set = PolicySet::load(&Settings::from_config(&config));
+    let errors = last_errors(&config.home)?;
     if args.json {
         let active: Vec<_> = set
             .plugins()
@@ -43,6 +45,8 @@ pub fn run(args: Args) -> Result<()> {
                     "origin": plugin.origin.to_string(), "digest": plugin.id.digest,
                     "interfaces": plugin.id.interfaces, "mode": plugin.id.mode, "limits": plugin.limits,
                     "config_digest": plugin.config_digest,
+                    "last_error": errors.get(&plugin.id.digest)
+                        .map(|(job, error)| serde_json::json!({"job_id": job, "error": error})),
                 })
             })
             .collect();
@@ -86,6 +90,9 @@ pub fn run(args: Args) -> Result<()> {
             limits.transfer_bytes >> 20,
             limits.log_bytes >> 10,
         );
+        if let Some((job, error)) = errors.get(&plugin.id.digest) {
+            let _ = writeln!(text, "    last error: {error} (job {job})");
+        }
     }
     for unused in set.unused() {
         let _ = writeln!(text, " -  {}  not used: {} ({})", unused.label, unused.reason, unused.origin);
