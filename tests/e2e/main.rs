@@ -2,6 +2,7 @@
 //! they are installed. One file per capability.
 
 mod agents;
+mod analyze;
 mod cheats;
 mod codex;
 mod conformance;
