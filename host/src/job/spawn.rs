@@ -49,7 +49,7 @@ pub fn spawn_worker(config: &Config) -> Result<()> {
     let mut child = command
         .spawn()
         .map_err(|e| environment(format!("cannot start a worker from {}: {e}", program.display())))?;
-    wait_for_own_session(&child);
+    wait_for_own_session(&mut child);
     // Collects the exit code, so that no zombie stays while this process lives.
     std::thread::Builder::new()
         .name("worker-wait".to_owned())
@@ -64,11 +64,15 @@ pub fn detach() {
     let _ = rustix::process::setsid();
 }
 
-fn wait_for_own_session(child: &Child) {
+fn wait_for_own_session(child: &mut Child) {
     let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) else { return };
     let deadline = Instant::now() + Duration::from_secs(2);
-    // An error means that it is gone already, which is no reason to wait either.
-    while rustix::process::getsid(Some(pid)).is_ok_and(|session| session != pid) && Instant::now() < deadline
+    // A new session leads a new group of the same number. The number of the session itself
+    // is not asked for: in a PID namespace that a starter entered, that is 0, which rustix
+    // refuses to hold. A worker that has ended is no reason to wait either.
+    while rustix::process::test_kill_process_group(pid).is_err()
+        && matches!(child.try_wait(), Ok(None))
+        && Instant::now() < deadline
     {
         std::thread::sleep(Duration::from_millis(1));
     }

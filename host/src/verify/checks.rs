@@ -304,7 +304,8 @@ mod tests {
         let slow = CheckCommand { timeout_ms: 300, ..check("slow", "sleep 60") };
         let outside = CheckCommand { cwd: Some("out".into()), ..check("outside", "true") };
         let checks = [
-            check("ok", "echo one; echo two >&2"),
+            // Two pipes, whose order nobody keeps: the second writer waits.
+            check("ok", "echo one; sleep 0.3; echo two >&2"),
             check("pipe", "false | cat"),
             check("code", "printf '\\033[31mred\\033[0m\\n'; exit 3"),
             check("secret", "echo password hunter2"),
