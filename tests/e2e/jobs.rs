@@ -186,15 +186,67 @@ fn jobs_are_listed_shown_followed_and_collected() {
     assert!(listed.contains(&job[..12]) && listed.contains("completed"), "{listed}");
     let (shown, _, _) = world.run(&["jobs", "show", &job]);
     assert!(shown.contains("unit tests: passed") && shown.contains("src/slug.sh"), "{shown}");
-    let (_, complaint, code) = world.run(&["jobs", "show", "ffff"]);
-    assert_eq!((code, complaint.lines().next()), (4, Some("error: no job begins with \"ffff\"")));
+    let (shown, _, _) = world.run(&["jobs", "show", &job[..8], "--json"]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!((&shown["job_id"], &shown["job_status"]), (&json!(job), &json!("completed")));
+    let (events, _, _) = world.run(&["jobs", "tail", &job, "--json", "-n", "2"]);
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((events.len(), &events[1]["text"]), (2, &json!("completed")));
+    let (_, complaint, code) = world.run(&["jobs", "show", "zzzz"]);
+    assert_eq!((code, complaint.lines().next()), (4, Some("error: no job begins with \"zzzz\"")));
+    let wrong = format!("{}zz", &job[..8]);
+    let (_, complaint, code) = world.run(&["jobs", "show", &wrong]);
+    assert!(code == 4 && complaint.contains(&format!("did you mean {job}?")), "{complaint}");
     let (said, _, _) = world.run(&["jobs", "gc", "--older-than", "0", "--dry-run"]);
     assert!(said.starts_with("would free") && world.home.join("jobs").join(&job).exists(), "{said}");
     let (said, complaint, code) = world.run(&["jobs", "gc", "--older-than", "0"]);
     assert_eq!(code, 0, "{said}{complaint}");
     assert!(!world.home.join("jobs").join(&job).exists(), "{said}");
-    assert_eq!(world.run(&["jobs", "list"]).0, "no jobs\n");
+    assert_eq!(world.run(&["jobs", "list"]).0, "no jobs yet: Codex starts them with the tool `start`\n");
+    assert_eq!(world.run(&["jobs", "list", "--status", "failed"]).0, "no jobs in that state\n");
     // The result is the user's and stays.
     let refs = crate::support::git(&world.repo, &["for-each-ref", "refs/codex-worker/"]);
     assert!(refs.contains(&job), "{refs}");
+}
+
+/// A worktree leads to the user's repository; what is in it cannot be written from there.
+#[test]
+fn the_users_repository_cannot_be_written_from_a_worktree() {
+    codex_worker::contain::set_helper(crate::support::BIN.into());
+    if !codex_worker::contain::strength().limits_files() {
+        eprintln!("NOT RUN: this machine does not limit files");
+        return;
+    }
+    let command = "git config user.name EVIL; git config core.fsmonitor /tmp/x; git branch pwn; \
+        git update-ref refs/heads/main 0000000000000000000000000000000000000000; \
+        for d in $(git rev-parse --git-common-dir) $(git rev-parse --git-dir) REPO/.git; do \
+        echo x > $d/hooks/post-commit; echo x >> $d/config; echo x >> $d/info/exclude; echo x > $d/index.lock; done; \
+        echo x > REPO/planted; rm -f REPO/README.md; true";
+    let mut world = World::outside_tmp(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let command = command.replace("REPO", &world.repo.display().to_string());
+    let mut turns = repair();
+    turns.insert(1, json!({"tools": [{"run": {"command": command}}]}));
+    let url = world.gateway(&json!({"turns": turns}));
+    world.set("ONEAPI_BASE_URL", &url);
+    let look = |world: &World| -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut dirs = vec![world.repo.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(&dir).expect("readable").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else {
+                    found.push((path.display().to_string(), std::fs::read(&path).unwrap_or_default()));
+                }
+            }
+        }
+        found.retain(|(path, _)| !path.contains("/.git/objects/") && !path.contains("/refs/codex-worker/"));
+        found.sort();
+        found
+    };
+    let before = look(&world);
+    let result = world.serve().run_job(world.job(scoped(json!({"isolation": "worktree"}))));
+    assert_eq!(look(&world), before, "{result}");
+    assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{result}");
 }

@@ -7,9 +7,11 @@ mod cheats;
 mod codex;
 mod conformance;
 mod drop_in;
+mod ends;
 #[cfg(target_os = "linux")]
 mod escape;
 mod jobs;
 mod main_job;
 mod mcp_stdio;
+mod store;
 mod support;

@@ -66,7 +66,16 @@ pub struct World {
 impl World {
     /// A repository with these files, committed, and a gateway that plays `scenario`.
     pub fn new(files: &[(&str, &str)], scenario: &Value, agent: &Agent) -> World {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        World::within(tempfile::tempdir().expect("a temporary directory"), files, scenario, agent)
+    }
+
+    /// The same outside of `/tmp`, which a containment may replace by its own.
+    pub fn outside_tmp(files: &[(&str, &str)], scenario: &Value, agent: &Agent) -> World {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+        World::within(dir, files, scenario, agent)
+    }
+
+    fn within(dir: tempfile::TempDir, files: &[(&str, &str)], scenario: &Value, agent: &Agent) -> World {
         let root = dir.path().canonicalize().expect("its real path");
         let (repo, home) = (root.join("repo"), root.join("home"));
         std::fs::create_dir_all(&repo).expect("the repository's directory");
@@ -121,6 +130,12 @@ impl World {
             .expect("its first line");
         self.gateways.push(child);
         line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("unexpected {line:?}")).to_owned()
+    }
+
+    /// Kills the gateway number `n`.
+    pub fn stop_gateway(&mut self, n: usize) {
+        let _ = self.gateways[n].kill();
+        let _ = self.gateways[n].wait();
     }
 
     fn gateway_log(&self, n: usize) -> PathBuf {

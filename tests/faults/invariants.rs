@@ -16,10 +16,15 @@ pub fn repository(repo: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Sends SIGKILL; false if there is nobody to take it.
 pub fn kill(pid: u32) -> bool {
+    signal(pid, rustix::process::Signal::KILL)
+}
+
+/// Sends a signal; false if there is nobody to take it.
+pub fn signal(pid: u32, signal: rustix::process::Signal) -> bool {
     i32::try_from(pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok())
+        .is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
 }
 
 /// Every process whose environment or arguments hold `text`, zombies not counted.
@@ -47,6 +52,17 @@ pub fn workers(home: &Path) -> Vec<u32> {
     })
 }
 
+/// What the workers started for themselves, such as git: no containments.
+pub fn helpers(home: &Path) -> Vec<u32> {
+    let workers = workers(home);
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let own = processes(|_, environment| !environment.contains("CODEX_WORKER_MARK="));
+    own.into_iter().filter(|pid| parent(*pid).is_some_and(|parent| workers.contains(&parent))).collect()
+}
+
 /// The processes of a job's containments.
 pub fn marked(job: &str) -> Vec<u32> {
     let mark = format!("CODEX_WORKER_MARK=cw-{job}");
@@ -72,6 +88,23 @@ pub fn nothing_left(home: &Path) -> Option<String> {
     Some(format!("processes are left: {:?}", left()))
 }
 
+/// No control group of a job is left.
+pub fn no_group_left(job: &str) -> Option<String> {
+    let mut dirs = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("codex-worker-") && name.contains(job) {
+                return Some(format!("a control group is left: {}", entry.path().display()));
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                dirs.push(entry.path());
+            }
+        }
+    }
+    None
+}
+
 /// Everything that must hold when the end was told.
 pub fn check(
     world: &World,
@@ -94,9 +127,10 @@ pub fn check(
 
     let allowed: &[&str] = match (plan.victim, killed) {
         (Victim::Server | Victim::Nobody, _) | (_, false) => &["completed"],
-        (Victim::Worker | Victim::Both, true) => &["interrupted", "completed"],
+        (Victim::Worker | Victim::Both | Victim::Heir, true) => &["interrupted", "completed"],
+        (Victim::Stopped, true) => &["interrupted"],
         // One of several processes of the tree was killed; not each is missed.
-        (Victim::Agent, true) => &["failed", "completed"],
+        (Victim::Agent | Victim::Helper | Victim::Gateway, true) => &["failed", "completed"],
     };
     must(allowed.contains(&status), format!("{status} although {:?} was killed: {killed}", plan.victim));
 
@@ -131,7 +165,11 @@ pub fn check(
     let released = one("SELECT COUNT(*) FROM events WHERE kind = 'state' AND text = 'queued' \
                         AND job = (SELECT seq FROM jobs WHERE id = ?1)");
     must(runs == released, format!("{runs} runs of {released} times in the queue"));
-    must(one("SELECT epoch FROM jobs WHERE id = ?1") <= 2, "more than one worker and one reaper".to_owned());
+    let epochs = if plan.victim == Victim::Heir { 3 } else { 2 };
+    must(
+        one("SELECT epoch FROM jobs WHERE id = ?1") <= epochs,
+        "more than one worker and one who ends for it".to_owned(),
+    );
     let ends = one(
         "SELECT COUNT(*) FROM events WHERE kind = 'state' AND text IN ('completed', 'failed', 'interrupted', \
                     'cancelled', 'timed_out') AND job = (SELECT seq FROM jobs WHERE id = ?1)",

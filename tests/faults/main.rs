@@ -1,11 +1,13 @@
-//! Fault injection: scripted jobs of which the server, the worker or the agent is killed at
-//! a random moment, and what must hold afterwards: no process left, no job lost or run
+//! Fault injection: scripted jobs of which the server, the worker, the agent, what the
+//! worker started, the gateway or the one who cleans up is killed at a random moment, and
+//! what must hold afterwards: no process left, no job lost or run
 //! twice, no status that lies, no lock left, the user's repository as it should be, every
 //! worktree accounted for.
 //!
 //! `FAULTS_COUNT` sets the number of runs (8 by default, 200 on demand), `FAULTS_SEED` the
 //! first seed; both are printed, and a seed replays its run:
 //! `FAULTS_SEED=17 FAULTS_COUNT=1 cargo test --test faults -- --nocapture`.
+//! `FAULTS_AGENT=claude-code` does the same to the real Claude Code.
 
 #[path = "../e2e/support.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
@@ -28,6 +30,14 @@ enum Victim {
     Agent,
     /// Server and worker in the same moment.
     Both,
+    /// A process that the worker itself started, such as git.
+    Helper,
+    /// The gateway, for good: the adapter's stream breaks off.
+    Gateway,
+    /// The worker is stopped, and goes on after its lease is over.
+    Stopped,
+    /// The worker, and then the process that first looks at what it left.
+    Heir,
     /// The control: an undisturbed job.
     Nobody,
 }
@@ -42,16 +52,22 @@ struct Plan {
     after: Duration,
     /// The first fix is wrong, so that a revise pass follows.
     revise: bool,
+    /// Which of several processes is killed.
+    which: usize,
 }
 
 impl Plan {
     fn of(seed: u64) -> Plan {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0xD1B5_4A32_D192_ED03));
-        let victim = match random.below(10) {
-            0..2 => Victim::Server,
-            2..6 => Victim::Worker,
-            6..8 => Victim::Agent,
-            8 => Victim::Both,
+        let victim = match random.below(40) {
+            0..5 => Victim::Server,
+            5..17 => Victim::Worker,
+            17..25 => Victim::Agent,
+            25..28 => Victim::Both,
+            28..31 => Victim::Helper,
+            31..34 => Victim::Gateway,
+            34 => Victim::Stopped,
+            35..38 => Victim::Heir,
             _ => Victim::Nobody,
         };
         Plan {
@@ -60,6 +76,7 @@ impl Plan {
             worktree: random.below(2) == 0,
             after: Duration::from_millis(random.below(2200)),
             revise: random.below(3) == 0,
+            which: random.below(1000) as usize,
         }
     }
 
@@ -102,22 +119,39 @@ impl Random {
 
 /// Runs the plan; the state in which the job ended, or what does not hold.
 fn run(plan: Plan) -> Result<String, String> {
-    let world = World::new(SLUG, &plan.scenario(), &Agent::Builtin);
+    let agent = agent();
+    let mut world = World::new(SLUG, &plan.scenario(), &agent);
     warm(&world.home);
     let before = invariants::repository(&world.repo);
     let mut server = world.serve();
     let job = server.start_job(world.job(plan.arguments()));
-    std::thread::sleep(plan.after);
+    // The real agent takes longer over the same turns.
+    std::thread::sleep(if agent == Agent::Builtin { plan.after } else { plan.after * 3 });
     let killed = match plan.victim {
         Victim::Server => invariants::kill(server.child.id()),
-        Victim::Worker => invariants::workers(&world.home).into_iter().any(invariants::kill),
-        Victim::Agent => invariants::marked(&job).into_iter().any(invariants::kill),
+        Victim::Worker | Victim::Heir => invariants::workers(&world.home).into_iter().any(invariants::kill),
+        Victim::Agent => one_of(plan, invariants::marked(&job)),
+        Victim::Helper => one_of(plan, invariants::helpers(&world.home)),
+        Victim::Gateway => {
+            world.stop_gateway(0);
+            true
+        }
+        Victim::Stopped => stop_and_go_on(&world.home, &mut server, &job),
         Victim::Both => {
             let worker = invariants::workers(&world.home).into_iter().any(invariants::kill);
             invariants::kill(server.child.id()) && worker
         }
         Victim::Nobody => false,
     };
+    if plan.victim == Victim::Heir {
+        // Somebody looks, and is killed while it ends what the dead worker left.
+        let mut looking = world.command(&["jobs", "list"]);
+        let looking = looking.stdout(std::process::Stdio::null()).spawn();
+        let mut looking = looking.expect("codex-worker starts");
+        std::thread::sleep(Duration::from_millis(plan.which as u64 / 5));
+        let _ = looking.kill();
+        let _ = looking.wait();
+    }
     if matches!(plan.victim, Victim::Server | Victim::Both) {
         drop(server);
         server = world.serve();
@@ -131,6 +165,12 @@ fn run(plan: Plan) -> Result<String, String> {
     if told > Duration::from_secs(30) {
         wrong.push(format!("the end was told after {told:?}"));
     }
+    if plan.victim == Victim::Gateway {
+        let url = world.gateway(&plan.scenario());
+        world.set("ONEAPI_BASE_URL", &url);
+        drop(server);
+        server = world.serve();
+    }
     // No lock, no slot, no lease is left that would stop the next job.
     let next = server
         .run_job(world.job(json!({"isolation": "worktree", "checks": [{"name": "ok", "command": "true"}]})));
@@ -140,12 +180,35 @@ fn run(plan: Plan) -> Result<String, String> {
     wrong.extend(invariants::tidied(&world.home, &job, &status));
     drop(server);
     wrong.extend(invariants::nothing_left(&world.home));
+    wrong.extend(invariants::no_group_left(&job));
     keep_warm(&world.home);
     if wrong.is_empty() {
         return Ok(format!("{}{status}", if killed { "" } else { "not hit, " }));
     }
     let log = std::fs::read_to_string(world.home.join("worker.log")).unwrap_or_default();
     Err(format!("{plan:?}\n  {}\n  result: {result}\n  worker.log:\n{log}", wrong.join("\n  ")))
+}
+
+/// `FAULTS_AGENT=claude-code` runs the real one.
+fn agent() -> Agent {
+    match std::env::var("FAULTS_AGENT").as_deref() {
+        Ok("claude-code") => Agent::ClaudeCode(support::cli("CLAUDE_BIN", "claude").expect("Claude Code")),
+        _ => Agent::Builtin,
+    }
+}
+
+fn one_of(plan: Plan, pids: Vec<u32>) -> bool {
+    !pids.is_empty() && invariants::kill(pids[plan.which % pids.len()])
+}
+
+/// Stops the worker until its job was ended by somebody else; false if there was none, or
+/// if it had ended its job already.
+fn stop_and_go_on(home: &Path, server: &mut support::Server, job: &str) -> bool {
+    let Some(worker) = invariants::workers(home).into_iter().next() else { return false };
+    invariants::signal(worker, rustix::process::Signal::STOP);
+    let result = server.finish(job);
+    invariants::signal(worker, rustix::process::Signal::CONT);
+    result["job_status"] == "interrupted"
 }
 
 /// Compiled policies of an earlier run: compiling them takes longer than the whole job.
@@ -204,6 +267,8 @@ fn whatever_is_killed_nothing_is_lost_and_nothing_is_left() {
         eprintln!("faults: {victim:?} killed: {count} {status}");
     }
     eprintln!("faults: {count} runs in {:?}, {} wrong", began.elapsed(), wrong.len());
+    codex_worker::contain::set_helper(support::BIN.into());
+    eprintln!("faults: containment: {}", codex_worker::contain::probe().strength);
     assert!(wrong.is_empty(), "seeds that do not hold: {wrong:?}");
 }
 

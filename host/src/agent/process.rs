@@ -69,6 +69,7 @@ pub(super) fn nothing_in_force() -> InForce {
     InForce {
         strength: contain::strength(),
         network_limited: false,
+        limits: Vec::new(),
         warnings: vec!["the program did not start".into()],
     }
 }

@@ -248,9 +248,11 @@ fn containment() -> Vec<Row> {
         )
     };
     let mut rows = vec![word, limits];
-    rows.extend(probe.findings.iter().map(|finding| {
-        let works = if finding.works { "works" } else { "does not work" };
-        Row::ok(&format!("  {}", finding.name), format!("{works}: {}", finding.detail))
+    rows.extend(probe.findings.iter().map(|finding| Row {
+        what: format!("  {}", finding.name),
+        state: if finding.works { State::Ok } else { State::Warning },
+        seen: format!("{}: {}", if finding.works { "works" } else { "does not work" }, finding.detail),
+        todo: finding.hint.clone(),
     }));
     rows
 }

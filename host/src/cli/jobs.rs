@@ -77,6 +77,9 @@ enum Command {
         /// Why.
         #[arg(long, default_value = "cancelled on the command line")]
         reason: String,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Delete old jobs. Unsaved work of a worktree is kept as a ref of its repository first.
     Gc {
@@ -109,23 +112,32 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::List { settings, status, limit, json } => {
             let desk = Desk::open(settings)?;
+            let all = status.is_empty();
             let rows = desk.store.list(&ListFilter { statuses: status, limit })?;
-            print(&if json { desk.list_json(&rows)? } else { desk.list_table(&rows) })
+            if json {
+                return print(&desk.list_json(&rows)?);
+            }
+            print(&desk.list_table(&rows, all))?;
+            desk.waiting()?.map_or(Ok(()), |said| print(&said))
         }
         Command::Show { settings, job, json } => {
             let desk = Desk::open(settings)?;
-            let row = desk.store.get(&desk.find(&job)?)?;
+            let row = desk.row(&job)?;
             print(&if json { pretty(&desk.json(&row))? } else { desk.show(&row) })
         }
         Command::Tail { settings, job, lines, follow, json } => {
             Desk::open(settings)?.tail(&job, lines, follow, json)
         }
-        Command::Cancel { settings, job, reason } => {
+        Command::Cancel { settings, job, reason, json } => {
             let desk = Desk::open(settings)?;
             let id = desk.find(&job)?;
             let state = crate::job::cancel(&desk.config, &desk.store, &id, &reason, Duration::from_secs(30))?;
             if state.is_final() {
-                print(&format!("{id} {}\n", state.as_str()))
+                print(&if json {
+                    pretty(&json!({"job_id": id, "job_status": state}))?
+                } else {
+                    format!("{id} {}\n", state.as_str())
+                })
             } else {
                 Err(Error::new(Kind::Environment, format!("job {id} is still {} after 30 s", state.as_str()))
                     .hint("look at its events with `codex-worker jobs tail`"))
@@ -134,7 +146,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Gc { settings, older_than, max_size, dry_run, json } => {
             let desk = Desk::open(settings)?;
             let limits = gc::Limits {
-                older_than: Duration::from_secs(u64::from(older_than) * 86_400),
+                older_than: Some(Duration::from_secs(u64::from(older_than) * 86_400)),
                 max_bytes: max_size.map(|mib| mib << 20),
             };
             let report = gc::collect(&desk.config, &desk.store, limits, dry_run)?;
@@ -175,18 +187,13 @@ impl Desk {
 
     /// The job with this id or, if there is only one, with these first characters.
     fn find(&self, text: &str) -> Result<JobId> {
-        if let Some(id) = JobId::parse(text) {
-            return Ok(id);
-        }
-        let all = self.store.list(&ListFilter::default())?;
-        let mut found = all.into_iter().map(|row| row.id).filter(|id| id.as_str().starts_with(text));
-        match (found.next(), found.next()) {
-            (Some(id), None) if !text.is_empty() => Ok(id),
-            (Some(_), Some(_)) => Err(Error::new(Kind::Usage, format!("several jobs begin with {text:?}"))
-                .hint("give more of its characters")),
-            _ => Err(Error::new(Kind::NotFound, format!("no job begins with {text:?}"))
-                .hint("list them with `codex-worker jobs list`")),
-        }
+        let ids: Vec<JobId> =
+            self.store.list(&ListFilter::default())?.into_iter().map(|row| row.id).collect();
+        choose(text, &ids)
+    }
+
+    fn row(&self, text: &str) -> Result<JobRow> {
+        self.store.get(&self.find(text)?)
     }
 
     fn line(&self, text: &str, max: usize) -> String {
@@ -216,9 +223,12 @@ impl Desk {
         pretty(&rows.iter().map(|row| self.json(row)).collect())
     }
 
-    fn list_table(&self, rows: &[JobRow]) -> String {
+    fn list_table(&self, rows: &[JobRow], all: bool) -> String {
+        if rows.is_empty() && all {
+            return "no jobs yet: Codex starts them with the tool `start`\n".to_owned();
+        }
         if rows.is_empty() {
-            return "no jobs\n".to_owned();
+            return "no jobs in that state\n".to_owned();
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"]);
@@ -244,10 +254,23 @@ impl Desk {
                 span(now - row.created_ms),
                 row.started_ms.map_or_else(|| "-".to_owned(), |started| span(ended - started)),
                 changed,
-                self.line(&row.spec.prompt, 50),
+                self.line(&row.spec.prompt, 200),
             ]);
         }
-        format!("{}\n", table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+        let width = terminal_width();
+        let lines: Vec<String> = table.to_string().lines().map(|line| fit(line.trim_end(), width)).collect();
+        lines.join("\n") + "\n"
+    }
+
+    /// Said after a list: jobs that wait for a worker that is not there.
+    fn waiting(&self) -> Result<Option<String>> {
+        let load = self.store.load()?;
+        Ok((load.queued > 0 && load.active == 0).then(|| {
+            format!(
+                "{} waiting and no worker at work: any server that looks starts one, as does `codex-worker work --until-idle`\n",
+                load.queued
+            )
+        }))
     }
 
     fn show(&self, row: &JobRow) -> String {
@@ -258,6 +281,20 @@ impl Desk {
         put("job", row.id.as_str());
         put("state", row.status.as_str());
         put("task", &self.line(&row.spec.prompt, 300));
+        let now = crate::job::identity::now().wall_ms;
+        put("created", &format!("{} ago", span(now - row.created_ms)));
+        if let Some(ahead) = row.queue_position {
+            put("queue", &format!("{ahead} ahead"));
+        }
+        if let Some(reason) = row.cancel_requested.as_deref() {
+            put("cancel", &self.line(reason, 300));
+        }
+        if let Some(earlier) = &row.spec.resume {
+            put("resumes", earlier.as_str());
+        }
+        for (name, value) in &row.spec.labels {
+            put("label", &self.line(&format!("{name}={value}"), 200));
+        }
         for dir in &row.spec.allowed_dirs {
             put("directory", &dir.path().display().to_string());
         }
@@ -274,6 +311,9 @@ impl Desk {
             }
             for path in &result.changed_files {
                 put("changed", path);
+            }
+            if result.changed_files_omitted > 0 {
+                put("", &format!("and {} more", result.changed_files_omitted));
             }
             if let Some(branch) = &result.workspace.branch {
                 put("branch", branch);
@@ -294,7 +334,14 @@ impl Desk {
             put("policies", &result.policies.join(", "));
             put("next", &result.next_action);
         }
-        let dir = crate::job::paths::JobPaths::new(&self.config.home, &row.id).artifacts();
+        let paths = crate::job::paths::JobPaths::new(&self.config.home, &row.id);
+        if let Some(held) = containment(&paths.root().join(crate::report::receipt::RECEIPT)) {
+            put("containment", &held);
+        }
+        if paths.worktree().exists() {
+            put("worktree", &paths.worktree().display().to_string());
+        }
+        let dir = paths.artifacts();
         put("artifacts", &dir.display().to_string());
         text
     }
@@ -329,6 +376,66 @@ impl Desk {
     }
 }
 
+/// The job that `text` names: its id, or the first characters of only one.
+fn choose(text: &str, ids: &[JobId]) -> Result<JobId> {
+    let mut found = ids.iter().filter(|id| !text.is_empty() && id.as_str().starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        (Some(_), Some(_)) => Err(Error::new(Kind::Usage, format!("several jobs begin with {text:?}"))
+            .hint("give more of its characters")),
+        (None, _) => {
+            let error = Error::new(
+                Kind::NotFound,
+                if JobId::parse(text).is_some() {
+                    format!("there is no job {text}")
+                } else {
+                    format!("no job begins with {text:?}")
+                },
+            );
+            // As much of each id as was given: somebody mistyped it or lost its end.
+            let part =
+                |id: &'_ JobId| id.as_str().chars().take(text.chars().count().max(1)).collect::<String>();
+            let parts: Vec<String> = ids.iter().map(part).collect();
+            let near = crate::config::nearest(text, parts.iter().map(String::as_str));
+            let near = near.and_then(|near| ids.iter().find(|id| id.as_str().starts_with(near)));
+            Err(match near {
+                Some(id) if text.len() >= 4 => error.hint(format!("did you mean {id}?")),
+                _ => error.hint("list them with `codex-worker jobs list`"),
+            })
+        }
+    }
+}
+
+/// What was in force, in one line, from a job's receipt.
+fn containment(receipt: &std::path::Path) -> Option<String> {
+    let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).ok()?).ok()?;
+    let held = &receipt["predicate"]["containment"];
+    let mut line = held["strength"].as_str()?.to_owned();
+    if held["network_limited"] == true {
+        line += ", network limited";
+    }
+    for limit in held["limits"].as_array().into_iter().flatten().filter_map(|limit| limit.as_str()) {
+        let _ = write!(line, ", {limit}");
+    }
+    Some(line)
+}
+
+/// The columns of the terminal; none when it is none, or too narrow for a table to be cut.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns >= 40)
+}
+
+/// A line of a table cut to the terminal: the last column is the task, which can lose its end.
+fn fit(line: &str, width: Option<usize>) -> String {
+    // Where nobody looks at columns, lines stay within a common window.
+    let width = width.unwrap_or(120);
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    line.chars().take(width - 1).collect::<String>() + "…"
+}
+
 fn pretty(value: &serde_json::Value) -> Result<String> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     Ok(text + "\n")
@@ -361,7 +468,39 @@ fn bytes(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, clock, span};
+    use super::{bytes, choose, clock, fit, span};
+    use crate::job::spec::JobId;
+
+    #[test]
+    fn a_job_is_named_by_its_beginning_and_the_nearest_is_offered() {
+        let id = |text: &str| JobId::parse(&text.repeat(8)).expect("an id");
+        let ids = [id("abcd"), id("abce"), id("1234")];
+        let said = |text: &str| match choose(text, &ids) {
+            Ok(id) => id.as_str()[..4].to_owned(),
+            Err(error) => error.to_string().replace('\n', "; "),
+        };
+        let whole = ids[2].as_str().replace("12341", "12342");
+        for (text, expected) in [
+            ("12", "1234"),
+            ("abce", "abce"),
+            (ids[0].as_str(), "abcd"),
+            ("abc", "several jobs begin with \"abc\"; hint: give more of its characters"),
+            ("1243", &format!("no job begins with \"1243\"; hint: did you mean {}?", ids[2])),
+            (&whole, &format!("there is no job {whole}; hint: did you mean {}?", ids[2])),
+            ("ffff", "no job begins with \"ffff\"; hint: list them with `codex-worker jobs list`"),
+            ("", "no job begins with \"\"; hint: list them with `codex-worker jobs list`"),
+        ] {
+            assert_eq!(said(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_cut_to_the_terminal() {
+        assert_eq!(fit("abcdef", Some(6)), "abcdef");
+        assert_eq!(fit("abcdefg", Some(6)), "abcde…");
+        assert_eq!(fit("größe", Some(4)), "grö…");
+        assert_eq!(fit(&"x".repeat(300), None).chars().count(), 120);
+    }
 
     #[test]
     fn times_and_sizes() {

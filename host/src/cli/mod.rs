@@ -73,6 +73,9 @@ enum Command {
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
 pub fn main() -> ExitCode {
+    // What somebody above us left open (a lock, a pipe that its reader waits on) goes on to
+    // none of our children: workers outlive whoever started us.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let cli = Cli::parse();
     if let Ok(program) = std::env::current_exe() {
         crate::contain::set_helper(program);

@@ -172,8 +172,12 @@ pub struct Config {
     pub max_tokens: Option<u64>,
     /// `WORKER_FAILURE_DIGEST`: add a diagnosis by the lite model to a failed job.
     pub failure_digest: bool,
-    /// `WORKER_NETWORK`: the agent and the checks may open any TCP connection.
+    /// `WORKER_NETWORK`: the agent may open any connection.
     pub allow_network: bool,
+    /// `WORKER_CHECK_NETWORK`: the checks may, by default as [`Config::allow_network`].
+    pub check_network: bool,
+    /// How long ended jobs are kept.
+    pub keep: KeepSettings,
     /// What surrounds agents and checks.
     pub containment: ContainmentSettings,
     /// `analyze`.
@@ -194,6 +198,15 @@ pub struct Config {
     pub cli: Overrides,
 }
 
+/// How long ended jobs are kept before the workers delete them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepSettings {
+    /// `WORKER_KEEP_DAYS`.
+    pub age: Option<Duration>,
+    /// `WORKER_KEEP_MB`, as bytes.
+    pub bytes: Option<u64>,
+}
+
 /// What surrounds agents and checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainmentSettings {
@@ -207,6 +220,8 @@ pub struct ContainmentSettings {
     pub max_processes: Option<u64>,
     /// `WORKER_MAX_FILE_MB`, as bytes.
     pub max_file_size: Option<u64>,
+    /// `WORKER_MAX_DISK_MB`, as bytes.
+    pub max_disk: u64,
 }
 
 /// The settings of `analyze`.
@@ -442,6 +457,15 @@ fn assemble(
         check_output_max: bytes("replies.check_output_max"),
         metrics_file: values.path("metrics.file").unwrap_or_else(|| home.join("metrics.jsonl")),
         allow_network: values.flag("jobs.allow_network"),
+        check_network: values.flag(if values.0.contains_key("jobs.check_network") {
+            "jobs.check_network"
+        } else {
+            "jobs.allow_network"
+        }),
+        keep: KeepSettings {
+            age: values.int("jobs.keep_days").filter(|n| *n > 0).map(|n| Duration::from_secs(n * 86_400)),
+            bytes: values.int("jobs.keep_mb").filter(|n| *n > 0).map(|n| n << 20),
+        },
         containment: ContainmentSettings {
             require: match values.text("containment.require").as_deref() {
                 Some("bubblewrap") => Strength::Bubblewrap,
@@ -452,6 +476,7 @@ fn assemble(
             max_memory: values.int("containment.max_memory_mb").map(|mb| mb << 20),
             max_processes: values.int("containment.max_processes"),
             max_file_size: values.int("containment.max_file_mb").map(|mb| mb << 20),
+            max_disk: values.int("containment.max_disk_mb").unwrap_or(u64::MAX >> 20) << 20,
         },
         analyze: AnalyzeSettings {
             cache_dir: values.path("analyze.cache_dir").unwrap_or_else(|| home.join("cache/analyze")),

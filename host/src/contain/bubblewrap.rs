@@ -2,7 +2,8 @@
 //! writable places laid over it, credentials hidden. Pure; [`super::run`] executes it.
 //!
 //! All capabilities are dropped: as root bubblewrap keeps them otherwise, and
-//! `mount -o remount,rw /` would undo the read-only root.
+//! `mount -o remount,rw /` would undo the read-only root. What needs no capability but only
+//! the number 0, such as `/proc/sys/kernel/core_pattern`, is laid over read-only.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,30 @@ pub(super) const FROM_RUN: &[&str] = &[
     "/run/systemd/resolve",
     "/run/resolvconf",
     "/run/NetworkManager",
+];
+
+/// Parts of `/proc` that belong to the whole machine. Root without a capability may write
+/// them still: a core pattern that begins with `|` is a program that the kernel starts
+/// outside of everything.
+const MACHINE: &[&str] = &[
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/irq",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/mtrr",
+    "/proc/pressure",
+    "/proc/acpi",
+];
+
+/// Files of `/proc` that tell of the machine's other processes and users.
+const MASKED: &[&str] = &[
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kcore",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/sched_debug",
 ];
 
 /// Most bytes of a fresh directory, which lies in memory. Bulky things belong into the
@@ -45,6 +70,16 @@ pub struct View {
     pub cwd: PathBuf,
     /// No network but its own loopback.
     pub unshare_net: bool,
+    /// Parts of `/proc` that exist here: those of the machine, and those that are masked.
+    pub machine: Vec<PathBuf>,
+    /// See [`View::machine`].
+    pub masked: Vec<PathBuf>,
+}
+
+/// The parts of `/proc` that exist here, as [`View::machine`] and [`View::masked`].
+pub fn proc_here() -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let existing = |paths: &[&str]| paths.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    (existing(MACHINE), existing(MASKED))
 }
 
 /// The fresh directories that exist here.
@@ -90,7 +125,15 @@ pub fn argv(view: &View, inner: &[OsString]) -> Vec<OsString> {
         push(&["--unshare-net".as_ref()]);
     }
     push(&["--ro-bind".as_ref(), "/".as_ref(), "/".as_ref()]);
-    push(&["--dev".as_ref(), "/dev".as_ref(), "--proc".as_ref(), "/proc".as_ref()]);
+    push(&["--dev".as_ref(), "/dev".as_ref()]);
+    push(&["--perms", "1777", "--size", FRESH_BYTES, "--tmpfs", "/dev/shm"].map(AsRef::as_ref));
+    push(&["--proc".as_ref(), "/proc".as_ref()]);
+    for part in &view.machine {
+        push(&["--ro-bind".as_ref(), part.as_os_str(), part.as_os_str()]);
+    }
+    for part in &view.masked {
+        push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), part.as_os_str()]);
+    }
     for mount in &mounts {
         let place = mount.place().as_os_str();
         match mount {
@@ -109,6 +152,12 @@ pub fn argv(view: &View, inner: &[OsString]) -> Vec<OsString> {
             }
             Mount::Hide(_) => push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), place]),
         }
+    }
+    // A hidden directory lies in memory and belongs to the user who could open and fill it;
+    // what was mounted inside it is not touched by this.
+    push(&["--remount-ro".as_ref(), "/dev".as_ref()]);
+    for hide in view.hidden.iter().filter(|hide| hide.is_dir) {
+        push(&["--remount-ro".as_ref(), hide.path.as_os_str()]);
     }
     push(&["--chdir".as_ref(), view.cwd.as_os_str(), "--".as_ref()]);
     args.extend(inner.iter().cloned());
@@ -132,6 +181,8 @@ mod tests {
             readable: vec![("/run/current-system".into(), "/run/current-system".into())],
             cwd: "/state/jobs/7/worktree".into(),
             unshare_net: true,
+            machine: vec!["/proc/sys".into()],
+            masked: vec!["/proc/keys".into()],
         }
     }
 
@@ -153,7 +204,12 @@ mod tests {
         --unshare-net
         --ro-bind / /
         --dev /dev
+        --perms 1777
+        --size 1073741824
+        --tmpfs /dev/shm
         --proc /proc
+        --ro-bind /proc/sys /proc/sys
+        --ro-bind /dev/null /proc/keys
         --perms 1777
         --size 1073741824
         --tmpfs /tmp
@@ -168,6 +224,9 @@ mod tests {
         --tmpfs /home/u/.ssh
         --ro-bind /dev/null /home/u/.netrc
         --bind /state/jobs/7/worktree /state/jobs/7/worktree
+        --remount-ro /dev
+        --remount-ro /home/u/.ssh
+        --remount-ro /state
         --chdir /state/jobs/7/worktree
         -- sh -c x
         ");

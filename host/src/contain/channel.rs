@@ -3,11 +3,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::cgroup::Group;
 use super::helper::Said;
 
 /// Connections at once out of one contained tree.
@@ -22,14 +24,15 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Listens; `ports` are passed on to the same ports outside.
-    pub(super) fn open(ports: &[u16]) -> io::Result<Self> {
+    /// Listens; `ports` are passed on to the same ports outside. The helper is moved into
+    /// `group` before its command starts.
+    pub(super) fn open(ports: &[u16], group: Option<Arc<Group>>) -> io::Result<Self> {
         // Socket paths are short (108 bytes), TMPDIR may be long.
         let base = Path::new("/tmp");
         let dir = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }?;
         let control = UnixListener::bind(dir.path().join("control"))?;
         let path = dir.path().join("control");
-        let heard = tokio::spawn(hear(control, path));
+        let heard = tokio::spawn(hear(control, path, group));
         let mut forward = Vec::new();
         let mut serving = vec![heard.abort_handle()];
         for port in ports {
@@ -71,12 +74,21 @@ impl Drop for Channel {
     }
 }
 
-/// Takes one connection, closes the door and listens to its end.
-async fn hear(listener: UnixListener, path: PathBuf) -> Vec<Said> {
+/// Takes one connection, closes the door, says that the command may start and listens to
+/// the end.
+async fn hear(listener: UnixListener, path: PathBuf, group: Option<Arc<Group>>) -> Vec<Said> {
     let accepted = listener.accept().await;
     drop(listener);
     let _ = std::fs::remove_file(path);
-    let Ok((stream, _)) = accepted else { return Vec::new() };
+    let Ok((mut stream, _)) = accepted else { return Vec::new() };
+    if let Some(group) = group {
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
+        if let Err(error) = pid.ok_or(io::ErrorKind::NotFound.into()).and_then(|pid| group.enter(pid)) {
+            tracing::warn!(%error, "a command runs outside its control group");
+        }
+    }
+    // A helper that is gone is noticed below.
+    let _ = stream.write_all(b"go\n").await;
     let mut lines = BufReader::new(stream).lines();
     let mut said = Vec::new();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -89,7 +101,7 @@ async fn hear(listener: UnixListener, path: PathBuf) -> Vec<Said> {
 }
 
 async fn pass_on(listener: UnixListener, port: u16) {
-    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };

@@ -2,13 +2,13 @@
 //! because limits must be set between fork and exec, which only unsafe code can do in one
 //! process; a second process can do it plainly.
 //!
-//! It applies the rules to one thread, starts the command from that thread, adopts what the
-//! command orphans, and when the command ends kills all that is left and tells the worker
+//! It waits until the worker has put it where it belongs, applies the rules to one thread,
+//! starts the command from that thread, adopts what the command orphans, and when the command ends kills all that is left and tells the worker
 //! how it ended. It is itself outside the rules, and a command under Landlock (since 6.12)
 //! or in another PID namespace cannot signal it away.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -20,9 +20,10 @@ use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::rlimits::{self, Rlimits};
+use super::seccomp::{self, Sockets};
 use super::{landlock, tree};
 
-/// What the helper is told; one JSON argument.
+/// What the helper is told; a JSON file (an argument may not be long enough for the rules).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -35,6 +36,8 @@ pub struct Spec {
     pub rules: Option<landlock::Rules>,
     /// Limits for the command.
     pub limits: Rlimits,
+    /// The filter on system calls; none where it does not work.
+    pub sockets: Option<Sockets>,
     /// End everything when the worker dies. Bubblewrap does so itself.
     pub watch_parent: bool,
 }
@@ -53,8 +56,13 @@ pub enum Said {
 
 /// Runs `argv` as `spec` says; gives the exit code for this process.
 pub fn run(spec: Spec, argv: Vec<OsString>) -> Result<u8, String> {
-    let mut control =
-        UnixStream::connect(&spec.control).map_err(|error| format!("reach the worker: {error}"))?;
+    // A session of its own: what is contained has no terminal to type into. Fails, and is
+    // not needed, where bubblewrap has made one.
+    let _ = rustix::process::setsid();
+    let unreachable = |error: std::io::Error| format!("reach the worker: {error}");
+    let mut control = UnixStream::connect(&spec.control).map_err(unreachable)?;
+    let mut go = [0; 3];
+    control.read_exact(&mut go).map_err(unreachable)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -95,7 +103,7 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
     for (port, socket) in &spec.forward {
         serve(*port, socket.clone()).await.map_err(|error| format!("serve port {port}: {error}"))?;
     }
-    let mut child = start(spec.rules, spec.limits, argv).await?;
+    let mut child = start(spec.rules, spec.limits, spec.sockets, argv).await?;
     say(control, &Said::Started);
     let own = rustix::process::getpid().as_raw_pid();
     let status = loop {
@@ -117,6 +125,7 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
 async fn start(
     rules: Option<landlock::Rules>,
     limits: Rlimits,
+    sockets: Option<Sockets>,
     argv: Vec<OsString>,
 ) -> Result<Child, String> {
     let (program, args) = argv.split_first().ok_or("no command was given")?;
@@ -129,6 +138,10 @@ async fn start(
         rlimits::apply(&limits)?;
         if let Some(rules) = rules {
             landlock::restrict_this_thread(&rules).map_err(|error| error.to_string())?;
+        }
+        if let Some(sockets) = sockets {
+            seccomp::restrict_this_thread(sockets)
+                .map_err(|error| format!("filter system calls: {error}"))?;
         }
         command.spawn().map_err(|error| format!("start {shown}: {error}"))
     });

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 
 pub mod bubblewrap;
+mod cgroup;
 mod channel;
 pub mod environment;
 pub mod helper;
@@ -31,13 +32,14 @@ mod plan;
 mod probe;
 pub mod rlimits;
 mod run;
+pub mod seccomp;
 mod spawn;
 mod tree;
 
 pub(crate) use probe::find_on_path;
 pub use probe::{Finding, Probe, probe};
 pub use run::{Options, run, run_streaming, run_with};
-pub use tree::kill_mark;
+pub use tree::{end_of_dead_worker, kill_mark};
 
 /// The environment variable that carries [`Command::mark`].
 pub const MARK_VARIABLE: &str = "CODEX_WORKER_MARK";
@@ -77,8 +79,11 @@ impl std::fmt::Display for Strength {
 pub struct InForce {
     /// The means used.
     pub strength: Strength,
-    /// TCP connects are limited to the ports in `Limits::connect_ports`.
+    /// Connections are limited to the ports in `Limits::connect_ports`.
     pub network_limited: bool,
+    /// The resource limits, each such as `8192 processes (control group)`.
+    #[serde(default)]
+    pub limits: Vec<String>,
     /// What is missing, each one sentence.
     pub warnings: Vec<String>,
 }
@@ -92,9 +97,10 @@ pub struct Limits {
     pub hidden: Vec<PathBuf>,
     /// Loopback TCP ports it may connect to; `None` leaves the network alone.
     pub connect_ports: Option<Vec<u16>>,
-    /// Bytes of private writable memory of one process.
+    /// Bytes of private writable memory of one process; with a control group also of all
+    /// memory of the tree.
     pub max_memory: Option<u64>,
-    /// Processes of the whole tree and, without a namespace, of the whole user.
+    /// Processes of the tree; without a control group and a namespace, of the whole user.
     pub max_processes: Option<u64>,
     /// Bytes of one file.
     pub max_file_size: Option<u64>,
@@ -102,14 +108,15 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of one process tree of a job, which may write `writable` and connect to
-    /// `ports`. The state directory is hidden but for what is named here.
-    pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>) -> Self {
+    /// `ports`, or to anything where the network is `open`. The state directory is hidden but
+    /// for what is named here.
+    pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>, open: bool) -> Self {
         let settings = &config.containment;
         let caches = settings.cache_dirs.iter().filter(|dir| dir.is_absolute()).cloned();
         Limits {
             writable: writable.into_iter().chain(caches).collect(),
             hidden: vec![config.home.clone()],
-            connect_ports: (!config.allow_network).then_some(ports),
+            connect_ports: (!open).then_some(ports),
             max_memory: settings.max_memory,
             max_processes: settings.max_processes,
             max_file_size: settings.max_file_size,
@@ -258,22 +265,34 @@ mod tests {
     #[test]
     fn limits_from_the_settings() {
         let own = || vec![PathBuf::from("/state/jobs/7/worktree")];
-        let plain = Limits::of_job(&config(&[]), own(), vec![4711]);
+        let plain = Limits::of_job(&config(&[]), own(), vec![4711], false);
         assert_eq!(plain.writable, own());
         assert_eq!(plain.hidden, [PathBuf::from("/state")]);
         assert_eq!(plain.connect_ports, Some(vec![4711]));
         assert_eq!((plain.max_memory, plain.max_processes, plain.max_file_size), (None, Some(8192), None));
 
         let set = [
-            ("WORKER_NETWORK", "1"),
             ("WORKER_CACHE_DIRS", "/c/npm,/c/pip"),
             ("WORKER_MAX_MEMORY_MB", "100"),
             ("WORKER_MAX_FILE_MB", "2"),
         ];
-        let limits = Limits::of_job(&config(&set), own(), vec![4711]);
+        let limits = Limits::of_job(&config(&set), own(), vec![4711], true);
         assert_eq!(limits.writable[1..], [PathBuf::from("/c/npm"), PathBuf::from("/c/pip")]);
         assert_eq!(limits.connect_ports, None);
         assert_eq!((limits.max_memory, limits.max_file_size), (Some(100 << 20), Some(2 << 20)));
+    }
+
+    #[test]
+    fn the_checks_have_their_own_setting_for_the_network() {
+        for (set, agent, checks) in [
+            (&[][..], false, false),
+            (&[("WORKER_NETWORK", "1")], true, true),
+            (&[("WORKER_CHECK_NETWORK", "1")], false, true),
+            (&[("WORKER_NETWORK", "1"), ("WORKER_CHECK_NETWORK", "0")], true, false),
+        ] {
+            let config = config(set);
+            assert_eq!((config.allow_network, config.check_network), (agent, checks), "{set:?}");
+        }
     }
 
     #[test]

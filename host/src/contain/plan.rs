@@ -2,6 +2,7 @@
 
 use super::Strength;
 use super::landlock::{CONNECT_VERSION, SCOPE_VERSION};
+use super::seccomp::Sockets;
 
 /// Everything that decides.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,8 @@ pub(super) struct Given<'a> {
     pub bwrap_net: bool,
     pub landlock: i32,
     pub helper: bool,
+    /// The filter on system calls works.
+    pub filter: bool,
     pub connect_ports: Option<&'a [u16]>,
 }
 
@@ -25,6 +28,8 @@ pub(super) struct Plan {
     pub connect_ports: Option<Vec<u16>>,
     /// Landlock's scope for signals and abstract sockets.
     pub scoped: bool,
+    /// What the filter on system calls says of sockets; none without a filter.
+    pub sockets: Option<Sockets>,
     pub network_limited: bool,
     pub warnings: Vec<String>,
 }
@@ -50,9 +55,11 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
         // Also inside bubblewrap: with the network open, D-Bus may listen on an abstract
         // socket, and it starts processes on request.
         scoped: strength != Strength::ProcessGroup && given.helper && given.landlock >= SCOPE_VERSION,
+        sockets: (given.filter && given.helper).then_some(Sockets::All),
         network_limited: false,
         warnings: Vec::new(),
     };
+    let filtered = plan.sockets.is_some();
     let mut warn = |text: &str| plan.warnings.push(text.to_owned());
     match strength {
         Strength::Bubblewrap => {}
@@ -79,10 +86,18 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
             plan.unshare_net = true;
             plan.forward = ports.to_vec();
             plan.network_limited = true;
+            plan.sockets = plan.sockets.map(|_| Sockets::Held);
+            if !filtered {
+                warn("VSOCK, which leads out of a virtual machine, is not limited");
+            }
         } else if strength != Strength::ProcessGroup && given.landlock >= CONNECT_VERSION && given.helper {
             plan.connect_ports = Some(ports.to_vec());
             plan.network_limited = true;
-            warn("only TCP is limited, UDP is not; servers that a test starts on loopback cannot be reached");
+            plan.sockets = plan.sockets.map(|_| Sockets::TcpOnly);
+            warn("servers that a test starts on loopback cannot be reached");
+            if !filtered {
+                warn("only TCP is limited, UDP is not");
+            }
         } else {
             warn("the network is not limited");
         }
@@ -90,10 +105,12 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
     plan
 }
 
+/// Processes and threads of our own in a tree.
+pub(super) const PLUMBING: u64 = 8;
+
 /// Processes that count against the limit and are not the command's: the plumbing, and
 /// outside a user namespace everything else that the user runs.
 pub(super) fn others(strength: Strength) -> u64 {
-    const PLUMBING: u64 = 8;
     if strength == Strength::Bubblewrap { PLUMBING } else { PLUMBING + threads_of_user() }
 }
 
@@ -131,6 +148,7 @@ mod tests {
             bwrap_net: true,
             landlock: 7,
             helper: true,
+            filter: true,
             connect_ports: Some(&[4711]),
         };
         for (case, given, strength, own_net, rule, limited) in [
@@ -179,6 +197,21 @@ mod tests {
             let plan = decide(&given);
             let got = (plan.strength, plan.unshare_net, plan.connect_ports.is_some(), plan.network_limited);
             assert_eq!(got, (strength, own_net, rule, limited), "{case}");
+            let sockets = match (given.helper, own_net, rule) {
+                (false, ..) => None,
+                (_, true, _) => Some(Sockets::Held),
+                (_, _, true) => Some(Sockets::TcpOnly),
+                _ => Some(Sockets::All),
+            };
+            assert_eq!(plan.sockets, sockets, "{case}");
+            let without = decide(&Given { filter: false, ..given });
+            assert_eq!(without.sockets, None);
+            assert_eq!(
+                without.warnings.len() > plan.warnings.len(),
+                limited,
+                "{case}: {:?}",
+                without.warnings
+            );
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use super::Strength;
-use super::{bubblewrap, landlock};
+use super::cgroup::Parent;
+use super::{bubblewrap, landlock, seccomp};
 
 /// One line of `doctor`'s section on containment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +41,12 @@ pub struct Probe {
     /// Version of Landlock in force; 0 for none.
     #[serde(skip)]
     pub(super) landlock: i32,
+    /// The filter on system calls works.
+    #[serde(skip)]
+    pub(super) filter: bool,
+    /// Where control groups can be made.
+    #[serde(skip)]
+    pub(super) groups: Option<Parent>,
 }
 
 /// Tries what this machine can do; the first call takes some ten milliseconds, the later
@@ -94,12 +101,39 @@ fn probe_now() -> Probe {
         detail: if helper && bwrap_net {
             "own network namespace; only the adapter can be reached".to_owned()
         } else if network_limited {
-            "TCP connects are limited by Landlock; UDP is not".to_owned()
+            "TCP connects are limited by Landlock, other sockets by a filter on system calls".to_owned()
         } else {
             "connections are not limited".to_owned()
         },
         hint: (!network_limited)
             .then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
+    });
+    let filter = seccomp::works();
+    findings.push(Finding {
+        name: "system calls",
+        works: filter,
+        detail: if filter {
+            "filtered: kernel keyrings, VSOCK, io_uring; with Landlock UDP too".to_owned()
+        } else {
+            "not filtered: kernel keyrings of the user can be reached".to_owned()
+        },
+        hint: (!filter).then(|| "boot a kernel with seccomp filters (x86-64 or 64-bit ARM)".to_owned()),
+    });
+    let groups = Parent::find();
+    findings.push(Finding {
+        name: "control groups",
+        works: groups.is_some(),
+        detail: match &groups {
+            Some(parent) if parent.memory => "processes and memory of a tree are limited".to_owned(),
+            Some(_) => "processes of a tree are limited; memory only of each process".to_owned(),
+            None => "not available here: limits count each process or the whole user, and root's not at all"
+                .to_owned(),
+        },
+        hint: groups.as_ref().is_none_or(|parent| !parent.memory).then(|| {
+            "start Codex inside a delegated group (`systemd-run --user --scope codex`); in a container, \
+             mount /sys/fs/cgroup writable"
+                .to_owned()
+        }),
     });
     let subreaper = cfg!(target_os = "linux");
     findings.push(Finding {
@@ -121,12 +155,15 @@ fn probe_now() -> Probe {
     } else {
         Strength::ProcessGroup
     };
-    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock }
+    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock, filter, groups }
 }
 
 /// Runs nothing inside a containment like the real ones.
 fn try_bwrap(bwrap: &Path, unshare_net: bool) -> Result<(), String> {
+    let (machine, masked) = bubblewrap::proc_here();
     let view = bubblewrap::View {
+        machine,
+        masked,
         bwrap: bwrap.to_owned(),
         fresh: bubblewrap::fresh_here(),
         writable: Vec::new(),

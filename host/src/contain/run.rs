@@ -178,8 +178,11 @@ async fn start(command: &Command, prepared: &Prepared) -> Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    // The helper makes a session of its own, which the leader of a group may not.
     #[cfg(unix)]
-    process.process_group(0);
+    if !prepared.own_session {
+        process.process_group(0);
+    }
     os::prepare_this_process();
     let program = prepared.argv[0].to_string_lossy().into_owned();
     spawn::spawn(process).await.map_err(|source| Error::Spawn { program, source })

@@ -19,6 +19,15 @@ pub fn kill_mark(mark: &str) -> usize {
     kill_until_gone(|| marked(mark))
 }
 
+/// As [`kill_mark`], for the tree of a worker that is dead: its control group goes too.
+pub fn end_of_dead_worker(mark: &str) -> usize {
+    let killed = kill_mark(mark);
+    if let Some(groups) = &super::probe().groups {
+        groups.remove(mark);
+    }
+    killed
+}
+
 /// Kills what `find` finds until it finds nothing; the number of different processes.
 pub(super) fn kill_until_gone(find: impl Fn() -> Vec<Pid>) -> usize {
     let deadline = Instant::now() + KILL_LIMIT;

@@ -4,14 +4,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal};
 
+use super::cgroup::{Group, GroupLimits};
 use super::channel::Channel;
 use super::helper;
 use super::rlimits::Rlimits;
 use super::run::{Options, ProcessTree};
-use super::{Command, Error, InForce, Result, Strength};
+use super::{Command, Error, InForce, Limits, Result, Strength};
 use super::{bubblewrap, environment, hidden, landlock, plan, probe, tree};
 
 /// Most processes of a tree that sets no limit: no build needs them, a fork bomb would take
@@ -24,6 +26,10 @@ pub(super) struct Prepared {
     pub(super) in_force: InForce,
     /// Present when the helper takes part.
     pub(super) channel: Option<Channel>,
+    /// The outermost process makes its own session.
+    pub(super) own_session: bool,
+    /// The tree's control group, gone with this value.
+    _group: Option<Arc<Group>>,
 }
 
 /// Chooses the means and writes the command line for them.
@@ -37,6 +43,7 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         bwrap_net: probe.bwrap_net,
         landlock: probe.landlock,
         helper: helper.is_some(),
+        filter: probe.filter,
         connect_ports: command.limits.connect_ports.as_deref(),
     });
     let home = options.user_home.clone().or_else(environment::user_home);
@@ -48,9 +55,14 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
 
     let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
     let mut channel = None;
+    let mut group = None;
+    let mut limits = Vec::new();
     if let Some(helper) = helper {
-        let opened =
-            Channel::open(&plan.forward).map_err(|error| Error::Setup(format!("sockets: {error}")))?;
+        let processes = command.limits.max_processes.unwrap_or(PROCESSES);
+        group = group_of(command, processes, &mut plan.warnings).map(Arc::new);
+        limits = shown(&command.limits, processes, group.is_some());
+        let opened = Channel::open(&plan.forward, group.clone())
+            .map_err(|error| Error::Setup(format!("sockets: {error}")))?;
         let files = (plan.strength == Strength::Landlock).then(|| {
             let paths: Vec<PathBuf> = hidden.iter().map(|hide| hide.path.clone()).collect();
             for path in paths.iter().filter(|path| writable.iter().any(|dir| path.starts_with(dir))) {
@@ -69,16 +81,17 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
             }),
             limits: Rlimits {
                 memory: command.limits.max_memory,
-                processes: Some(
-                    command.limits.max_processes.unwrap_or(PROCESSES) + plan::others(plan.strength),
-                ),
+                processes: Some(processes + plan::others(plan.strength)),
                 file_size: command.limits.max_file_size,
             },
+            sockets: plan.sockets,
             watch_parent: plan.strength != Strength::Bubblewrap,
         };
-        let spec = serde_json::to_string(&spec).map_err(|error| Error::Setup(error.to_string()))?;
+        let spec = serde_json::to_vec(&spec).map_err(|error| Error::Setup(error.to_string()))?;
+        let file = opened.dir().join("spec.json");
+        std::fs::write(&file, spec).map_err(|error| Error::Setup(format!("{}: {error}", file.display())))?;
         let prefix =
-            [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), spec.into(), "--".into()];
+            [helper.as_os_str().to_owned(), "contained".into(), "--spec".into(), file.into(), "--".into()];
         argv.splice(0..0, prefix);
         channel = Some(opened);
     }
@@ -92,7 +105,10 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         let mut readable: Vec<PathBuf> =
             of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
         readable.extend(channel.iter().map(|channel| channel.dir().to_owned()));
+        let (machine, masked) = bubblewrap::proc_here();
         let view = bubblewrap::View {
+            machine,
+            masked,
             bwrap: bwrap.clone(),
             fresh,
             writable,
@@ -103,9 +119,50 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         };
         argv = bubblewrap::argv(&view, &argv);
     }
-    let in_force =
-        InForce { strength: plan.strength, network_limited: plan.network_limited, warnings: plan.warnings };
-    Ok(Prepared { argv, in_force, channel })
+    let own_session = channel.is_some() && plan.strength != Strength::Bubblewrap;
+    let in_force = InForce {
+        strength: plan.strength,
+        network_limited: plan.network_limited,
+        limits,
+        warnings: plan.warnings,
+    };
+    Ok(Prepared { argv, in_force, channel, own_session, _group: group })
+}
+
+/// The tree's control group, where one can be made.
+fn group_of(command: &Command, processes: u64, warnings: &mut Vec<String>) -> Option<Group> {
+    let limits =
+        GroupLimits { processes: Some(processes + plan::PLUMBING), memory: command.limits.max_memory };
+    match probe().groups.as_ref().map(|parent| parent.group(&command.mark, limits)) {
+        Some(Ok(group)) => return Some(group),
+        Some(Err(error)) => warnings.push(format!("a control group could not be made: {error}")),
+        None => {}
+    }
+    if rustix::process::getuid().is_root() {
+        warnings.push(
+            "the number of processes is not limited: root's are only counted by a control group".into(),
+        );
+    }
+    None
+}
+
+/// The limits in words.
+fn shown(limits: &Limits, processes: u64, group: bool) -> Vec<String> {
+    let memory_of_tree = group && probe().groups.as_ref().is_some_and(|parent| parent.memory);
+    let mut shown = Vec::new();
+    if group {
+        shown.push(format!("{processes} processes of the tree"));
+    } else if !rustix::process::getuid().is_root() {
+        shown.push(format!("{processes} processes"));
+    }
+    if let Some(memory) = limits.max_memory {
+        let of = if memory_of_tree { "the tree" } else { "one process" };
+        shown.push(format!("{} MiB of memory of {of}", memory >> 20));
+    }
+    if let Some(size) = limits.max_file_size {
+        shown.push(format!("{} MiB of one file", size >> 20));
+    }
+    shown
 }
 
 /// Resolved paths of those that exist: what is not there cannot be mounted.

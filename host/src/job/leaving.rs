@@ -38,7 +38,7 @@ pub fn tidy(config: &Config, store: &dyn JobStore, id: &JobId) -> Result<()> {
     }
     let paths = JobPaths::new(&config.home, id);
     for dir in [paths.trees(), paths.check_home(), paths.tmp()] {
-        let _ = std::fs::remove_dir_all(dir);
+        worktree::delete(&dir);
     }
     if row.spec.isolation == Isolation::Worktree && row.status == JobStatus::Completed {
         let owner = place::earlier(config, store, &row.spec)?.origin.unwrap_or(paths);

@@ -1,14 +1,11 @@
 //! Jobs whose worker died: found when anybody looks, taken over under a new epoch, their
 //! strays killed, and ended as `interrupted` with the evidence that exists.
 
-//! Jobs whose worker died: found when anybody looks, taken over under a new epoch, their
-//! strays killed, and ended as `interrupted` with the evidence that exists.
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::artifacts::{Artifacts, DIFF};
+use super::artifacts::{Artifacts, DIFF, RESULT};
 use super::identity;
 use super::leaving;
 use super::paths::JobPaths;
@@ -23,27 +20,53 @@ use crate::evidence::{self, Recorder, patch};
 use crate::gateway::usage::Row;
 use crate::policy::types::{AgentEnd, AgentOutcome, ChangeSet};
 use crate::policy::{PolicySet, Settings};
+use crate::report::receipt;
 use crate::report::redact::Redactor;
 use crate::report::result::{Failure, FailureKind, JobResult, Parts, Usage, build};
 use crate::verify::outcome::Outcome;
 use crate::workspace::worktree;
 
-/// How long the reaper itself may take before another one takes over.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long the reaper's own claim holds without a heartbeat, and between those: looking
+/// through a large repository takes longer than a lease.
+const LEASE: Duration = Duration::from_secs(20);
+const BEAT: Duration = Duration::from_secs(4);
 
 /// Ends every job whose worker is dead; gives their ids. Blocks; mostly one cheap query.
 /// Whoever shows a job to somebody calls this first.
 pub fn sweep(config: &Config, store: &dyn JobStore) -> Result<Vec<JobId>> {
     let mut ended = Vec::new();
     while let Some(claim) = store.take_over(&identity::own(), LEASE)? {
-        kill_strays(&JobPaths::new(&config.home, &claim.id));
-        let result = interrupted(config, store, &claim)?;
+        let result = while_holding(store, &claim, || {
+            kill_strays(&JobPaths::new(&config.home, &claim.id));
+            interrupted(config, store, &claim)
+        })?;
+        leaving::announce(&config.home, &claim.id);
         if store.finish(&claim, JobStatus::Interrupted, &result)? {
-            leaving::tidy(config, store, &claim.id)?;
+            if let Err(error) = leaving::tidy(config, store, &claim.id) {
+                // The next worker tries again; nobody who looks should be refused for it.
+                tracing::warn!(job = %claim.id, %error, "something stays");
+            }
             ended.push(claim.id);
         }
     }
     Ok(ended)
+}
+
+/// Does `work` while another thread keeps the claim alive.
+fn while_holding<T>(store: &dyn JobStore, claim: &Claim, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            while wait.recv_timeout(BEAT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                if let Err(error) = store.heartbeat(claim, LEASE) {
+                    tracing::warn!(job = %claim.id, %error, "the store did not answer");
+                }
+            }
+        });
+        let value = work();
+        drop(done);
+        value
+    })
 }
 
 /// The result of an interrupted job: what the dead worker left, looked at by this process.
@@ -55,6 +78,9 @@ fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<J
     let redactor = Redactor::new(config.known_secrets.clone(), Some(policies));
     let kept = Artifacts::new(paths.artifacts(), redactor.clone());
     let mut notes = Vec::new();
+    if row.status == JobStatus::Verifying {
+        notes.push("it died while checks ran: what they wrote is listed with the agent's changes".to_owned());
+    }
     let evidence = match partial_evidence(&paths, claim, &kept) {
         Ok(evidence) => evidence,
         Err(error) => {
@@ -88,7 +114,7 @@ fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<J
         Some(evidence) => (Some(&evidence.changes), evidence.diff.as_str(), evidence.branch.as_deref()),
         None => (None, "", None),
     };
-    Ok(build(Parts {
+    let result = build(Parts {
         id: &claim.id,
         spec: &claim.spec,
         outcome: &outcome,
@@ -105,10 +131,45 @@ fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<J
         artifacts: &kept.list(),
         diff: &patch::trim(diff, config.diff_max_bytes).text,
         redact: &|text| redactor.text(text),
-    }))
+    });
+    keep(config, claim, &kept, &outcome, evidence.as_ref(), &result);
+    Ok(result)
+}
+
+/// The result as an artifact, and a receipt of what is known: no check and no policy judged.
+fn keep(
+    config: &Config,
+    claim: &Claim,
+    kept: &Artifacts,
+    outcome: &Outcome,
+    evidence: Option<&Evidence>,
+    result: &JobResult,
+) {
+    let json = serde_json::to_string_pretty(result).unwrap_or_default() + "\n";
+    if let Err(error) = kept.write_redacted(RESULT, &json) {
+        tracing::warn!(job = %claim.id, %error, "an artifact was lost");
+    }
+    let facts = receipt::Facts {
+        id: &claim.id,
+        spec: &claim.spec,
+        result,
+        decided_by: &outcome.decided_by,
+        base_tree: evidence.map(|evidence| evidence.base_tree.clone()),
+        result_tree: evidence.map(|evidence| evidence.tree.clone()),
+        agent: None,
+        containment: None,
+        check_containment: None,
+        policies: &[],
+        checks: &[],
+    };
+    if let Err(error) = receipt::write(config, &facts) {
+        tracing::warn!(job = %claim.id, %error, "the receipt was lost");
+    }
 }
 
 struct Evidence {
+    base_tree: String,
+    tree: String,
     changes: ChangeSet,
     diff: String,
     branch: Option<String>,
@@ -133,7 +194,8 @@ fn partial_evidence(paths: &JobPaths, claim: &Claim, kept: &Artifacts) -> Result
             worktree::publish_ref(paths.root(), &recorder, &recorded.tree, "Work of an interrupted job")?;
         branch = published.into_iter().next().map(|published| published.name);
     }
-    Ok(Some(Evidence { changes: recorded.changes, diff, branch }))
+    let (base_tree, tree) = (recorder.base_tree(), recorded.tree);
+    Ok(Some(Evidence { base_tree, tree, changes: recorded.changes, diff, branch }))
 }
 
 /// The passes that were begun, from the marks of the agent's trees (`…-<pass>a`).
@@ -175,7 +237,7 @@ fn usage(metrics: &Path, id: &JobId) -> Usage {
 /// of the job's marks. With bubblewrap there is none: the namespace died with the worker.
 fn kill_strays(paths: &JobPaths) {
     for mark in std::fs::read_to_string(paths.marks()).unwrap_or_default().lines() {
-        let killed = contain::kill_mark(mark);
+        let killed = contain::end_of_dead_worker(mark);
         if killed > 0 {
             tracing::info!(mark, killed, "killed what a dead worker left");
         }

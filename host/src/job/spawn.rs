@@ -83,10 +83,39 @@ pub fn wanted(load: Load, max_running: u32) -> bool {
     load.queued > 0 && load.active < max_running
 }
 
-/// Starts a worker if jobs wait and the limit leaves room. Cheap enough to be called by
-/// whoever looks at a job, so that a queue whose worker was killed moves again.
+/// Starts a worker if jobs wait, the limit leaves room and nobody watches the queue. Cheap
+/// enough to be called by whoever looks at a job, so that a queue whose worker was killed
+/// moves again.
 pub fn ensure_worker(config: &Config, store: &dyn JobStore) -> Result<()> {
-    if wanted(store.load()?, config.max_running_jobs) { spawn_worker(config) } else { Ok(()) }
+    if wanted(store.load()?, config.max_running_jobs) && !is_watched(&config.home) {
+        spawn_worker(config)
+    } else {
+        Ok(())
+    }
+}
+
+/// A watcher that has not looked for this long is stopped or stuck.
+const STALE: Duration = Duration::from_secs(10);
+
+fn is_watched(home: &Path) -> bool {
+    let looked = std::fs::metadata(home.join(WATCH)).and_then(|meta| meta.modified());
+    let lately = looked.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < STALE));
+    lately && watch_queue(home).is_none()
+}
+
+const WATCH: &str = "waiter.lock";
+
+/// The right to be the one worker that waits for a job it may run; none while another
+/// process has it. It ends with the file.
+pub(super) fn watch_queue(home: &Path) -> Option<File> {
+    let file = OpenOptions::new().create(true).append(true).open(home.join(WATCH)).ok()?;
+    file.try_lock().ok().map(|()| file)
+}
+
+/// The watcher has looked just now.
+pub(super) fn looked(watch: &File) {
+    // If that fails, one worker too many is started now and then.
+    let _ = watch.set_modified(std::time::SystemTime::now());
 }
 
 fn open_log(home: &Path) -> std::io::Result<File> {
@@ -101,8 +130,23 @@ fn open_log(home: &Path) -> std::io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::wanted;
+    use super::{STALE, is_watched, looked, wanted, watch_queue};
     use crate::job::store::Load;
+
+    #[test]
+    fn a_queue_is_watched_by_one_that_has_looked_lately() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        assert!(!is_watched(home.path()));
+        let watch = watch_queue(home.path()).expect("free");
+        looked(&watch);
+        assert!(is_watched(home.path()) && watch_queue(home.path()).is_none());
+        let long_ago = std::time::SystemTime::now() - STALE * 2;
+        watch.set_modified(long_ago).expect("set");
+        assert!(!is_watched(home.path()), "a stopped watcher");
+        looked(&watch);
+        drop(watch);
+        assert!(!is_watched(home.path()), "a watcher that is gone");
+    }
 
     #[test]
     fn a_worker_is_wanted_when_jobs_wait_and_there_is_room() {

@@ -12,6 +12,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -194,6 +195,27 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
+/// Ends a job whose record cannot be read: nobody can run it, and nobody can say more of it.
+fn end_unreadable(
+    tx: &Transaction<'_>,
+    seq: i64,
+    status: JobStatus,
+    fault: &Fault,
+    at_ms: i64,
+) -> Result<(), Fault> {
+    let why = match fault {
+        Fault::Row { what, why, .. } => format!("its {what} cannot be read: {}", sanitize::line(why, 200)),
+        Fault::Sqlite(_) | Fault::Host(_) => "its record cannot be read".to_owned(),
+    };
+    tx.execute(
+        "UPDATE jobs SET status = ?2, epoch = epoch + 1, finished_ms = ?3, result = NULL, lease_boot = NULL, \
+         lease_steady_ms = NULL, lease_wall_ms = NULL WHERE seq = ?1",
+        params![seq, status.as_str(), at_ms],
+    )?;
+    add_event(tx, seq, at_ms, "state", &why)?;
+    add_event(tx, seq, at_ms, "state", status.as_str())
+}
+
 /// Two jobs that both edit the user's own directory cannot run at the same time when one
 /// directory holds the other: each would be blamed for the other's changes.
 fn collide(a: &JobSpec, b: &JobSpec) -> bool {
@@ -314,23 +336,33 @@ impl JobStore for SqliteStore {
     fn claim(&self, worker: &str, max_running: u32, lease: Duration) -> Result<Option<Claim>> {
         let now = (self.clock)();
         self.write(|tx| {
+            let unreadable = RefCell::new(Vec::new());
             let specs = |sql: &str| -> Result<Vec<(i64, String, u64, JobSpec)>, Fault> {
                 let mut statement = tx.prepare(sql)?;
                 let rows = statement.query_map([], |row| {
                     Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, String>(3)?))
                 })?;
-                rows.map(|row| {
+                let mut found = Vec::new();
+                for row in rows {
                     let (seq, id, epoch, spec) = row?;
-                    let spec = read_spec(&id, &spec)?;
-                    Ok((seq, id, to_u64(epoch), spec))
-                })
-                .collect()
+                    match read_spec(&id, &spec) {
+                        Ok(spec) => found.push((seq, id, to_u64(epoch), spec)),
+                        Err(fault) => unreadable.borrow_mut().push((seq, fault)),
+                    }
+                }
+                Ok(found)
             };
             let active = specs(&format!("SELECT seq, id, epoch, spec FROM jobs WHERE status IN {ACTIVE}"))?;
-            if active.len() >= max_running as usize {
+            let running = active.len() + unreadable.borrow().len();
+            unreadable.borrow_mut().clear();
+            if running >= max_running as usize {
                 return Ok(None);
             }
             let queued = specs("SELECT seq, id, epoch, spec FROM jobs WHERE status = 'queued' ORDER BY seq LIMIT 200")?;
+            // One that cannot be read must not keep the others from running.
+            for (seq, fault) in unreadable.take() {
+                end_unreadable(tx, seq, JobStatus::Failed, &fault, now.wall_ms)?;
+            }
             let free = queued.into_iter().find(|(_, _, _, spec)| !active.iter().any(|(_, _, _, other)| collide(spec, other)));
             let Some((seq, id, epoch, spec)) = free else { return Ok(None) };
             tx.execute(
@@ -435,7 +467,13 @@ impl JobStore for SqliteStore {
             let status = read_status(id.as_str(), &status)?;
             match status {
                 JobStatus::Queued => {
-                    let spec = read_spec(id.as_str(), &spec)?;
+                    let spec = match read_spec(id.as_str(), &spec) {
+                        Ok(spec) => spec,
+                        Err(fault) => {
+                            end_unreadable(tx, seq, JobStatus::Cancelled, &fault, now.wall_ms)?;
+                            return Ok(JobStatus::Cancelled);
+                        }
+                    };
                     let failure = cancelled_in_queue(reason);
                     let result = JobResult::ended_early(id, &spec, JobStatus::Cancelled, failure);
                     let json = serde_json::to_string(&result).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
@@ -491,8 +529,17 @@ impl JobStore for SqliteStore {
             return Ok(None);
         }
         self.write(|tx| {
-            let Some((seq, id, epoch, spec)) = dead_rows(tx)?.into_iter().next() else { return Ok(None) };
-            let epoch = to_u64(epoch) + 1;
+            let mut readable = None;
+            for (seq, id, epoch, spec) in dead_rows(tx)? {
+                match read_spec(&id, &spec) {
+                    Ok(spec) => {
+                        readable = Some((seq, id, to_u64(epoch) + 1, spec));
+                        break;
+                    }
+                    Err(fault) => end_unreadable(tx, seq, JobStatus::Interrupted, &fault, now.wall_ms)?,
+                }
+            }
+            let Some((seq, id, epoch, spec)) = readable else { return Ok(None) };
             tx.execute(
                 "UPDATE jobs SET epoch = ?2, worker = ?3, lease_boot = ?4, lease_steady_ms = ?5, lease_wall_ms = ?6 \
                  WHERE seq = ?1",
@@ -506,7 +553,7 @@ impl JobStore for SqliteStore {
                 ],
             )?;
             add_event(tx, seq, now.wall_ms, "state", "its worker died")?;
-            Ok(Some(Claim { spec: read_spec(&id, &spec)?, id: read_id(&id)?, epoch }))
+            Ok(Some(Claim { spec, id: read_id(&id)?, epoch }))
         })
     }
 
@@ -521,6 +568,23 @@ impl JobStore for SqliteStore {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             Ok(Load { queued: to_u32(queued), active: to_u32(active) })
+        })
+    }
+
+    fn unreadable(&self) -> Result<Vec<JobId>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM jobs"))?;
+            let rows = statement.query_map([], raw_row)?;
+            let mut found = Vec::new();
+            for raw in rows {
+                let raw = raw?;
+                let id = JobId::parse(&raw.id);
+                let ended = JobStatus::parse(&raw.status).is_none_or(JobStatus::is_final);
+                if job_row(raw).is_err() && ended {
+                    found.extend(id);
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -556,7 +620,15 @@ impl JobStore for SqliteStore {
             let mut statement = connection
                 .prepare(&format!("SELECT {COLUMNS} FROM jobs {only} ORDER BY seq DESC LIMIT ?1"))?;
             let rows = statement.query_map([limit], raw_row)?;
-            rows.map(|raw| job_row(raw?)).collect()
+            let mut found = Vec::new();
+            for raw in rows {
+                match job_row(raw?) {
+                    Ok(row) => found.push(row),
+                    // One bad record must not hide the others.
+                    Err(fault) => tracing::warn!("{}", self.explain(fault).message),
+                }
+            }
+            Ok(found)
         })
     }
 

@@ -116,6 +116,9 @@ pub trait JobStore: Send + Sync {
     fn take_over(&self, worker: &str, lease: Duration) -> Result<Option<Claim>>;
     /// How many jobs wait and run.
     fn load(&self) -> Result<Load>;
+    /// Ended jobs whose record cannot be read (another version wrote it, or the disk lost
+    /// it). [`JobStore::list`] leaves them out.
+    fn unreadable(&self) -> Result<Vec<JobId>>;
     /// Deletes an ended job and its events; false if it has not ended.
     fn forget(&self, id: &JobId) -> Result<bool>;
     /// One job.

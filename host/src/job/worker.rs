@@ -11,18 +11,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::identity;
-use super::leaving;
-use super::reap;
-use super::run;
 use super::run::control::LEASE;
 use super::sqlite::SqliteStore;
 use super::store::{Claim, JobStore, Load};
+use super::{gc, identity, leaving, reap, run, spawn};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 
 /// Between looks at the queue.
 const LOOK: Duration = Duration::from_millis(300);
+/// After the store failed.
+const AFTER_FAULT: Duration = Duration::from_secs(2);
 /// After this long a worker that was told to end is gone, whatever holds it up. Its
 /// processes die with it, and its job becomes `interrupted` when anybody looks.
 const SHUTDOWN: Duration = Duration::from_millis(4_500);
@@ -46,7 +45,20 @@ pub async fn run(config: Config, until_idle: bool) -> Result<()> {
     while !shutdown.is_cancelled() {
         let claim = {
             let (config, store, me) = (Arc::clone(&config), Arc::clone(&store), me.clone());
-            blocking(move || next(&config, store.as_ref(), &me)).await?
+            blocking(move || next(&config, store.as_ref(), &me)).await
+        };
+        let claim = match claim {
+            Ok(claim) => claim,
+            // The next one who looks starts another worker.
+            Err(error) if until_idle => return Err(error),
+            // A full disk passes; nobody starts a permanent worker again.
+            Err(error) => {
+                tracing::warn!(%error, "the store did not answer");
+                tokio::select! {
+                    () = tokio::time::sleep(AFTER_FAULT) => continue,
+                    () = shutdown.cancelled() => break,
+                }
+            }
         };
         match claim {
             Next::Job(claim) => {
@@ -54,13 +66,22 @@ pub async fn run(config: Config, until_idle: bool) -> Result<()> {
                 run::job(Arc::clone(&config), Arc::clone(&store), *claim, shutdown.clone()).await;
             }
             Next::Nothing(load) => {
+                if load.queued == 0 {
+                    let (config, store) = (Arc::clone(&config), Arc::clone(&store));
+                    blocking(move || {
+                        gc::now_and_then(&config, store.as_ref());
+                        Ok(())
+                    })
+                    .await?;
+                }
                 if until_idle {
                     if load.queued == 0 {
                         break;
                     }
-                    waiter = waiter.or_else(|| become_waiter(&config));
-                    if waiter.is_none() {
-                        break;
+                    waiter = waiter.or_else(|| spawn::watch_queue(&config.home));
+                    match &waiter {
+                        Some(watch) => spawn::looked(watch),
+                        None => break,
                     }
                 }
                 tokio::select! {
@@ -92,25 +113,22 @@ fn next(config: &Config, store: &dyn JobStore, me: &str) -> Result<Next> {
     })
 }
 
-/// The one worker that stays although it may run nothing. The lock ends with the process.
-fn become_waiter(config: &Config) -> Option<File> {
-    let file = File::create(config.home.join("waiter.lock")).ok()?;
-    file.try_lock().ok().map(|()| file)
-}
-
-/// Fires at the first SIGTERM or SIGINT.
+/// Fires at the first SIGTERM, SIGINT or SIGHUP.
 fn until_told_to_end() -> Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
         signal(kind).map_err(|e| Error::new(Kind::Environment, format!("cannot listen for signals: {e}")))
     };
     let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    // A worker that a person started in a terminal that is closed.
+    let mut hangup = listen(SignalKind::hangup())?;
     let token = CancellationToken::new();
     let told = token.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
+            _ = hangup.recv() => {}
         }
         tracing::info!("told to end");
         told.cancel();

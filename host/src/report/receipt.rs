@@ -45,8 +45,10 @@ pub struct Facts<'a> {
     pub result_tree: Option<String>,
     /// Name and version of the agent.
     pub agent: Option<&'a str>,
-    /// The weakest containment that was in force.
+    /// The weakest containment of the agent that was in force.
     pub containment: Option<&'a InForce>,
+    /// The same of the checks.
+    pub check_containment: Option<&'a InForce>,
     /// The policies with their digests.
     pub policies: &'a [PluginId],
     /// What the checks gave.
@@ -154,6 +156,7 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
             "result_tree": facts.result_tree,
             "agent": facts.agent,
             "containment": facts.containment,
+            "check_containment": facts.check_containment,
             "policies": facts.policies,
             "checks": checks,
             "attempts": facts.result.attempts,

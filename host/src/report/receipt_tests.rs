@@ -47,6 +47,7 @@ fn place(key: Option<&str>) -> Place {
             result_tree: Some("a".repeat(40)),
             agent: Some("builtin 0.1.0"),
             containment: None,
+            check_containment: None,
             policies: &[],
             checks: &[],
         },

@@ -607,7 +607,7 @@ pub fn sweep(job_dir: &Path) {
 }
 
 /// Deletes a tree, also one whose directories the job closed.
-fn delete(path: &Path) {
+pub(crate) fn delete(path: &Path) {
     if fs::remove_dir_all(path).is_ok() {
         return;
     }

@@ -259,7 +259,7 @@ impl Job {
         Ok(Site {
             dir: dir.to_owned(),
             env: environment::of_host(&home, &tmp),
-            limits: Limits::of_job(&self.config, writable, Vec::new()),
+            limits: Limits::of_job(&self.config, writable, Vec::new(), self.config.check_network),
             mark: self.mark(label),
             output_max: self.config.check_output_max,
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::disk;
 use crate::job::revise::{Budget, Spent, exhausted};
 use crate::job::store::{Claim, JobStore};
 
@@ -27,6 +28,8 @@ pub enum Stop {
     TimedOut,
     /// Requests or tokens are used up; a sentence.
     Budget(String),
+    /// The job filled the disk; a sentence.
+    Disk(String),
     /// The worker was told to end.
     Shutdown,
     /// Another worker holds the job: nothing may be written any more.
@@ -51,6 +54,7 @@ pub struct Control {
     done: CancellationToken,
     stop: Arc<Mutex<Option<Stop>>>,
     meter: Arc<OnceLock<Meter>>,
+    disk: Arc<OnceLock<disk::Verdict>>,
     deadline: Instant,
 }
 
@@ -68,6 +72,7 @@ impl Control {
             done: CancellationToken::new(),
             stop: Arc::new(Mutex::new(None)),
             meter: Arc::new(OnceLock::new()),
+            disk: Arc::new(OnceLock::new()),
             deadline: Instant::now() + timeout,
         };
         let watcher = Watcher {
@@ -79,6 +84,7 @@ impl Control {
             done: control.done.clone(),
             stop: Arc::clone(&control.stop),
             meter: Arc::clone(&control.meter),
+            disk: Arc::clone(&control.disk),
             deadline: control.deadline,
         };
         tokio::spawn(watcher.run());
@@ -109,6 +115,11 @@ impl Control {
     pub fn set_meter(&self, meter: Meter) {
         let _ = self.meter.set(meter);
     }
+
+    /// From now on the disk is watched by this.
+    pub fn set_disk(&self, verdict: disk::Verdict) {
+        let _ = self.disk.set(verdict);
+    }
 }
 
 impl Drop for Control {
@@ -126,6 +137,7 @@ struct Watcher {
     done: CancellationToken,
     stop: Arc<Mutex<Option<Stop>>>,
     meter: Arc<OnceLock<Meter>>,
+    disk: Arc<OnceLock<disk::Verdict>>,
     deadline: Instant,
 }
 
@@ -151,9 +163,10 @@ impl Watcher {
                 Event::Shutdown => Some(Stop::Shutdown),
                 Event::Deadline => Some(Stop::TimedOut),
                 Event::Beat => self.ask(|store, claim| store.heartbeat(claim, LEASE)).await,
-                Event::Look => match self.over_budget() {
-                    Some(reason) => Some(Stop::Budget(reason)),
-                    None => self.ask(|store, claim| store.poll(claim)).await,
+                Event::Look => match (self.over_budget(), self.disk_is_full()) {
+                    (Some(reason), _) => Some(Stop::Budget(reason)),
+                    (None, Some(reason)) => Some(Stop::Disk(reason)),
+                    (None, None) => self.ask(|store, claim| store.poll(claim)).await,
                 },
             };
             if let Some(stop) = stop {
@@ -191,6 +204,10 @@ impl Watcher {
             }
             Err(_) => None,
         }
+    }
+
+    fn disk_is_full(&self) -> Option<String> {
+        self.disk.get()?.get().cloned()
     }
 
     fn over_budget(&self) -> Option<String> {

@@ -153,6 +153,12 @@ fn ended_from_outside(stop: &Stop, work: &Work) -> Outcome {
             reason.clone(),
             "raise WORKER_MAX_REQUESTS or WORKER_MAX_TOKENS, or split the task",
         ),
+        Stop::Disk(reason) => outcome(
+            JobStatus::Failed,
+            FailureKind::Budget,
+            reason.clone(),
+            "look what filled the disk; raise WORKER_MAX_DISK_MB if the task needs it",
+        ),
         Stop::Shutdown | Stop::Lost => outcome(
             JobStatus::Interrupted,
             FailureKind::Interrupted,
@@ -268,7 +274,8 @@ impl Job {
                 base_tree: recorder_for_receipt.as_ref().map(|recorder| recorder.base_tree()),
                 result_tree: recorded.as_ref().map(|recorded| recorded.tree.clone()),
                 agent: agent_name.as_deref(),
-                containment: in_force.as_ref(),
+                containment: in_force.agent.as_ref(),
+                check_containment: in_force.checks.as_ref(),
                 policies: &job.policies.digests(),
                 checks: &checks,
             };

@@ -5,6 +5,7 @@
 
 mod checking;
 pub mod control;
+mod disk;
 mod end;
 pub mod journal;
 mod judging;
@@ -98,7 +99,20 @@ struct Job {
     policies: Arc<PolicySet>,
     artifacts: Artifacts,
     reader: Arc<dyn Reader>,
-    in_force: std::sync::Mutex<Option<InForce>>,
+    in_force: std::sync::Mutex<InForces>,
+}
+
+/// The weakest containment that was in force so far.
+#[derive(Clone, Debug, Default)]
+struct InForces {
+    agent: Option<InForce>,
+    checks: Option<InForce>,
+}
+
+fn weaker(seen: &mut Option<InForce>, now: &InForce) {
+    if seen.as_ref().is_none_or(|seen| now.strength >= seen.strength) {
+        *seen = Some(now.clone());
+    }
 }
 
 /// What was gathered so far; what there is of it becomes the result, also after a cancel.
@@ -187,6 +201,8 @@ async fn drive(
     work.notes.extend(place.notes.iter().cloned());
     work.place = Some(place.clone());
     let dirs: Vec<PathBuf> = place.dirs.iter().map(|dir| dir.path().to_owned()).collect();
+
+    control.set_disk(job.watch_disk(&place).await.or_fail(FailureKind::Workspace)?);
 
     let agent = {
         let config = Arc::clone(config);
@@ -345,7 +361,7 @@ async fn prepare(
         redactor,
         policies,
         reader: Arc::new(reader),
-        in_force: std::sync::Mutex::new(None),
+        in_force: std::sync::Mutex::default(),
     }))
 }
 
@@ -354,6 +370,19 @@ impl Job {
     async fn advance(&self, to: JobStatus) -> Result<bool> {
         let (store, claim) = (Arc::clone(&self.store), self.claim.clone());
         blocking(move || store.advance(&claim, to)).await
+    }
+
+    /// Watches the directories that the job may write. (Not the caches that every job may
+    /// write: what another job puts there is not this one's doing.)
+    async fn watch_disk(&self, place: &place::Place) -> Result<disk::Verdict> {
+        let mut dirs: Vec<PathBuf> = place.dirs.iter().map(|dir| dir.path().to_owned()).collect();
+        dirs.extend([place.home.clone(), place.tmp.clone(), self.paths.trees(), self.paths.check_home()]);
+        let limit = self.config.containment.max_disk;
+        blocking(move || {
+            disk::watch(dirs, limit)
+                .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))
+        })
+        .await
     }
 
     /// A mark for one process tree: the job, its epoch and what the tree is for.
@@ -438,7 +467,7 @@ impl Job {
             max_turns: agent.max_turns,
             session,
             check_commands: spec.checks.iter().map(|check| check.command.clone()).collect(),
-            limits: Limits::of_job(&self.config, writable, vec![port]),
+            limits: Limits::of_job(&self.config, writable, vec![port], self.config.allow_network),
             mark: self.mark(&format!("{attempt}a")),
             // The control ends it; this is for an agent that does not listen.
             timeout: self.control.time_left() + Duration::from_secs(5),
@@ -447,15 +476,13 @@ impl Job {
 
     fn note_in_force(&self, in_force: &InForce) {
         let mut slot = self.in_force.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // The weakest that was in force is what counts.
-        if slot.as_ref().is_none_or(|seen| in_force.strength >= seen.strength) {
-            *slot = Some(in_force.clone());
-        }
+        weaker(&mut slot.agent, in_force);
     }
 
     fn note_containment(&self, ran: &crate::verify::checks::Ran) {
         if let Some(in_force) = &ran.in_force {
-            self.note_in_force(in_force);
+            let mut slot = self.in_force.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            weaker(&mut slot.checks, in_force);
         }
     }
 }

@@ -247,6 +247,7 @@ fn eight_workers_on_one_file_claim_each_job_once_and_keep_the_limit() {
     let running = AtomicU32::new(0);
     let most = AtomicU32::new(0);
     let seen = Mutex::new(Vec::new());
+    let began = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -266,6 +267,10 @@ fn eight_workers_on_one_file_claim_each_job_once_and_keep_the_limit() {
         }
     });
     let seen = seen.into_inner().expect("not poisoned");
+    eprintln!(
+        "claim, heartbeat and finish by eight: {:.0} jobs a second",
+        60.0 / began.elapsed().as_secs_f64()
+    );
     assert_eq!(seen.len(), 60);
     assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 60);
     assert!(most.load(Ordering::SeqCst) <= 3, "{most:?} ran at once");
@@ -342,4 +347,98 @@ fn twenty_processes_may_make_the_store_at_the_same_moment() {
     });
     let store = SqliteStore::open(&home.path().join("new")).expect("opened");
     assert_eq!(store.load().expect("counted").queued, 20);
+}
+
+#[test]
+fn a_job_that_cannot_be_read_stops_nobody_else() {
+    let (home, store) = store();
+    let jobs: Vec<JobId> = ["ended", "held", "waiting", "cancelled", "good"]
+        .into_iter()
+        .map(|prompt| store.enqueue(&spec(prompt)).expect("enqueued").id)
+        .collect();
+    let ended = claim(&store, 9).expect("claimed");
+    store.finish(&ended, JobStatus::Failed, &result(JobStatus::Failed)).expect("ended");
+    let held = claim(&store, 9).expect("claimed");
+    for id in &jobs[..4] {
+        store
+            .lock()
+            .execute("UPDATE jobs SET spec = '{\"of\": \"tomorrow\"}' WHERE id = ?1", [id.as_str()])
+            .expect("broken");
+    }
+    let error = store.get(&jobs[2]).expect_err("unreadable");
+    assert!(error.message.contains(&format!("job {} has an unreadable spec", jobs[2])), "{error}");
+    assert_eq!(store.request_cancel(&jobs[3], "no").expect("cancelled"), JobStatus::Cancelled);
+    // It counts against the limit as long as somebody holds it.
+    assert_eq!(claim(&store, 1), None);
+    let good = claim(&store, 2).expect("the one that can be read");
+    assert_eq!(good.id, jobs[4]);
+    store.heartbeat(&held, Duration::ZERO).expect("answered");
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(store.take_over("w2", LEASE).expect("answered"), None, "nobody can end it properly");
+    assert!(!store.finish(&held, JobStatus::Failed, &result(JobStatus::Failed)).expect("stale"));
+    let listed: Vec<JobId> =
+        store.list(&ListFilter::default()).expect("listed").into_iter().map(|row| row.id).collect();
+    assert_eq!(listed, [jobs[4].clone()]);
+    let mut unreadable = store.unreadable().expect("listed");
+    unreadable.sort();
+    let mut expected = jobs[..4].to_vec();
+    expected.sort();
+    assert_eq!(unreadable, expected);
+    let statuses: Vec<String> = expected
+        .iter()
+        .map(|id| {
+            let sql = "SELECT status || ' ' || last_event FROM jobs WHERE id = ?1";
+            store.lock().query_row(sql, [id.as_str()], |row| row.get(0)).expect("there")
+        })
+        .collect();
+    for status in ["failed failed", "interrupted interrupted", "cancelled cancelled"] {
+        assert!(statuses.iter().any(|seen| seen == status), "{status}: {statuses:?}");
+    }
+    let config = crate::config::Config::for_tests(home.path());
+    let limits = crate::job::gc::Limits { older_than: Some(Duration::ZERO), max_bytes: Some(0) };
+    let report = crate::job::gc::collect(&config, &store, limits, false).expect("collected");
+    assert_eq!(report.deleted.len(), 4, "{report:?}");
+    assert_eq!(store.unreadable().expect("listed"), []);
+}
+
+#[test]
+fn what_a_running_job_goes_on_from_is_not_collected() {
+    let (home, store) = store();
+    let end = |resume: Option<JobId>| {
+        store.enqueue(&JobSpec { resume, ..spec("x") }).expect("enqueued");
+        let held = claim(&store, 9).expect("claimed");
+        store.finish(&held, JobStatus::Failed, &result(JobStatus::Failed)).expect("ended");
+        held.id
+    };
+    let first = end(None);
+    let second = end(Some(first.clone()));
+    let other = end(None);
+    store.enqueue(&JobSpec { resume: Some(second.clone()), ..spec("x") }).expect("enqueued");
+    let held = claim(&store, 9).expect("claimed");
+    for id in [&first, &second, &other, &held.id] {
+        std::fs::create_dir_all(home.path().join("jobs").join(id.as_str())).expect("made");
+    }
+    let stray = JobId::random().expect("random");
+    let stray_dir = home.path().join("jobs").join(stray.as_str());
+    std::fs::create_dir_all(&stray_dir).expect("made");
+    std::fs::create_dir_all(home.path().join("jobs/not-a-job")).expect("made");
+    std::thread::sleep(Duration::from_millis(5));
+    let config = crate::config::Config::for_tests(home.path());
+    let collect = |older_than, dry_run| {
+        let limits = crate::job::gc::Limits { older_than: Some(older_than), max_bytes: None };
+        crate::job::gc::collect(&config, &store, limits, dry_run).expect("collected").deleted
+    };
+    assert_eq!(collect(Duration::from_secs(60), false), [], "the young stay, known or not");
+    let mut both = vec![other.clone(), stray.clone()];
+    both.sort();
+    for dry_run in [true, false] {
+        let mut deleted = collect(Duration::ZERO, dry_run);
+        deleted.sort();
+        assert_eq!(deleted, both, "dry run: {dry_run}");
+        assert_eq!(stray_dir.exists(), dry_run);
+    }
+    assert!(home.path().join("jobs/not-a-job").exists(), "it is not ours");
+    store.finish(&held, JobStatus::Failed, &result(JobStatus::Failed)).expect("ended");
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(collect(Duration::ZERO, false).len(), 3);
 }
