@@ -133,6 +133,7 @@ impl World {
     }
 
     /// Kills the gateway number `n`.
+    #[allow(dead_code, reason = "the fault suite uses it; other test programs do not")]
     pub fn stop_gateway(&mut self, n: usize) {
         let _ = self.gateways[n].kill();
         let _ = self.gateways[n].wait();
