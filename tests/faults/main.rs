@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Agent, SLUG, World, repair, slug_check};
+use support::{Agent, SLUG, World, repair};
 
 /// What is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ impl Plan {
             seed,
             victim,
             worktree: random.below(2) == 0,
-            after: Duration::from_millis(random.below(2200)),
+            after: Duration::from_millis(random.below(2600)),
             revise: random.below(3) == 0,
             which: random.below(1000) as usize,
         }
@@ -82,8 +82,10 @@ impl Plan {
 
     fn scenario(self) -> Value {
         let mut turns = repair();
-        turns[0]["delay_ms"] = json!(300);
-        turns[1]["delay_ms"] = json!(150);
+        // Slow enough that most kills find it at work, in one of its states.
+        turns[0]["delay_ms"] = json!(500);
+        turns[1]["delay_ms"] = json!(400);
+        turns[2]["delay_ms"] = json!(400);
         // A child in a session of its own, which only a containment ends.
         turns.insert(1, json!({"tools": [{"run": {"command": "setsid sleep 600 >/dev/null 2>&1 & echo left one behind"}}]}));
         if self.revise {
@@ -97,7 +99,7 @@ impl Plan {
     fn arguments(self) -> Value {
         json!({
             "scoped_patch": {"paths": ["src"]},
-            "checks": slug_check(),
+            "checks": [{"name": "unit tests", "command": "sleep 0.6; sh tests/run.sh"}],
             "auto_revise": {"max_passes": 2},
             "isolation": if self.worktree { "worktree" } else { "none" },
         })
