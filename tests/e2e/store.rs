@@ -265,6 +265,35 @@ fn a_job_that_fills_the_disk_is_ended() {
     assert!(!world.home.join("jobs").join(&job).join("tmp").exists(), "what filled it is gone");
 }
 
+/// The settings may hold the gateway's key, and whoever has the receipts' key can write one.
+#[test]
+fn settings_and_keys_are_hidden_from_agent_and_checks() {
+    codex_worker::contain::set_helper(crate::support::BIN.into());
+    if !codex_worker::contain::strength().limits_files() {
+        eprintln!("NOT RUN: this machine does not limit files");
+        return;
+    }
+    let mut world = World::outside_tmp(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let beside = world.repo.parent().expect("a parent").to_owned();
+    let (settings, key, open) =
+        (beside.join("settings.toml"), beside.join("receipt.key"), beside.join("open.txt"));
+    crate::support::write(&settings, "[gateway]\napi_key = \"hidden-gateway-key\"\n");
+    crate::support::write(&key, "hidden-receipt-key-of-32-bytes!!");
+    crate::support::write(&open, "this can be read");
+    world.set("CODEX_WORKER_CONFIG", &settings.display().to_string());
+    world.set("WORKER_RECEIPT_KEY", &key.display().to_string());
+    let read = format!("cat {} {} {}", settings.display(), key.display(), open.display());
+    let turns =
+        json!([{"tools": [{"run": {"command": format!("{read} > src/by-agent; true")}}]}, {"say": "done"}]);
+    let url = world.gateway(&json!({"turns": turns}));
+    world.set("ONEAPI_BASE_URL", &url);
+    let check = json!([{"name": "reads", "command": format!("{read} > src/by-check; true")}]);
+    let result = world.serve().run_job(world.job(json!({"checks": check})));
+    for name in ["src/by-agent", "src/by-check"] {
+        assert_eq!(world.read(name), "this can be read", "{name}: {result}");
+    }
+}
+
 /// The checks may open connections where the operator lets them; the agent may not.
 #[test]
 fn checks_have_their_own_network() {

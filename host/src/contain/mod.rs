@@ -108,14 +108,19 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of one process tree of a job, which may write `writable` and connect to
-    /// `ports`, or to anything where the network is `open`. The state directory is hidden but
-    /// for what is named here.
+    /// `ports`, or to anything where the network is `open`. The state directory, the settings
+    /// (they may hold the gateway's key) and the receipts' key are hidden but for what is
+    /// named here.
     pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>, open: bool) -> Self {
         let settings = &config.containment;
         let caches = settings.cache_dirs.iter().filter(|dir| dir.is_absolute()).cloned();
         Limits {
             writable: writable.into_iter().chain(caches).collect(),
-            hidden: vec![config.home.clone()],
+            hidden: std::iter::once(&config.home)
+                .chain(&config.config_file)
+                .chain(&config.receipt_key)
+                .cloned()
+                .collect(),
             connect_ports: (!open).then_some(ports),
             max_memory: settings.max_memory,
             max_processes: settings.max_processes,
@@ -275,8 +280,10 @@ mod tests {
             ("WORKER_CACHE_DIRS", "/c/npm,/c/pip"),
             ("WORKER_MAX_MEMORY_MB", "100"),
             ("WORKER_MAX_FILE_MB", "2"),
+            ("WORKER_RECEIPT_KEY", "/keys/receipt"),
         ];
         let limits = Limits::of_job(&config(&set), own(), vec![4711], true);
+        assert_eq!(limits.hidden, [PathBuf::from("/state"), PathBuf::from("/keys/receipt")]);
         assert_eq!(limits.writable[1..], [PathBuf::from("/c/npm"), PathBuf::from("/c/pip")]);
         assert_eq!(limits.connect_ports, None);
         assert_eq!((limits.max_memory, limits.max_file_size), (Some(100 << 20), Some(2 << 20)));

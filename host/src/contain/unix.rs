@@ -69,7 +69,10 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
                 plan.warnings
                     .push(format!("{} lies in a writable directory and is not hidden", path.display()));
             }
-            let mut readable = landlock::readable_beside(&paths, &landlock::entries);
+            // The devices are named one by one: the user, and root without any capability, may
+            // own the disk itself, in which every hidden file can be found.
+            let hidden: Vec<PathBuf> = paths.iter().cloned().chain([PathBuf::from("/dev")]).collect();
+            let mut readable = landlock::readable_beside(&hidden, &landlock::entries);
             readable.extend(programs.iter().cloned());
             landlock::Files { writable: writable.clone(), readable }
         });
