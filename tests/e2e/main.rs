@@ -13,5 +13,6 @@ mod escape;
 mod jobs;
 mod main_job;
 mod mcp_stdio;
+mod plugins;
 mod store;
 mod support;

@@ -9,7 +9,7 @@ use super::bindings::v0_1::{plugin, prompt, redaction, scope, signals, verifier}
 use super::engine::Runtime;
 use super::inspect::{self, Interface, Outside, Refusal};
 use super::limits::Limits;
-use super::state::{Limit, State, link};
+use super::state::{Limit, MAX_TABLE, State, link};
 use crate::report::sanitize;
 
 /// A warm instance that grew over this is thrown away: linear memory never shrinks.
@@ -165,9 +165,10 @@ impl Code {
 }
 
 impl Instance {
-    /// It may be called again.
-    pub fn reusable(&self) -> bool {
-        self.alive && self.store.data().memory() <= KEEP_MEMORY
+    /// It may be called again. One that a large input made grow is not: under the limit of
+    /// a small input (`limits`) it could fail where a fresh one would not.
+    pub fn reusable(&self, limits: Limits) -> bool {
+        self.alive && self.store.data().memory() <= KEEP_MEMORY.min(limits.memory_bytes / 2)
     }
 
     /// The log lines of the last call.
@@ -188,10 +189,11 @@ fn explain(error: &wasmtime::Error, state: &State) -> CallError {
     let limits = state.limits();
     let cause = sanitize::line(&error.root_cause().to_string(), 300);
     match state.hit {
-        Some(Limit::Deadline) => CallError::Limit(format!("deadline of {} ms", limits.deadline_ms)),
-        Some(Limit::Memory) => CallError::Limit(format!("memory of {} bytes", limits.memory_bytes)),
+        Some(Limit::Deadline) => CallError::Limit(format!("deadline of {} ms (limits.deadline_ms)", limits.deadline_ms)),
+        Some(Limit::Memory) => CallError::Limit(format!("memory of {} bytes (limits.memory_bytes)", limits.memory_bytes)),
+        Some(Limit::Table) => CallError::Limit(format!("table of {MAX_TABLE} elements")),
         _ if cause.contains("fuel allocated for hostcalls") => {
-            CallError::Limit(format!("transfer of {} bytes", limits.transfer_bytes))
+            CallError::Limit(format!("transfer of {} bytes (limits.transfer_bytes)", limits.transfer_bytes))
         }
         _ => CallError::Trap(cause),
     }

@@ -197,6 +197,11 @@ pub fn outside(bytes: &[u8]) -> Result<Outside, Refusal> {
     Ok(Outside { interfaces, ..outside })
 }
 
+/// The file reads to its end: it is whole, whatever else may be wrong with it.
+pub fn whole(bytes: &[u8]) -> bool {
+    !matches!(read(bytes), Err(Refusal::Damaged(_))) && (bytes.len() >= 8 || !b"\0asm".starts_with(&bytes[..bytes.len().min(4)]))
+}
+
 /// The interfaces that a file claims to export, however broken the rest of it is; for
 /// deciding what its failure means.
 pub fn claimed(bytes: &[u8]) -> Option<Vec<Interface>> {

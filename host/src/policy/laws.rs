@@ -7,6 +7,7 @@ use super::accept;
 use super::ask::{Answer, OwnedQuestion};
 use super::compose;
 use super::inspect::Interface;
+use super::limits::Limits;
 use super::plugin::{Example, Plugin};
 use super::types::*;
 
@@ -17,7 +18,7 @@ pub struct Tried {
     pub interface: Interface,
     /// The law, as a sentence.
     pub law: &'static str,
-    /// Inputs tried.
+    /// Inputs tried; 0 when the plugin gives nothing to try the law with.
     pub cases: u32,
     /// The first input that broke it, and how.
     pub broken: Option<String>,
@@ -40,8 +41,10 @@ pub const BENIGN: [&str; 12] = [
 ];
 
 const CASES: u32 = 40;
-/// Bytes of the largest inputs tried.
-const LARGE: usize = 8 * 1024 * 1024;
+/// Bytes of the largest input that a policy is ever asked about.
+const LARGE: usize = Limits::MAX_INPUT as usize;
+/// Bytes of the longest task that a job may have.
+const LONGEST_TASK: usize = 1_000_000;
 
 /// Tries the laws of each interface that the plugin exports. `examples` are its own: they
 /// hold the secrets that a redaction policy knows.
@@ -70,14 +73,15 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
             Interface::Redaction => {
                 tried.push(kit.law(
                     interface,
-                    "what is masked stays masked, and nothing else is found",
+                    "what is masked stays masked, nothing else is found, and the number of lines stays",
                     Kit::idempotent,
                 ));
-                tried.push(kit.law(
-                    interface,
-                    "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts",
-                    Kit::planted,
-                ));
+                let planted =
+                    "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts";
+                tried.push(match kit.secrets().is_empty() {
+                    true => Tried { interface, law: planted, cases: 0, broken: None },
+                    false => kit.law(interface, planted, Kit::planted),
+                });
                 tried.push(kit.once(interface, "lines without a secret are left alone", Kit::benign));
             }
             Interface::Prompt => {
@@ -156,7 +160,18 @@ impl Gen {
             "{\"a\":",
             "\u{202e}",
         ];
-        (0..self.next(most)).map(|_| *self.pick(&PIECES)).collect()
+        let mut text = String::new();
+        for _ in 0..self.next(most) {
+            match self.next(5) {
+                // Any character at all, NUL and the highest planes included.
+                0 => text.extend(char::from_u32(self.next(0x11_0000) as u32)),
+                _ => {
+                    let piece = *self.pick(&PIECES);
+                    text.push_str(piece);
+                }
+            }
+        }
+        text
     }
 
     fn file(&mut self) -> ChangedFile {
@@ -363,7 +378,11 @@ impl Kit<'_> {
         }
         let once = mask(&text, &self.found(&text, "")?);
         let twice = mask(&once, &self.found(&once, "")?);
-        if once == twice { Ok(()) } else { Err(format!("{text:?} became {once:?}, then {twice:?}")) }
+        let lines = |text: &str| text.matches('\n').count();
+        match once == twice && lines(&once) == lines(&text) {
+            true => Ok(()),
+            false => Err(format!("{text:?} became {once:?}, then {twice:?}")),
+        }
     }
 
     /// Text and masked parts of the plugin's own examples that carry nothing in or out.
@@ -385,9 +404,6 @@ impl Kit<'_> {
 
     fn planted(&self, g: &mut Gen) -> Law {
         let secrets = self.secrets();
-        if secrets.is_empty() {
-            return Ok(());
-        }
         let (line, parts) = g.pick(&secrets).clone();
         let around = ["", "ünï\u{2003}çødé 𝄞", "plain text", "\u{1b}[1mbold\u{1b}[0m"];
         let (before, after) = (*g.pick(&around), *g.pick(&around));
@@ -445,36 +461,49 @@ impl Kit<'_> {
     fn large(&self, interface: Interface) -> Law {
         let mut g = Gen(7);
         let line = format!("{} {}\n", BENIGN[0], BENIGN[6]);
-        let text = line.repeat(LARGE / line.len());
-        let question = match interface {
+        let lines = line.repeat(LARGE / line.len());
+        // Some tools print everything on one line.
+        let one_line = lines.replace('\n', " ");
+        let questions = match interface {
             Interface::Scope | Interface::Verifier => {
+                const FILES: usize = 2_000;
+                let added = "+    let value = compute(1, 2, 3);\n";
+                let hunk = format!("@@ -1 +1,400 @@\n{}", added.repeat(LARGE / FILES / added.len() - 4));
                 let file = |at: usize| ChangedFile {
                     path: format!("src/dir{}/file{at}.rs", at % 50),
-                    patch: Some(format!(
-                        "@@ -1 +1,40 @@\n{}",
-                        "+    let value = compute(1, 2, 3);\n".repeat(100)
-                    )),
+                    patch: Some(hunk.clone()),
                     ..g.file()
                 };
-                let files: Vec<_> = (0..2_000).map(file).collect();
+                let files: Vec<_> = (0..FILES).map(file).collect();
+                let total_files = FILES as u32;
                 let changes =
-                    ChangeSet { total_files: 2_000, diff_bytes: LARGE as u64, files, ..ChangeSet::default() };
-                match interface {
+                    ChangeSet { total_files, diff_bytes: LARGE as u64, files, ..ChangeSet::default() };
+                vec![match interface {
                     Interface::Scope => OwnedQuestion::Scope(ScopeInput { job: g.job(), changes }),
                     _ => OwnedQuestion::Verifier(VerifyInput { changes, ..g.verify() }),
-                }
+                }]
             }
-            Interface::Signals => OwnedQuestion::Signals(CommandOutput { output: text, ..g.output(3) }),
-            Interface::Redaction => OwnedQuestion::Redaction(RedactInput { text, carry: String::new() }),
+            Interface::Signals => [lines, one_line]
+                .into_iter()
+                .map(|output| OwnedQuestion::Signals(CommandOutput { output, ..g.output(3) }))
+                .collect(),
+            Interface::Redaction => [lines, one_line]
+                .into_iter()
+                .map(|text| OwnedQuestion::Redaction(RedactInput { text, carry: String::new() }))
+                .collect(),
             Interface::Prompt => {
                 let mut input = g.prompt();
-                input.job.task = "line of a task\n".repeat(1 << 16);
+                let line = "line of a task\n";
+                input.job.task = line.repeat(LONGEST_TASK / line.len());
                 input.draft.body = input.job.task.clone();
-                OwnedQuestion::Prompt(input)
+                vec![OwnedQuestion::Prompt(input)]
             }
         };
-        let asked = self.plugin.ask(question.as_question(), LARGE as u64);
-        asked.answer.map(drop).map_err(|error| format!("{error}, after {} ms", asked.micros / 1000))
+        for question in questions {
+            let asked = self.plugin.ask(question.as_question(), LARGE as u64);
+            asked.answer.map_err(|error| format!("{error}, after {} ms", asked.micros / 1000))?;
+        }
+        Ok(())
     }
 }
 

@@ -2,9 +2,10 @@
 //! the plugins of one job. One bad file never stops the others.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use super::engine::{self, Runtime};
 use super::inspect::{self, Interface, Refusal};
@@ -25,8 +26,9 @@ pub struct Settings {
     pub tables: BTreeMap<String, serde_json::Value>,
     /// Leave the shipped policies out (tests, `plugin check`).
     pub without_shipped: bool,
-    /// Take the files as they are (`plugin lock`).
-    pub ignore_lock: bool,
+    /// Take the files as they are: the lock decides order and mode, not which bytes
+    /// (`plugin lock`).
+    pub relock: bool,
 }
 
 impl Settings {
@@ -37,7 +39,7 @@ impl Settings {
             cache_dir: Some(config.home.join("cache").join("policies")),
             tables: config.plugin_config.clone(),
             without_shipped: false,
-            ignore_lock: false,
+            relock: false,
         }
     }
 
@@ -91,6 +93,8 @@ pub struct Loaded {
     pub broken: Vec<Broken>,
     /// Off or replaced.
     pub unused: Vec<Unused>,
+    /// Tables `[plugins.<name>]` that belong to no policy: a misspelt one decides nothing.
+    pub strays: Vec<String>,
 }
 
 /// A component that may be loaded.
@@ -124,14 +128,13 @@ pub fn load(settings: &Settings) -> Loaded {
             return loaded;
         }
     };
-    let lock =
-        match settings.plugins_dir.as_deref().filter(|_| !settings.ignore_lock).map(Lock::read).transpose() {
-            Ok(lock) => lock.flatten(),
-            Err(error) => {
-                loaded.broken.push(whole(error));
-                None
-            }
-        };
+    let lock = match settings.plugins_dir.as_deref().map(Lock::read).transpose() {
+        Ok(lock) => lock.flatten(),
+        Err(error) => {
+            loaded.broken.push(whole(error));
+            None
+        }
+    };
     let mut sources = sources(settings, lock.as_ref(), &mut loaded);
     if let Some(lock) = &lock {
         let position = |source: &Source| {
@@ -168,7 +171,46 @@ pub fn load(settings: &Settings) -> Loaded {
             Outcome::Unused(unused) => loaded.unused.push(unused),
         }
     }
+    replace_by_kind(&mut loaded);
+    loaded.strays = strays(settings, &sources, &loaded);
     loaded
+}
+
+fn strays(settings: &Settings, sources: &[Source], loaded: &Loaded) -> Vec<String> {
+    let unversioned = |label: &str| label.split('@').next().unwrap_or_default().to_owned();
+    let known: BTreeSet<String> = sources
+        .iter()
+        .map(|source| stem(&source.label).to_owned())
+        .chain(loaded.plugins.iter().map(|plugin| plugin.id.name.clone()))
+        .chain(loaded.broken.iter().map(|broken| unversioned(&broken.label)))
+        .chain(loaded.unused.iter().map(|unused| unversioned(&unused.label)))
+        .collect();
+    settings.tables.keys().filter(|name| !known.contains(*name)).cloned().collect()
+}
+
+fn stem(label: &str) -> &str {
+    label.strip_suffix(".wasm").unwrap_or(label)
+}
+
+/// Takes out the shipped policies whose kind a plugin that counts says it replaces.
+fn replace_by_kind(loaded: &mut Loaded) {
+    let by: Vec<(Interface, String)> = loaded
+        .plugins
+        .iter()
+        .filter(|plugin| plugin.id.mode == Mode::Enforce)
+        .filter_map(|plugin| Some((plugin.replaces?, plugin.label())))
+        .collect();
+    for (kind, label) in by {
+        let shipped =
+            |plugin: &Plugin| plugin.origin == Origin::Shipped && plugin.id.interfaces.contains(&kind);
+        for plugin in loaded.plugins.extract_if(.., |plugin| shipped(plugin)) {
+            loaded.unused.push(Unused {
+                label: plugin.label(),
+                origin: plugin.origin.clone(),
+                reason: format!("{label} replaces the shipped {kind} policy"),
+            });
+        }
+    }
 }
 
 /// Puts a plugin in its place: a dropped-in one replaces the shipped one of its name, and a
@@ -240,15 +282,15 @@ fn sources(settings: &Settings, lock: Option<&Lock>, loaded: &mut Loaded) -> Vec
     for file in &files {
         let name = file_name(file);
         let entry = lock.and_then(|lock| lock.file(&name)).cloned();
-        let bytes = read_file(file).map(Cow::Owned);
-        let bytes = match (lock, bytes) {
+        let bytes = read_settled(file).map(Cow::Owned);
+        let bytes = match (lock.filter(|_| !settings.relock), bytes) {
             (Some(_), Ok(bytes)) => locked(&name, &bytes, entry.as_ref()).map(|()| bytes),
             (_, bytes) => bytes,
         };
         sources.push(Source { origin: Origin::File(file.clone()), label: name, bytes, entry });
     }
     // A policy that the lock names and nobody can find must not be missing in silence.
-    for entry in lock.into_iter().flat_map(|lock| &lock.plugins) {
+    for entry in lock.filter(|_| !settings.relock).into_iter().flat_map(|lock| &lock.plugins) {
         let Some(name) = &entry.file else { continue };
         if entry.mode != Mode::Off && !files.iter().any(|file| file_name(file) == *name) {
             sources.push(Source {
@@ -284,34 +326,53 @@ pub fn component_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The lock pins the bytes.
-fn locked(file: &str, bytes: &[u8], entry: Option<&Entry>) -> Result<(), Refusal> {
-    let digest = record::digest(bytes);
-    match entry.and_then(|entry| entry.sha256.as_deref()) {
-        Some(expected) if expected == digest => Ok(()),
-        Some(expected) => Err(Refusal::Lock(format!(
-            "{file} has sha256 {digest}, {} expects {expected}; if the change is meant, set sha256 = \"{digest}\"",
-            lock::FILE
-        ))),
-        None => {
-            let entry = Entry {
-                name: file.trim_end_matches(".wasm").to_owned(),
-                file: Some(file.to_owned()),
-                sha256: Some(digest.clone()),
-                interfaces: inspect::claimed(bytes).unwrap_or_default(),
-                mode: Mode::Enforce,
-            };
-            Err(Refusal::Lock(format!(
-                "{file} (sha256 {digest}) is not in {}; run `codex-worker plugin lock`, or add: {}",
-                lock::FILE,
-                entry.to_text().replace('\n', "; ")
-            )))
+/// How long a file that is still being copied is waited for.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Reads a component file. One that ends early and was written to just now is being copied:
+/// it is read again until it is whole or has been left alone for [`SETTLE`].
+fn read_settled(file: &Path) -> Result<Vec<u8>, Refusal> {
+    let begun = Instant::now();
+    loop {
+        let bytes = read_file(file)?;
+        let fresh = || {
+            let written = std::fs::metadata(file).and_then(|meta| meta.modified()).ok();
+            written.is_some_and(|at| at.elapsed().unwrap_or_default() < SETTLE)
+        };
+        if inspect::whole(&bytes) || !fresh() || begun.elapsed() > 5 * SETTLE {
+            return Ok(bytes);
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
+/// The lock pins the bytes.
+fn locked(file: &str, bytes: &[u8], entry: Option<&Entry>) -> Result<(), Refusal> {
+    let digest = record::digest(bytes);
+    let pinned = entry.and_then(|entry| entry.sha256.as_deref());
+    if pinned == Some(&digest) {
+        return Ok(());
+    }
+    let line = Entry {
+        name: entry.map_or(stem(file), |entry| &entry.name).to_owned(),
+        file: Some(file.to_owned()),
+        sha256: Some(digest.clone()),
+        interfaces: inspect::claimed(bytes).unwrap_or_default(),
+        mode: entry.map(|entry| entry.mode).unwrap_or_default(),
+    };
+    let lock = lock::FILE;
+    let what = match pinned {
+        Some(pinned) => format!("{file} has sha256 {digest}, and {lock} pins {pinned}"),
+        None => format!("{file} has sha256 {digest}, and {lock} pins no such file"),
+    };
+    Err(Refusal::Lock(format!(
+        "{what}; if it is meant, run `codex-worker plugin lock` or paste this line into {lock}: {},",
+        line.to_line()
+    )))
+}
+
 fn load_one(runtime: &Runtime, settings: &Settings, source: &Source) -> Outcome {
-    let stem = source.label.trim_end_matches(".wasm");
+    let stem = stem(&source.label);
     let unused = |label: &str| {
         Outcome::Unused(Unused {
             label: label.to_owned(),

@@ -76,7 +76,12 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
         };
-        let lock: Lock = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let lock: Lock = toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = 1 + text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count();
+            let message = crate::report::sanitize::line(error.message(), 300);
+            format!("{}, line {line}: {message}", path.display())
+        })?;
         match lock.version {
             1 => Ok(Some(lock)),
             other => Err(format!("{} has version {other}; this host reads 1", path.display())),
@@ -88,22 +93,60 @@ impl Lock {
         self.plugins.iter().find(|entry| entry.file.as_deref() == Some(name))
     }
 
-    /// The lock as text.
-    ///
-    /// # Errors
-    /// The serializer's, which would be a fault of ours.
-    pub fn to_text(&self) -> Result<String, toml::ser::Error> {
-        let head = "# Written by `codex-worker plugin lock`. Policies are asked in this order;\n\
-                    # mode is enforce, shadow or off.\n";
-        Ok(format!("{head}{}", toml::to_string(self)?))
+    /// The lock as text: one line a policy, so that a line can be pasted, moved and read in a
+    /// diff.
+    pub fn to_text(&self) -> String {
+        let lines: String =
+            self.plugins.iter().map(|entry| format!("    {},\n", entry.to_line())).collect();
+        format!(
+            "# Written by `codex-worker plugin lock`. Policies are asked in this order; a file that is\n\
+             # not listed, or has another sha256, is refused. mode is enforce, shadow or off.\n\
+             version = {}\nplugin = [\n{lines}]\n",
+            self.version
+        )
     }
 }
 
 impl Entry {
-    /// The entry as the lines to paste into a lock.
-    pub fn to_text(&self) -> String {
-        let lock = Lock { version: 1, plugins: vec![self.clone()] };
-        let text = toml::to_string(&lock).unwrap_or_default();
-        text.trim_start_matches("version = 1").trim().to_owned()
+    /// The entry as the line to paste into a lock, without the comma.
+    pub fn to_line(&self) -> String {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let mut line = format!("{{ name = {}", quoted(&self.name));
+        for (key, value) in [("file", &self.file), ("sha256", &self.sha256)] {
+            if let Some(value) = value {
+                line += &format!(", {key} = {}", quoted(value));
+            }
+        }
+        let interfaces: Vec<_> = self.interfaces.iter().map(|one| quoted(one.name())).collect();
+        line + &format!(", interfaces = [{}], mode = \"{}\" }}", interfaces.join(", "), self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_reads_as_it_was_written_also_in_the_long_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let entry = |name: &str, file: Option<&str>, mode| Entry {
+            name: name.into(),
+            file: file.map(Into::into),
+            sha256: file.map(|_| "ab".repeat(32)),
+            interfaces: vec![Interface::Scope, Interface::Verifier],
+            mode,
+        };
+        let lock = Lock {
+            version: 1,
+            plugins: vec![
+                entry("scope", None, Mode::Enforce),
+                entry("odd", Some("a \"quoted\" näme.wasm"), Mode::Shadow),
+            ],
+        };
+        std::fs::write(directory.path().join(FILE), lock.to_text()).unwrap();
+        assert_eq!(Lock::read(directory.path()).unwrap().as_ref(), Some(&lock));
+        let long = "version = 1\n[[plugin]]\nname = \"scope\"\ninterfaces = [\"scope\", \"verifier\"]\n";
+        std::fs::write(directory.path().join(FILE), long).unwrap();
+        assert_eq!(Lock::read(directory.path()).unwrap().unwrap().plugins, lock.plugins[..1]);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::accept;
 use super::ask::{Answer, OwnedQuestion, Question, ask};
 use super::call::{CallError, Code, Instance};
 use super::engine::Runtime;
@@ -61,12 +62,14 @@ pub struct Example {
     pub why: String,
 }
 
-/// The operator's table `[plugins.<name>]`: `mode` and `limits` are the host's, everything
-/// else is the plugin's own configuration.
+/// The operator's table `[plugins.<name>]`: `mode`, `replaces` and `limits` are the host's,
+/// everything else is the plugin's own configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// Overrides the lock's.
     pub mode: Option<Mode>,
+    /// The kind whose shipped policy it stands in for.
+    pub replaces: Option<Interface>,
     /// Overrides the defaults.
     pub limits: Limits,
     /// JSON for `configure`, keys sorted.
@@ -86,10 +89,12 @@ impl Table {
         };
         let mode = own.remove("mode").map(serde_json::from_value).transpose();
         let mode = mode.map_err(|error| format!("[plugins.{name}] mode: {error}"))?;
+        let replaces = own.remove("replaces").map(serde_json::from_value).transpose();
+        let replaces = replaces.map_err(|error| format!("[plugins.{name}] replaces: {error}"))?;
         let limits = own.remove("limits").map(serde_json::from_value).transpose();
         let limits = limits.map_err(|error| format!("[plugins.{name}] limits: {error}"))?;
         let config = serde_json::Value::Object(own).to_string();
-        Ok(Table { mode, limits: limits.unwrap_or_default(), config })
+        Ok(Table { mode, replaces, limits: limits.unwrap_or_default(), config })
     }
 }
 
@@ -112,6 +117,8 @@ pub struct Plugin {
     pub summary: String,
     /// Where it came from.
     pub origin: Origin,
+    /// The kind whose shipped policy it stands in for.
+    pub replaces: Option<Interface>,
     /// The limits of its calls.
     pub limits: Limits,
     /// SHA-256 of its configuration.
@@ -141,24 +148,8 @@ impl Prepared {
         let about = code
             .call(&mut instance, limits, |store, guest| guest.plugin.call_describe(store))
             .map_err(|error| Refusal::Description(error.to_string()))?;
-        let usable = |text: &str| {
-            (1..=64).contains(&text.len())
-                && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-                && !text.starts_with('-')
-        };
-        if !usable(&about.name) {
-            let name = sanitize::line(&about.name, 80);
-            return Err(Refusal::Description(format!(
-                "the name \"{name}\" is not 1 to 64 of a-z, 0-9 and -"
-            )));
-        }
-        let version = sanitize::line(&about.version, 64);
-        if version.is_empty() || version.contains([' ', '@']) {
-            return Err(Refusal::Description(format!(
-                "the version \"{version}\" is empty or holds a blank or @"
-            )));
-        }
-        let about = About { name: about.name, version, summary: sanitize::line(&about.summary, 300) };
+        let about =
+            accept::about(about.name, &about.version, &about.summary).map_err(Refusal::Description)?;
         Ok(Prepared { code, about, digest })
     }
 
@@ -171,13 +162,15 @@ impl Prepared {
             .code
             .call(&mut instance, limits, |store, guest| guest.plugin.call_examples(store))
             .map_err(start)?;
-        let own = |example: super::bindings::v0_1::plugin::Example| Example {
-            name: sanitize::line(&example.name, 200),
-            interface: example.interface,
-            config: example.config,
-            input: example.input,
-            expected: example.expected,
-            why: sanitize::line(&example.why, 500),
+        let own = |example: super::bindings::v0_1::plugin::Example| {
+            accept::example(Example {
+                name: example.name,
+                interface: example.interface,
+                config: example.config,
+                input: example.input,
+                expected: example.expected,
+                why: example.why,
+            })
         };
         Ok(examples.into_iter().map(own).collect())
     }
@@ -213,6 +206,12 @@ impl Prepared {
 
     /// Configures it for use.
     pub fn into_plugin(self, origin: Origin, mode: Mode, table: &Table) -> Result<Plugin, Refusal> {
+        if let Some(kind) = table.replaces.filter(|kind| !self.code.outside.interfaces.contains(kind)) {
+            return Err(Refusal::Settings(format!(
+                "[plugins.{}] replaces = \"{kind}\", and it exports no {kind} policy",
+                self.about.name
+            )));
+        }
         let warm = start(&self.code, table.limits, &table.config)?;
         Ok(Plugin {
             id: PluginId {
@@ -224,6 +223,7 @@ impl Prepared {
             },
             summary: self.about.summary,
             origin,
+            replaces: table.replaces,
             limits: table.limits,
             config_digest: record::digest(&table.config),
             config: table.config.clone(),
@@ -240,7 +240,7 @@ fn start(code: &Code, limits: Limits, config: &str) -> Result<Instance, Refusal>
     let config = if config.trim().is_empty() { "{}" } else { config };
     code.call(&mut instance, limits, |store, guest| guest.plugin.call_configure(store, config))
         .map_err(|error| Refusal::Start(format!("it cannot be configured: {error}")))?
-        .map_err(|refusal| Refusal::Configuration(sanitize::line(&refusal, 500)))?;
+        .map_err(|refusal| Refusal::Configuration(accept::refusal(&refusal)))?;
     Ok(instance)
 }
 
@@ -281,7 +281,7 @@ impl Plugin {
                 let answer = ask(&self.code, &mut instance, self.limits, question, size);
                 let log = instance.log().to_vec();
                 // A trap may have left locks held or data half written inside.
-                *warm = instance.reusable().then_some(instance);
+                *warm = instance.reusable(self.limits).then_some(instance);
                 (answer, log)
             }
         };
@@ -316,6 +316,10 @@ impl Plugin {
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
     use std::io::Read;
     let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
+    // Opening a pipe would wait for a writer for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Refusal::Unreadable("it is no regular file".into()));
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     if size > super::inspect::MAX_FILE {

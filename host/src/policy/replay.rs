@@ -10,7 +10,7 @@ use super::compose;
 use super::inspect::Interface;
 use super::lock::Mode;
 use super::plugin::Plugin;
-use super::record::{Decision, VERSION};
+use super::record::{self, Decision, VERSION};
 use super::types::{Finding, Severity};
 
 /// What a verdict is, for counting flips: silence and `info` are the same to a job.
@@ -26,7 +26,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn of(findings: &[Finding]) -> Self {
+    /// The verdict of findings.
+    pub fn of(findings: &[Finding]) -> Self {
         match compose::verdict(findings) {
             Some(Severity::Deny) => Verdict::Deny,
             Some(Severity::Warn) => Verdict::Warn,
@@ -81,39 +82,58 @@ pub struct Replay {
     pub failed: u32,
     /// The first failure.
     pub first_failure: Option<String>,
-    /// Recorded without input (redaction) or unreadable.
+    /// Recorded without input (redaction's may hold secrets).
     pub not_replayable: u32,
+    /// Records whose input is not what its digest says, or not what the interface takes.
+    pub damaged: u32,
+    /// Lines that this host cannot read.
+    pub unreadable: u32,
 }
 
-/// Reads a `decisions.jsonl`; inputs that an earlier line holds are filled in. The second
-/// number counts lines that this host cannot read.
-pub fn read(text: &str) -> (Vec<Decision>, u32) {
+/// What a `decisions.jsonl` holds.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// In the order of the file.
+    pub decisions: Vec<Decision>,
+    /// Inputs that are not what their digest says; they are left out of [`Self::decisions`].
+    pub damaged: u32,
+    /// Lines that this host cannot read.
+    pub unreadable: u32,
+}
+
+/// Reads a `decisions.jsonl`; inputs that an earlier line holds are filled in.
+pub fn read(text: &str) -> Recorded {
     let mut inputs: HashMap<String, Box<RawValue>> = HashMap::new();
-    let (mut decisions, mut unreadable) = (Vec::new(), 0);
+    let mut recorded = Recorded::default();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         match serde_json::from_str::<Decision>(line) {
             Ok(mut decision) if decision.v == VERSION => {
-                match &decision.input {
-                    Some(input) => {
-                        inputs.insert(decision.input_digest.clone(), input.clone());
+                match decision.input.take() {
+                    // A replay of another input than the recorded one would prove nothing.
+                    Some(input) if record::digest(input.get()) == decision.input_digest => {
+                        inputs.insert(decision.input_digest.clone(), input);
                     }
-                    None => decision.input = inputs.get(&decision.input_digest).cloned(),
+                    Some(_) => recorded.damaged += 1,
+                    None => {}
                 }
-                decisions.push(decision);
+                decision.input = inputs.get(&decision.input_digest).cloned();
+                recorded.decisions.push(decision);
             }
-            _ => unreadable += 1,
+            _ => recorded.unreadable += 1,
         }
     }
-    (decisions, unreadable)
+    recorded
 }
 
 /// Puts the inputs of these jobs to the candidate. Where a policy of its name was asked, the
 /// candidate is compared with that one; else with all that counted, beside which it stands.
-pub fn replay(candidate: &Plugin, jobs: &[(String, Vec<Decision>)]) -> Replay {
+pub fn replay(candidate: &Plugin, jobs: &[(String, Recorded)]) -> Replay {
     let mut replay = Replay::default();
-    for (job, decisions) in jobs {
+    for (job, recorded) in jobs {
+        replay.damaged += recorded.damaged;
+        replay.unreadable += recorded.unreadable;
         let mut inputs: BTreeMap<(Interface, &str), Vec<&Decision>> = BTreeMap::new();
-        for decision in decisions.iter().filter(|decision| candidate.answers(decision.interface)) {
+        for decision in recorded.decisions.iter().filter(|decision| candidate.answers(decision.interface)) {
             inputs.entry((decision.interface, &decision.input_digest)).or_default().push(decision);
         }
         for group in inputs.values() {
@@ -142,7 +162,7 @@ fn one(candidate: &Plugin, job: &str, group: &[&Decision], replay: &mut Replay) 
         return;
     };
     let Ok(question) = OwnedQuestion::parse(interface, input.get()) else {
-        replay.not_replayable += 1;
+        replay.damaged += 1;
         return;
     };
     let recorded: Vec<Answer> = compared

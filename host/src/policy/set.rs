@@ -4,15 +4,17 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::accept;
 use super::ask::{Answer, Question};
 use super::compose::{self, Judged};
 use super::inspect::Interface;
 use super::load::{Broken, Loaded, Settings, Unused, load};
 use super::lock::Mode;
-use super::plugin::{Asked, Plugin, PluginId};
+use super::plugin::{Asked, Origin, Plugin, PluginId};
+use super::replay::Verdict;
 use super::record::{self, Decision};
 use super::types::{
-    CommandOutput, Draft, Finding, Found, PromptInput, ScopeInput, Severity, Signal, Span, VerifyInput,
+    CommandOutput, Draft, Finding, Found, PromptInput, ScopeInput, Signal, Span, VerifyInput,
 };
 
 /// Redaction is asked piece by piece; a piece has at most about this many bytes.
@@ -43,6 +45,7 @@ pub struct PolicySet {
     plugins: Vec<Plugin>,
     broken: Vec<Broken>,
     unused: Vec<Unused>,
+    strays: Vec<String>,
     journal: Mutex<Journal>,
 }
 
@@ -76,11 +79,14 @@ impl PolicySet {
     /// Loads what the settings name. Never fails as a whole: what could not be loaded
     /// denies, withholds or is noted, by the rule of its interface.
     pub fn load(settings: &Settings) -> Self {
-        let Loaded { plugins, broken, unused } = load(settings);
+        let Loaded { plugins, broken, unused, strays } = load(settings);
         for broken in &broken {
             tracing::warn!(plugin = broken.label, origin = %broken.origin, "policy refused: {}", broken.reason);
         }
-        PolicySet { plugins, broken, unused, journal: Mutex::default() }
+        for stray in &strays {
+            tracing::warn!("[plugins.{stray}] in the configuration belongs to no policy");
+        }
+        PolicySet { plugins, broken, unused, strays, journal: Mutex::default() }
     }
 
     /// Asks all scope policies where the job may have written.
@@ -127,30 +133,28 @@ impl PolicySet {
         if let Some(broken) = self.broken_for(Interface::Redaction).next() {
             return Err(format!("policy {} could not be loaded: {}", broken.label, broken.reason));
         }
-        let mut lists = Vec::new();
-        let mut carries = Vec::new();
-        let policies = self.asked(Interface::Redaction).filter(|plugin| plugin.id.mode == Mode::Enforce);
-        for (at, plugin) in policies.enumerate() {
-            let carry = carry.get(at).map_or("", String::as_str);
-            let found = self
-                .find(plugin, text, carry)
-                .map_err(|error| format!("policy {} could not look for secrets: {error}", plugin.label()))?;
-            lists.push(found.spans);
-            carries.push(found.carry);
+        let (mut found, mut shadows, mut carries) = (Vec::new(), Vec::new(), Vec::new());
+        // Those that count come first, so each finds its own `carry` again.
+        for (at, plugin) in self.asked(Interface::Redaction).enumerate() {
+            let answer = self.find(plugin, text, carry.get(at).map_or("", String::as_str));
+            carries.push(answer.as_ref().map(|found| found.carry.clone()).unwrap_or_default());
+            match (plugin.id.mode, answer) {
+                (Mode::Enforce, Ok(answer)) => found.push((plugin.label(), answer.spans)),
+                (Mode::Enforce, Err(error)) => {
+                    return Err(format!("policy {} could not look for secrets: {error}", plugin.label()));
+                }
+                (_, Ok(answer)) => shadows.push((plugin, answer.spans)),
+                (_, Err(error)) => self.note_shadow(plugin, format!("would have withheld a text: {error}")),
+            }
         }
+        for (plugin, spans) in shadows {
+            self.compare_masks(plugin, &spans, &found);
+        }
+        let mut lists: Vec<_> = found.into_iter().map(|(_, spans)| spans).collect();
         let spans = match lists.len() {
             1 => lists.pop().unwrap_or_default(),
             _ => compose::union(lists),
         };
-        for plugin in self.asked(Interface::Redaction).filter(|plugin| plugin.id.mode == Mode::Shadow) {
-            match self.find(plugin, text, "") {
-                Ok(found) if found.spans.len() != spans.len() => {
-                    self.note_shadow(plugin, "would have masked other parts of a text".to_owned());
-                }
-                Ok(_) => {}
-                Err(error) => self.note_shadow(plugin, error.to_string()),
-            }
-        }
         Ok((spans, carries))
     }
 
@@ -211,6 +215,11 @@ impl PolicySet {
         &self.unused
     }
 
+    /// The names of `[plugins.<name>]` tables that belong to no policy.
+    pub fn strays(&self) -> &[String] {
+        &self.strays
+    }
+
     fn judge(&self, interface: Interface, question: Question<'_>, recorded: &Recorded) -> Vec<Judged> {
         let mut answers: Vec<(String, Result<Vec<Finding>, String>)> = Vec::new();
         let mut shadows = Vec::new();
@@ -240,33 +249,65 @@ impl PolicySet {
         compose::judge(answers)
     }
 
-    /// Notes what a shadow would have changed: against the policy of its name if there is
-    /// one (a candidate for its place), else against all of them.
+    /// Notes what a shadow would have changed: in the place of the policy that it would
+    /// replace if there is one, else beside all of them.
     fn compare_shadow(
         &self,
         plugin: &Plugin,
         answer: Result<Vec<Finding>, String>,
         answers: &[(String, Result<Vec<Finding>, String>)],
     ) {
-        let prefix = format!("{}@", plugin.id.name);
-        let denies = |answer: &Result<Vec<Finding>, String>| match answer {
-            Ok(findings) => compose::verdict(findings) == Some(Severity::Deny),
-            Err(_) => true,
+        let verdict = |answer: &Result<Vec<Finding>, String>| match answer {
+            Ok(findings) => Verdict::of(findings),
+            Err(_) => Verdict::Deny,
         };
-        let twin = answers.iter().any(|(label, _)| label.starts_with(&prefix));
-        let others = answers.iter().filter(|(label, _)| !label.starts_with(&prefix)).any(|(_, a)| denies(a));
-        let before = answers.iter().any(|(_, answer)| denies(answer));
-        let after = denies(&answer) || if twin { others } else { before };
+        let all = answers.iter().map(|(_, answer)| verdict(answer));
+        let before = all.min().unwrap_or(Verdict::Allow);
+        let others = answers.iter().filter(|(label, _)| !self.would_replace(plugin, label)).map(|(_, answer)| verdict(answer));
+        let after = others.chain([verdict(&answer)]).min().unwrap_or(Verdict::Allow);
+        if before == after {
+            return;
+        }
         let why = match &answer {
-            Ok(findings) => findings.iter().find(|f| f.severity == Severity::Deny).map(|f| f.rule.clone()),
+            Ok(findings) => {
+                let strictest = findings.iter().min_by_key(|finding| finding.severity);
+                strictest.filter(|_| after < before).map(|finding| finding.rule.clone())
+            }
             Err(reason) => Some(reason.clone()),
         };
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        match (before, after) {
-            (false, true) => self.note_shadow(plugin, format!("would have denied{why}")),
-            (true, false) => self.note_shadow(plugin, "would have let it pass".to_owned()),
-            _ => {}
+        let what = match after {
+            Verdict::Deny => "would have denied",
+            Verdict::Warn if before == Verdict::Deny => "would have warned only",
+            Verdict::Warn => "would have warned",
+            Verdict::Allow => "would have let it pass",
+        };
+        self.note_shadow(plugin, format!("{what}{why}"));
+    }
+
+    /// As [`Self::compare_shadow`], for what was masked.
+    fn compare_masks(&self, plugin: &Plugin, spans: &[Span], found: &[(String, Vec<Span>)]) {
+        let missing = |span: &&Span, from: &[&[Span]]| {
+            !from.iter().copied().flatten().any(|other| other.start <= span.start && span.end <= other.end)
+        };
+        let before: Vec<&[Span]> = found.iter().map(|(_, spans)| spans.as_slice()).collect();
+        let others = found.iter().filter(|(label, _)| !self.would_replace(plugin, label));
+        let after: Vec<&[Span]> = others.map(|(_, spans)| spans.as_slice()).chain([spans]).collect();
+        if let Some(span) = spans.iter().find(|span| missing(span, &before)) {
+            self.note_shadow(plugin, format!("would have masked more, by {}", accept::rule(&span.rule)));
         }
+        if let Some(span) = before.iter().copied().flatten().find(|span| missing(span, &after)) {
+            self.note_shadow(plugin, format!("would have left open what {} masked", accept::rule(&span.rule)));
+        }
+    }
+
+    /// A shadow of the same name, or with `replaces`, is a candidate for that policy's place.
+    fn would_replace(&self, plugin: &Plugin, label: &str) -> bool {
+        let shipped = |kind| {
+            let mut all = self.plugins.iter();
+            all.any(|p| p.origin == Origin::Shipped && p.answers(kind) && p.label() == label)
+        };
+        label.split('@').next() == Some(&plugin.id.name) || plugin.replaces.is_some_and(shipped)
     }
 
     fn find(&self, plugin: &Plugin, text: &str, carry: &str) -> Result<Found, String> {

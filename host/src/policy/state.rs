@@ -12,9 +12,9 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, random, sync};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::accept;
 use super::bindings::v0_1::{host, wit};
 use super::limits::Limits;
-use crate::report::sanitize;
 
 /// A limit that a call can run into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +26,12 @@ pub enum Limit {
     Memory,
     /// Bytes returned.
     Transfer,
-    /// Bytes of input.
-    Input,
+    /// Elements of a table.
+    Table,
 }
 
-/// The longest log line kept, in bytes.
-const MAX_LOG_LINE: usize = 2_000;
+/// Elements of one table: room for the functions of a whole language runtime.
+pub const MAX_TABLE: usize = 200_000;
 
 /// The host side of one instance.
 pub struct State {
@@ -117,7 +117,11 @@ impl ResourceLimiter for State {
         desired: usize,
         _max: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= 200_000)
+        let fits = desired <= MAX_TABLE;
+        if !fits {
+            self.hit = Some(Limit::Table);
+        }
+        Ok(fits)
     }
 
     // Python's components hold 38 core instances, JavaScript's fewer.
@@ -150,7 +154,7 @@ impl host::Host for State {
             host::Level::Warn => "warn",
             host::Level::Error => "error",
         };
-        self.log.push(format!("{level}: {}", sanitize::line(&message, MAX_LOG_LINE)));
+        self.log.push(format!("{level}: {}", accept::log_line(&message)));
     }
 }
 

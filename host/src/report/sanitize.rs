@@ -24,6 +24,13 @@ pub fn text(text: &str, max_bytes: usize) -> String {
     cap(clean.trim_end(), text, max_bytes)
 }
 
+/// A text of any length that stays what it is but for terminal sequences, control, invisible
+/// and direction-changing characters: nothing is trimmed or capped.
+pub fn prose(text: &str) -> String {
+    let unix = text.replace("\r\n", "\n");
+    visible(&unix).map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }).collect()
+}
+
 /// At most `max_bytes` of `text`, cut on a character border.
 pub fn prefix(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]

@@ -41,9 +41,28 @@ fn reverts(body: &mut String, repair: &Repair, fence: &str) {
         "\nPut these files back exactly as they were before the job (delete what was not there):\n",
     );
     for path in repair.revert.iter().take(REVERTS) {
-        body.push_str(&format!("- {}\n", plain::line(path, fence, 400)));
+        let shown = plain::line(path, fence, 400);
+        // A path is of use only if it is exact: an odd one stands as JSON.
+        let odd = shown != *path && !path.contains(fence) && path.len() <= 400;
+        body.push_str(&format!("- {}\n", if odd { escaped(path) } else { shown }));
     }
     more(body, repair.revert.len(), REVERTS);
+}
+
+/// A path as a JSON string of characters that everybody sees.
+fn escaped(path: &str) -> String {
+    let mut out = String::from("\"");
+    for c in path.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() || plain::visible(c.encode_utf8(&mut [0; 4])).is_empty() => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn findings(body: &mut String, repair: &Repair, fence: &str) {

@@ -7,12 +7,33 @@ use crate::names::components;
 /// What a runner is merely given as an argument, such as a test file, is not meant.
 pub fn files_of(command: &str) -> Vec<String> {
     let mut files = Vec::new();
-    for simple in split(command) {
-        of_simple(&simple, &mut files);
-    }
+    of_line(command, 0, &mut files);
     files.sort();
     files.dedup();
     files
+}
+
+/// Shells within shells that are looked into.
+const DEPTH: u32 = 4;
+
+fn of_line(command: &str, depth: u32, files: &mut Vec<String>) {
+    let mut directory = String::new();
+    for simple in split(command) {
+        let from = files.len();
+        of_simple(&simple, depth, files);
+        // After `cd x`, or where a subshell has ended, both readings count.
+        if !directory.is_empty() {
+            let moved: Vec<_> = files[from..].iter().map(|file| format!("{directory}/{file}")).collect();
+            files.extend(moved);
+        }
+        if let [cd, to, ..] = simple.as_slice()
+            && matches!(cd.as_str(), "cd" | "pushd")
+        {
+            let mut names = components(&directory);
+            names.extend(components(to));
+            directory = if names.contains(&"..") || to.starts_with('/') { String::new() } else { names.join("/") };
+        }
+    }
 }
 
 /// Splits a shell line into simple commands of words. Quotes keep a word together;
@@ -55,20 +76,26 @@ const WRAPPERS: &[&str] = &[
     "env", "time", "nice", "exec", "command", "sudo", "npx", "bunx", "poetry", "uv", "run", "pipenv",
     "timeout", "xvfb-run", "if", "then", "else", "do", "while", "!", "bundle", "pnpx", "dlx",
 ];
+const SHELLS: &[&str] = &["sh", "bash", "zsh", "dash", "ksh"];
 const INTERPRETERS: &[&str] = &[
     "sh", "bash", "zsh", "dash", "ksh", "fish", "python", "python2", "python3", "node", "nodejs", "ruby",
     "perl", "php", "deno", "bun", "tsx", "ts-node", "source", ".", "pwsh", "Rscript", "lua", "julia",
 ];
 
-fn of_simple(words: &[String], files: &mut Vec<String>) {
+fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
     let mut words = words;
+    let mut wrapped = false;
     // Assignments and wrappers stand before the command.
     while let Some(first) = words.first() {
         let assignment = first.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         });
         let number = first.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b's');
-        if assignment || WRAPPERS.contains(&first.as_str()) || (number && first != ".") {
+        let wrapper = WRAPPERS.contains(&first.as_str());
+        // A wrapper's own options stand before the command that it starts.
+        let option = wrapped && first.starts_with('-');
+        wrapped |= wrapper;
+        if assignment || wrapper || option || (number && first != ".") {
             words = &words[1..];
         } else {
             break;
@@ -81,7 +108,14 @@ fn of_simple(words: &[String], files: &mut Vec<String>) {
     }
     let interpreter = INTERPRETERS.contains(&name)
         || (name.starts_with("python") && name[6..].bytes().all(|b| b.is_ascii_digit() || b == b'.'));
-    if interpreter {
+    let code = SHELLS.contains(&name).then(|| {
+        arguments.iter().position(|a| a.starts_with('-') && !a.starts_with("--") && a.contains('c'))
+    });
+    if let Some(line) = code.flatten().and_then(|at| arguments.get(at + 1)) {
+        if depth < DEPTH {
+            of_line(line, depth + 1, files);
+        }
+    } else if interpreter {
         // `-m module` and `-c code` run no file of their own.
         let code = arguments.iter().any(|a| matches!(a.as_str(), "-m" | "-c" | "-e" | "--eval" | "--test"));
         if !code && let Some(script) = arguments.iter().find(|a| !a.starts_with('-') && *a != "run") {
@@ -101,9 +135,8 @@ fn of_simple(words: &[String], files: &mut Vec<String>) {
                 | "--project"
                 | "--manifest-path"
                 | "--setup-show"
-                | "-C"
         );
-        if steers && (pair[1].contains('.') || pair[1].contains('/')) && pair[0] != "-C" {
+        if steers && (pair[1].contains('.') || pair[1].contains('/')) {
             push(files, &pair[1]);
         }
     }
@@ -131,7 +164,13 @@ fn of_simple(words: &[String], files: &mut Vec<String>) {
         "mvnw" => &["mvnw", ".mvn/wrapper/maven-wrapper.properties"],
         _ => &[],
     };
-    files.extend(read.iter().map(|file| (*file).to_string()));
+    let directory = arguments.windows(2).find(|pair| matches!(pair[0].as_str(), "-C" | "--directory"));
+    for file in read {
+        files.push((*file).to_string());
+        if let Some(pair) = directory {
+            push(files, &format!("{}/{file}", pair[1]));
+        }
+    }
 }
 
 fn push(files: &mut Vec<String>, word: &str) {

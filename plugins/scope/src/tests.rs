@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use crate::declare::Entry;
 use crate::{Config, ScopePolicy, commands, package_json};
 
+mod acceptance;
+
 /// `A path`, `M path`, `D path`, `R old -> new`, `L path => target` (a new symlink),
 /// `T path => target` (a file that became one), `G path` (a submodule), `N path` (a
 /// nested repository), `X path` (mode), `I path` (new and ignored), `H path` (hard link).
@@ -405,7 +407,14 @@ fn a_check_s_own_files_need_their_name() {
         ("npm test", &[]),
         ("./scripts/test.sh --fast", &["scripts/test.sh"]),
         ("bash ci/run.sh", &["ci/run.sh"]),
-        ("cd x && python3.11 tools/check.py a.py", &["tools/check.py"]),
+        ("cd x && python3.11 tools/check.py a.py", &["tools/check.py", "x/tools/check.py"]),
+        ("cd sub/dir; ./run.sh", &["run.sh", "sub/dir/run.sh"]),
+        ("make -C sub test", &["GNUmakefile", "Makefile", "makefile", "sub/GNUmakefile", "sub/Makefile", "sub/makefile"]),
+        ("nice -n 10 ./x.sh", &["x.sh"]),
+        ("timeout -k 5 60 sh x.sh", &["x.sh"]),
+        ("bash -lc 'cd a && ./b.sh'", &["a/b.sh", "b.sh"]),
+        ("sh -ec \"python3 t.py\"", &["t.py"]),
+        ("npx --yes tsx run.ts", &["run.ts"]),
         ("python -m pytest tests/test_a.py", &[]),
         ("pytest tests/test_a.py", &[]),
         ("CI=1 timeout 60 sh -eu 'my run.sh'", &["my run.sh"]),

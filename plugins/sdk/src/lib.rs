@@ -14,34 +14,27 @@
 //!
 //! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`.
 //!
-//! # A verifier
+//! # A verifier, in ten lines
 //!
 //! Sees everything about a pass: the job, the changes, the checks, the agent.
 //!
 //! ```
 //! use codex_worker_policy::{Finding, Verifier, VerifyInput, policy};
-//!
 //! #[derive(Default)]
 //! struct NoTodo;
-//!
 //! impl Verifier for NoTodo {
 //!     fn verify(&self, input: &VerifyInput) -> Vec<Finding> {
-//!         let added = input.changes.files.iter().flat_map(|file| file.added_text().map(move |line| (file, line)));
-//!         added
-//!             .filter(|(_, (_, text))| text.contains("TODO"))
-//!             .map(|(file, (line, _))| Finding::deny("todo", "a TODO was added").path(&file.path).line(line))
-//!             .collect()
+//!         let added = input.changes.added_text().filter(|(_, _, text)| text.contains("TODO"));
+//!         added.map(|(file, line, _)| Finding::deny("todo", "a TODO was added").path(&file.path).line(line)).collect()
 //!     }
 //! }
-//!
-//! policy! {
-//!     name: "no-todo",
-//!     version: "0.1.0",
-//!     summary: "Denies added lines with TODO.",
-//!     policy: NoTodo,
-//!     interfaces: [verifier],
-//! }
-//! # fn main() {}
+//! policy! { name: "no-todo", version: "0.1.0", summary: "Denies added TODOs.", policy: NoTodo, interfaces: [verifier] }
+//! # use codex_worker_policy::{ChangeSet, ChangedFile, JobFacts};
+//! # fn main() {
+//! #     let file = ChangedFile::modified("a.rs").patch("@@ -1 +1,2 @@\n fn a() {}\n+// TODO\n");
+//! #     let input = VerifyInput::new(JobFacts::new("do it"), ChangeSet::of([file]));
+//! #     assert_eq!(NoTodo.verify(&input), [Finding::deny("todo", "a TODO was added").path("a.rs").line(2)]);
+//! # }
 //! ```
 //!
 //! # A scope policy, with configuration and examples

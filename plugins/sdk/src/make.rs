@@ -169,6 +169,12 @@ impl ChangeSet {
             files.iter().filter_map(|file| file.patch.as_ref()).map(|patch| patch.len() as u64).sum();
         ChangeSet { total_files: files.len() as u32, diff_bytes, files, ..ChangeSet::default() }
     }
+
+    /// The lines that were added anywhere: file, number in the new file and text, as
+    /// [`ChangedFile::added_text`] gives them.
+    pub fn added_text(&self) -> impl Iterator<Item = (&ChangedFile, u32, &str)> {
+        self.files.iter().flat_map(|file| file.added_text().map(move |(line, text)| (file, line, text)))
+    }
 }
 
 impl CheckResult {

@@ -44,8 +44,13 @@ pub fn run(args: Args) -> Result<()> {
             if outside.imports.is_empty() { "nothing".into() } else { outside.imports.join(", ") },
         );
         for law in &tried {
-            let mark = if law.broken.is_some() { "BROKEN" } else { "holds " };
-            let _ = writeln!(text, "{mark} {}: {} ({} inputs)", law.interface, law.law, law.cases);
+            let (mark, inputs) = match (&law.broken, law.cases) {
+                (Some(_), cases) => ("BROKEN", format!("{cases} inputs")),
+                (None, 0) => ("untold", "its examples give nothing to try it with".to_owned()),
+                (None, 1) => ("holds ", "1 input".to_owned()),
+                (None, cases) => ("holds ", format!("{cases} inputs")),
+            };
+            let _ = writeln!(text, "{mark} {}: {} ({inputs})", law.interface, law.law);
             if let Some(how) = &law.broken {
                 let _ = writeln!(text, "       {how}");
             }
@@ -57,6 +62,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     match broken {
         0 => Ok(()),
+        1 => Err(Error::new(Kind::Plugin, format!("{} breaks a law of its interface", about.name))),
         broken => Err(Error::new(Kind::Plugin, format!("{} breaks {broken} laws", about.name))),
     }
 }

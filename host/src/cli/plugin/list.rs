@@ -1,13 +1,16 @@
 //! `plugin list` and `plugin lock`: what is in force, and pinning it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::cli::policy::last_errors;
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
 use crate::error::{Error, Kind, Result};
 use crate::policy::lock::{Entry, FILE, Lock, Mode};
-use crate::policy::plugin::Origin;
+use crate::policy::inspect::Interface;
+use crate::policy::plugin::{Origin, read_file};
+use crate::policy::record::digest;
 use crate::policy::{PolicySet, Settings};
 
 /// Show the policies in force, in order, and the refused ones.
@@ -44,7 +47,7 @@ pub fn run(args: Args) -> Result<()> {
                     "name": plugin.id.name, "version": plugin.id.version, "summary": plugin.summary,
                     "origin": plugin.origin.to_string(), "digest": plugin.id.digest,
                     "interfaces": plugin.id.interfaces, "mode": plugin.id.mode, "limits": plugin.limits,
-                    "config_digest": plugin.config_digest,
+                    "replaces": plugin.replaces, "config_digest": plugin.config_digest,
                     "last_error": errors.get(&plugin.id.digest)
                         .map(|(job, error)| serde_json::json!({"job_id": job, "error": error})),
                 })
@@ -68,6 +71,7 @@ pub fn run(args: Args) -> Result<()> {
             .collect();
         let value = serde_json::json!({
             "plugins_dir": config.plugins_dir, "active": active, "refused": broken, "unused": unused,
+            "unknown_tables": set.strays(),
         });
         return print(&format!("{value}\n"));
     }
@@ -98,31 +102,46 @@ pub fn run(args: Args) -> Result<()> {
         let _ = writeln!(text, " -  {}  not used: {} ({})", unused.label, unused.reason, unused.origin);
     }
     for broken in set.broken() {
-        let effect = match &broken.interfaces {
-            None => "jobs are denied until it is repaired, removed or switched off",
-            Some(list) if list.iter().any(|i| i.may_deny()) => {
-                "jobs are denied until it is repaired, removed or switched off"
-            }
-            Some(list) if list.contains(&crate::policy::inspect::Interface::Redaction) => {
-                "all text is withheld until it is repaired, removed or switched off"
-            }
-            Some(_) => "jobs go on without it",
-        };
         let _ = writeln!(
             text,
-            " !  {}  REFUSED ({}): {}\n    {effect}",
-            broken.label, broken.origin, broken.reason
+            " !  {}  REFUSED ({}): {}\n    {}",
+            broken.label,
+            broken.origin,
+            broken.reason,
+            effect(broken.interfaces.as_deref())
         );
     }
+    for stray in set.strays() {
+        let _ = writeln!(text, " ?  [plugins.{stray}] in the configuration belongs to no policy");
+    }
     print(&text)
+}
+
+/// What a refused file does to jobs.
+fn effect(interfaces: Option<&[Interface]>) -> &'static str {
+    match interfaces {
+        Some(list) if !list.iter().any(|interface| interface.may_deny()) => {
+            match list.contains(&Interface::Redaction) {
+                true => "all text is withheld until it is repaired, removed or switched off",
+                false => "jobs go on without it",
+            }
+        }
+        _ => "jobs are denied until it is repaired, removed or switched off",
+    }
 }
 
 /// Writes the lock.
 pub fn lock(args: LockArgs) -> Result<()> {
     let config = args.settings.load()?;
-    // Loaded as if there were no lock, else a changed file could never be locked again.
     let mut settings = Settings::from_config(&config);
-    settings.ignore_lock = true;
+    // Order and mode of the lock that there is, but not its digests: else a changed file
+    // could never be locked again.
+    settings.relock = true;
+    let old = Lock::read(&config.plugins_dir)
+        .map_err(|error| {
+            Error::new(Kind::Config, error).hint("repair that line, or delete the file and lock anew")
+        })?
+        .unwrap_or_default();
     let set = PolicySet::load(&settings);
     if let Some(broken) = set.broken().first() {
         return Err(Error::new(
@@ -131,36 +150,8 @@ pub fn lock(args: LockArgs) -> Result<()> {
         )
         .hint("repair it, remove it, or switch it off: [plugins.<name>] mode = \"off\""));
     }
-    let old =
-        Lock::read(&config.plugins_dir).map_err(|error| Error::new(Kind::Config, error))?.unwrap_or_default();
-    let name_of = |origin: &Origin| match origin {
-        Origin::Shipped => None,
-        Origin::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-    };
-    let mut plugins: Vec<Entry> = set
-        .plugins()
-        .iter()
-        .map(|plugin| {
-            let file = name_of(&plugin.origin);
-            let before = old.plugins.iter().find(|entry| entry.name == plugin.id.name && entry.file == file);
-            Entry {
-                name: plugin.id.name.clone(),
-                sha256: file.as_ref().map(|_| plugin.id.digest.clone()),
-                file,
-                interfaces: plugin.id.interfaces.clone(),
-                mode: before.map_or(plugin.id.mode, |entry| entry.mode),
-            }
-        })
-        .collect();
-    // What was off stays in the lock as off; the order of before is kept, the new come last.
-    plugins.extend(old.plugins.iter().filter(|entry| entry.mode == Mode::Off).cloned());
-    plugins.dedup_by(|a, b| a.name == b.name && a.file == b.file);
-    let position = |entry: &Entry| {
-        old.plugins.iter().position(|o| o.name == entry.name && o.file == entry.file).unwrap_or(usize::MAX)
-    };
-    plugins.sort_by_key(position);
-    let lock = Lock { version: 1, plugins };
-    let text = lock.to_text().map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    let lock = Lock { version: 1, plugins: entries(&set, &old, &config.plugins_dir)? };
+    let text = lock.to_text();
     let path = config.plugins_dir.join(FILE);
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(&config.plugins_dir)?;
@@ -171,8 +162,74 @@ pub fn lock(args: LockArgs) -> Result<()> {
     write().map_err(|error| {
         Error::new(Kind::Environment, format!("cannot write {}: {error}", path.display()))
     })?;
+    let changes = changes(&old, &lock);
     if args.json {
-        return print(&format!("{}\n", serde_json::json!({"file": path, "plugins": lock.plugins})));
+        let value = serde_json::json!({"file": path, "plugins": lock.plugins, "changes": changes});
+        return print(&format!("{value}\n"));
     }
-    print(&format!("{}: {} policies\n{text}", path.display(), lock.plugins.len()))
+    let changes = match changes.as_slice() {
+        [] => "unchanged\n".to_owned(),
+        some => some.iter().map(|change| format!("{change}\n")).collect(),
+    };
+    print(&format!("{changes}{}: {} policies\n{text}", path.display(), lock.plugins.len()))
+}
+
+/// What is there now, in the order of the old lock; the new come last. What is off stays in
+/// the lock as off while its file is there.
+fn entries(set: &PolicySet, old: &Lock, directory: &Path) -> Result<Vec<Entry>> {
+    let file_of = |origin: &Origin| match origin {
+        Origin::Shipped => None,
+        Origin::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+    };
+    let before =
+        |name: &str, file: &Option<String>| old.plugins.iter().find(|e| e.name == name && e.file == *file);
+    let mut plugins: Vec<Entry> = set
+        .plugins()
+        .iter()
+        .map(|plugin| {
+            let file = file_of(&plugin.origin);
+            Entry {
+                name: plugin.id.name.clone(),
+                sha256: file.as_ref().map(|_| plugin.id.digest.clone()),
+                interfaces: plugin.id.interfaces.clone(),
+                mode: before(&plugin.id.name, &file).map_or(plugin.id.mode, |entry| entry.mode),
+                file,
+            }
+        })
+        .collect();
+    for entry in old.plugins.iter().filter(|entry| entry.mode == Mode::Off) {
+        let path = entry.file.as_ref().map(|file| directory.join(file));
+        if path.as_ref().is_some_and(|path| !path.exists()) {
+            continue;
+        }
+        let bytes = path.map(|path| read_file(&path)).transpose();
+        let bytes = bytes.map_err(|refusal| {
+            Error::new(Kind::Plugin, format!("{} is refused: {refusal}", entry.name))
+        })?;
+        plugins.push(Entry { sha256: bytes.map(digest), ..entry.clone() });
+    }
+    let position = |entry: &Entry| {
+        old.plugins.iter().position(|o| o.name == entry.name && o.file == entry.file).unwrap_or(usize::MAX)
+    };
+    plugins.sort_by_key(position);
+    Ok(plugins)
+}
+
+/// One line for each difference between two locks.
+fn changes(old: &Lock, new: &Lock) -> Vec<String> {
+    let same = |a: &Entry, b: &Entry| a.name == b.name && a.file == b.file;
+    let short = |entry: &Entry| entry.sha256.as_deref().map_or("shipped", |sha| &sha[..12.min(sha.len())]).to_owned();
+    let mut changes = Vec::new();
+    for entry in &new.plugins {
+        match old.plugins.iter().find(|other| same(other, entry)) {
+            None => changes.push(format!("added    {} ({}, {})", entry.name, short(entry), entry.mode)),
+            Some(before) if before.sha256 != entry.sha256 => {
+                changes.push(format!("changed  {} ({} to {})", entry.name, short(before), short(entry)));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = old.plugins.iter().filter(|entry| !new.plugins.iter().any(|other| same(other, entry)));
+    changes.extend(gone.map(|entry| format!("removed  {} ({})", entry.name, short(entry))));
+    changes
 }

@@ -401,7 +401,14 @@ impl Job {
             checks: spec
                 .checks
                 .iter()
-                .map(|check| CheckSpec { name: check.name.clone(), command: check.command.clone() })
+                .map(|check| CheckSpec {
+                    name: check.name.clone(),
+                    // Policies and the agent must know where it runs to know which files it runs.
+                    command: match &check.cwd {
+                        Some(cwd) => format!("cd {} && {}", shell_word(cwd), check.command),
+                        None => check.command.clone(),
+                    },
+                })
                 .collect(),
             attempt,
             max_attempts,
@@ -529,4 +536,13 @@ fn random_word() -> Result<String> {
     super::spec::JobId::random()
         .map(|id| id.as_str().to_owned())
         .map_err(|e| Error::new(Kind::Environment, format!("no random numbers: {e}")))
+}
+
+/// A path as one word of a shell line.
+fn shell_word(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@+".contains(c);
+    match path.chars().all(plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    }
 }

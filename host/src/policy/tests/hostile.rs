@@ -9,13 +9,13 @@ use super::super::record::digest;
 use super::super::types::{CommandOutput, Draft, PromptInput, Severity};
 use super::guest::{Guest, found, list};
 use super::{alone, files, job, set_of};
-use crate::policy::ask::{Answer, Question};
+use crate::policy::ask::Question;
 use crate::policy::limits::Limits;
 use crate::policy::load::Settings;
 use crate::policy::lock::Mode;
 
 /// Loads a component alone with short limits.
-fn plugin(bytes: &[u8]) -> Result<Plugin, Refusal> {
+pub(super) fn plugin(bytes: &[u8]) -> Result<Plugin, Refusal> {
     let runtime = Settings::default().runtime().unwrap();
     let table = Table { limits: Limits { deadline_ms: 100, ..Limits::default() }, ..Table::default() };
     Prepared::new(&runtime, bytes, digest(bytes))?.into_plugin(Origin::Shipped, Mode::Enforce, &table)
@@ -298,31 +298,4 @@ fn limits_are_the_operators() {
     settings.tables.insert("slow".into(), serde_json::json!({"limits": {"deadline": 30}}));
     let set = super::PolicySet::load(&settings);
     assert!(set.broken()[0].reason.contains("[plugins.slow] limits: unknown field `deadline`"));
-}
-
-#[test]
-fn any_answer_is_an_answer_or_an_error() {
-    // Mutated components: whatever they return, the host gets a value or an error.
-    let good = Guest::new("good").denies_over(0).exports("redaction", &found("(i32.const 0)", 0)).build();
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut taken = 0;
-    for _ in 0..150 {
-        let mut bytes = good.clone();
-        for _ in 0..1 + next() % 3 {
-            let at = (next() as usize) % bytes.len();
-            bytes[at] = next() as u8;
-        }
-        let Ok(plugin) = plugin(&bytes) else { continue };
-        taken += 1;
-        let scope = plugin.ask(Question::Scope(&files(2)), 100).answer;
-        assert!(!matches!(scope, Ok(Answer::Draft(_))));
-        let _ = plugin.ask(Question::Redaction("a text\n", ""), 7);
-    }
-    assert!(taken > 10, "only {taken} mutants loaded");
 }

@@ -2,6 +2,7 @@
 
 mod dropin;
 mod frozen;
+mod fuzz;
 mod guest;
 mod hostile;
 mod laws;

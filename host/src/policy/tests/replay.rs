@@ -1,7 +1,7 @@
 //! A replay finds exactly the planted flips.
 
 use super::super::plugin::{Plugin, Table};
-use super::super::replay::{self, Verdict};
+use super::super::replay::{self, Recorded, Verdict};
 use super::guest::Guest;
 use super::{alone, files, set_of};
 use crate::policy::load::Settings;
@@ -28,14 +28,8 @@ fn recorded() -> Vec<(String, String)> {
         .collect()
 }
 
-fn read(jobs: &[(String, String)]) -> Vec<(String, Vec<super::super::record::Decision>)> {
-    jobs.iter()
-        .map(|(job, text)| {
-            let (decisions, unreadable) = replay::read(text);
-            assert_eq!(unreadable, 0);
-            (job.clone(), decisions)
-        })
-        .collect()
+fn read(jobs: &[(String, String)]) -> Vec<(String, Recorded)> {
+    jobs.iter().map(|(job, text)| (job.clone(), replay::read(text))).collect()
 }
 
 #[test]
@@ -49,6 +43,7 @@ fn exactly_the_planted_flips_are_found() {
     let flips = |most| {
         let replay = replay::replay(&plugin(Guest::new("few").version("2.0.0").denies_over(most)), &jobs);
         assert_eq!((replay.asked, replay.failed, replay.not_replayable), (6, 0, 0));
+        assert_eq!((replay.damaged, replay.unreadable), (0, 0));
         assert_eq!(replay.same as usize + replay.flips.len(), 6);
         replay.flips.iter().map(|f| (f.job.clone(), f.before, f.after)).collect::<Vec<_>>()
     };
@@ -101,7 +96,23 @@ fn a_call_that_ended_on_a_limit_is_no_verdict() {
     settings.tables.insert("few".into(), serde_json::json!({"limits": {"deadline_ms": 20}}));
     let set = super::PolicySet::load(&settings);
     set.scope(&files(1));
-    let jobs = [("job".to_owned(), set.take_decisions())];
+    let decisions = set.take_decisions();
+    let jobs = [("job".to_owned(), Recorded { decisions, ..Recorded::default() })];
     let replay = replay::replay(&plugin(Guest::new("few").denies_over(3)), &jobs);
     assert_eq!((replay.asked, replay.no_verdict, replay.flips.len()), (0, 1, 0));
+}
+
+#[test]
+fn a_record_that_was_changed_or_cut_is_counted_and_not_replayed() {
+    let mut jobs = recorded();
+    // Another file name: the input is no longer what was judged.
+    jobs[4].1 = jobs[4].1.replacen("src/0000.rs", "src/9999.rs", 1);
+    // The end of the file is missing, as after a full disk.
+    let half = jobs[5].1.len() / 2;
+    jobs[5].1.truncate(half);
+    let replay = replay::replay(&plugin(Guest::new("few").denies_over(9)), &read(&jobs));
+    assert_eq!((replay.damaged, replay.unreadable), (1, 1));
+    assert_eq!((replay.asked, replay.not_replayable), (4, 1));
+    let flips: Vec<_> = replay.flips.iter().map(|flip| flip.job.as_str()).collect();
+    assert_eq!(flips, ["job4"], "what is damaged is no flip");
 }
