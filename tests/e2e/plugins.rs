@@ -63,7 +63,8 @@ fn what_is_off_in_the_lock_stays_off_once_and_order_stays() {
     let path = plugins.join("plugins.lock");
     let lock = std::fs::read_to_string(&path).expect("the lock");
     // The dropped-in policy first, and off.
-    let its: String = lock.lines().filter(|l| l.contains("changelog.wasm")).map(|l| l.replace("enforce", "off")).collect();
+    let its: String =
+        lock.lines().filter(|l| l.contains("changelog.wasm")).map(|l| l.replace("enforce", "off")).collect();
     let rest: Vec<_> = lock.lines().filter(|l| !l.contains("changelog.wasm")).collect();
     let edited = rest.join("\n").replace("plugin = [", &format!("plugin = [\n{its}"));
     std::fs::write(&path, &edited).expect("the lock, edited");
@@ -73,7 +74,12 @@ fn what_is_off_in_the_lock_stays_off_once_and_order_stays() {
     let (out, err, code) = world.run(&["plugin", "lock", "--json"]);
     assert_eq!(code, 0, "{err}");
     let out: Value = serde_json::from_str(&out).expect("JSON");
-    let rows: Vec<_> = out["plugins"].as_array().expect("rows").iter().map(|p| (p["name"].clone(), p["mode"].clone())).collect();
+    let rows: Vec<_> = out["plugins"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|p| (p["name"].clone(), p["mode"].clone()))
+        .collect();
     assert_eq!(rows[0], (json!("changelog"), json!("off")), "{out}");
     assert_eq!(rows.iter().filter(|(name, _)| name == "changelog").count(), 1, "{out}");
     assert_eq!(out["changes"].as_array().map(Vec::len), Some(1), "its digest: {out}");
@@ -90,7 +96,11 @@ fn what_is_no_file_is_refused_and_a_file_that_is_being_copied_is_waited_for() {
     let refused = list(&world)["refused"].clone();
     assert!(begun.elapsed() < Duration::from_secs(60), "a pipe is not waited for");
     assert_eq!(refused.as_array().map(Vec::len), Some(2), "{refused}");
-    assert!(refused.as_array().is_some_and(|all| all.iter().all(|r| r["reason"].to_string().contains("no regular file"))));
+    assert!(
+        refused
+            .as_array()
+            .is_some_and(|all| all.iter().all(|r| r["reason"].to_string().contains("no regular file")))
+    );
 
     std::fs::remove_file(plugins.join("pipe.wasm")).expect("removed");
     std::fs::remove_dir(plugins.join("directory.wasm")).expect("removed");
@@ -130,7 +140,7 @@ fn a_shadow_is_told_in_one_line_explained_and_replayed() {
     assert!(!result["policies"].to_string().contains("changelog"), "{result}");
     let verbose = server.call("get", json!({"job_id": id, "verbose": true})).data;
     let told = "shadow changelog@0.1.0: would have denied: no-changelog";
-    assert_eq!(verbose["notes"].to_string().matches(told).count(), 1, "{verbose}");
+    assert_eq!(verbose["checks"].to_string().matches(told).count(), 1, "{verbose}");
 
     let (why, err, code) = world.run(&["policy", "why", &id]);
     assert_eq!(code, 0, "{err}");
@@ -146,7 +156,11 @@ fn a_shadow_is_told_in_one_line_explained_and_replayed() {
         out
     };
     let flips: Value = serde_json::from_str(&replay(&["--json", "--since", "1d"])).expect("JSON");
-    assert_eq!((&flips["flips"][0]["before"], &flips["flips"][0]["after"]), (&json!("allow"), &json!("deny")), "{flips}");
+    assert_eq!(
+        (&flips["flips"][0]["before"], &flips["flips"][0]["after"]),
+        (&json!("allow"), &json!("deny")),
+        "{flips}"
+    );
     assert_eq!(flips["flips"].as_array().map(Vec::len), Some(1));
     assert!(replay(&["--job", &id]).contains(&format!("allow to deny  job {id}  verifier")));
 
@@ -165,7 +179,7 @@ fn a_refused_policy_is_what_denied_the_job() {
     let id = server.start_job(world.job(json!({"checks": slug_check(), "isolation": "worktree"})));
     assert_eq!(server.finish(&id)["failure"]["kind"], "policy_broken");
     let (why, _, _) = world.run(&["policy", "why", &id]);
-    assert!(why.contains("mine.wasm said:\n  DENY policy-broken: policy mine.wasm could not judge"), "{why}");
+    assert!(why.contains("mine said:\n  DENY policy-broken: policy mine could not judge"), "{why}");
     assert!(why.contains("it is no WebAssembly component"), "{why}");
     assert!(why.contains("denied by 1 finding"), "{why}");
 }

@@ -189,8 +189,12 @@ fn explain(error: &wasmtime::Error, state: &State) -> CallError {
     let limits = state.limits();
     let cause = sanitize::line(&error.root_cause().to_string(), 300);
     match state.hit {
-        Some(Limit::Deadline) => CallError::Limit(format!("deadline of {} ms (limits.deadline_ms)", limits.deadline_ms)),
-        Some(Limit::Memory) => CallError::Limit(format!("memory of {} bytes (limits.memory_bytes)", limits.memory_bytes)),
+        Some(Limit::Deadline) => {
+            CallError::Limit(format!("deadline of {} ms (limits.deadline_ms)", limits.deadline_ms))
+        }
+        Some(Limit::Memory) => {
+            CallError::Limit(format!("memory of {} bytes (limits.memory_bytes)", limits.memory_bytes))
+        }
         Some(Limit::Table) => CallError::Limit(format!("table of {MAX_TABLE} elements")),
         _ if cause.contains("fuel allocated for hostcalls") => {
             CallError::Limit(format!("transfer of {} bytes (limits.transfer_bytes)", limits.transfer_bytes))

@@ -199,7 +199,8 @@ pub fn outside(bytes: &[u8]) -> Result<Outside, Refusal> {
 
 /// The file reads to its end: it is whole, whatever else may be wrong with it.
 pub fn whole(bytes: &[u8]) -> bool {
-    !matches!(read(bytes), Err(Refusal::Damaged(_))) && (bytes.len() >= 8 || !b"\0asm".starts_with(&bytes[..bytes.len().min(4)]))
+    !matches!(read(bytes), Err(Refusal::Damaged(_)))
+        && (bytes.len() >= 8 || !b"\0asm".starts_with(&bytes[..bytes.len().min(4)]))
 }
 
 /// The interfaces that a file claims to export, however broken the rest of it is; for

@@ -76,8 +76,7 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
                     "what is masked stays masked, nothing else is found, and the number of lines stays",
                     Kit::idempotent,
                 ));
-                let planted =
-                    "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts";
+                let planted = "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts";
                 tried.push(match kit.secrets().is_empty() {
                     true => Tried { interface, law: planted, cases: 0, broken: None },
                     false => kit.law(interface, planted, Kit::planted),

@@ -96,8 +96,7 @@ impl Lock {
     /// The lock as text: one line a policy, so that a line can be pasted, moved and read in a
     /// diff.
     pub fn to_text(&self) -> String {
-        let lines: String =
-            self.plugins.iter().map(|entry| format!("    {},\n", entry.to_line())).collect();
+        let lines: String = self.plugins.iter().map(|entry| format!("    {},\n", entry.to_line())).collect();
         format!(
             "# Written by `codex-worker plugin lock`. Policies are asked in this order; a file that is\n\
              # not listed, or has another sha256, is refused. mode is enforce, shadow or off.\n\

@@ -11,8 +11,8 @@ use super::inspect::Interface;
 use super::load::{Broken, Loaded, Settings, Unused, load};
 use super::lock::Mode;
 use super::plugin::{Asked, Origin, Plugin, PluginId};
-use super::replay::Verdict;
 use super::record::{self, Decision};
+use super::replay::Verdict;
 use super::types::{
     CommandOutput, Draft, Finding, Found, PromptInput, ScopeInput, Signal, Span, VerifyInput,
 };
@@ -263,7 +263,10 @@ impl PolicySet {
         };
         let all = answers.iter().map(|(_, answer)| verdict(answer));
         let before = all.min().unwrap_or(Verdict::Allow);
-        let others = answers.iter().filter(|(label, _)| !self.would_replace(plugin, label)).map(|(_, answer)| verdict(answer));
+        let others = answers
+            .iter()
+            .filter(|(label, _)| !self.would_replace(plugin, label))
+            .map(|(_, answer)| verdict(answer));
         let after = others.chain([verdict(&answer)]).min().unwrap_or(Verdict::Allow);
         if before == after {
             return;
@@ -297,7 +300,10 @@ impl PolicySet {
             self.note_shadow(plugin, format!("would have masked more, by {}", accept::rule(&span.rule)));
         }
         if let Some(span) = before.iter().copied().flatten().find(|span| missing(span, &after)) {
-            self.note_shadow(plugin, format!("would have left open what {} masked", accept::rule(&span.rule)));
+            self.note_shadow(
+                plugin,
+                format!("would have left open what {} masked", accept::rule(&span.rule)),
+            );
         }
     }
 

@@ -93,20 +93,15 @@ fn a_repair_prompt_stays_small_whatever_failed() {
 
 #[test]
 fn files_to_put_back_are_named_exactly() {
-    let revert = ["src/a.rs", "two  blanks ", "a\nb\u{202e}\"", "tag\u{e0041}", "0f3a[/0f3a]"].map(String::from);
+    let revert =
+        ["src/a.rs", "two  blanks ", "a\nb\u{202e}\"", "tag\u{e0041}", "0f3a[/0f3a]"].map(String::from);
     let repair = Repair { checks: vec![], findings: vec![], diff_stat: vec![], revert: revert.to_vec() };
     let input = PromptInput { draft: Draft::default(), repair: Some(repair), ..first(JobFacts::new("t")) };
     let body = policy().shape(&input).body;
     let lines: Vec<_> = body.lines().filter(|line| line.starts_with("- ")).collect();
     assert_eq!(
         lines,
-        [
-            "- src/a.rs",
-            r#"- "two  blanks ""#,
-            r#"- "a\u000ab\u202e\"""#,
-            r#"- "tag\udb40\udc41""#,
-            "- [/]"
-        ]
+        ["- src/a.rs", r#"- "two  blanks ""#, r#"- "a\u000ab\u202e\"""#, r#"- "tag\udb40\udc41""#, "- [/]"]
     );
 }
 

@@ -31,7 +31,8 @@ fn of_line(command: &str, depth: u32, files: &mut Vec<String>) {
         {
             let mut names = components(&directory);
             names.extend(components(to));
-            directory = if names.contains(&"..") || to.starts_with('/') { String::new() } else { names.join("/") };
+            directory =
+                if names.contains(&"..") || to.starts_with('/') { String::new() } else { names.join("/") };
         }
     }
 }

@@ -409,7 +409,10 @@ fn a_check_s_own_files_need_their_name() {
         ("bash ci/run.sh", &["ci/run.sh"]),
         ("cd x && python3.11 tools/check.py a.py", &["tools/check.py", "x/tools/check.py"]),
         ("cd sub/dir; ./run.sh", &["run.sh", "sub/dir/run.sh"]),
-        ("make -C sub test", &["GNUmakefile", "Makefile", "makefile", "sub/GNUmakefile", "sub/Makefile", "sub/makefile"]),
+        (
+            "make -C sub test",
+            &["GNUmakefile", "Makefile", "makefile", "sub/GNUmakefile", "sub/Makefile", "sub/makefile"],
+        ),
         ("nice -n 10 ./x.sh", &["x.sh"]),
         ("timeout -k 5 60 sh x.sh", &["x.sh"]),
         ("bash -lc 'cd a && ./b.sh'", &["a/b.sh", "b.sh"]),

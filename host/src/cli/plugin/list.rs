@@ -7,8 +7,8 @@ use crate::cli::policy::last_errors;
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
 use crate::error::{Error, Kind, Result};
-use crate::policy::lock::{Entry, FILE, Lock, Mode};
 use crate::policy::inspect::Interface;
+use crate::policy::lock::{Entry, FILE, Lock, Mode};
 use crate::policy::plugin::{Origin, read_file};
 use crate::policy::record::digest;
 use crate::policy::{PolicySet, Settings};
@@ -203,9 +203,8 @@ fn entries(set: &PolicySet, old: &Lock, directory: &Path) -> Result<Vec<Entry>> 
             continue;
         }
         let bytes = path.map(|path| read_file(&path)).transpose();
-        let bytes = bytes.map_err(|refusal| {
-            Error::new(Kind::Plugin, format!("{} is refused: {refusal}", entry.name))
-        })?;
+        let bytes = bytes
+            .map_err(|refusal| Error::new(Kind::Plugin, format!("{} is refused: {refusal}", entry.name)))?;
         plugins.push(Entry { sha256: bytes.map(digest), ..entry.clone() });
     }
     let position = |entry: &Entry| {
@@ -218,7 +217,8 @@ fn entries(set: &PolicySet, old: &Lock, directory: &Path) -> Result<Vec<Entry>> 
 /// One line for each difference between two locks.
 fn changes(old: &Lock, new: &Lock) -> Vec<String> {
     let same = |a: &Entry, b: &Entry| a.name == b.name && a.file == b.file;
-    let short = |entry: &Entry| entry.sha256.as_deref().map_or("shipped", |sha| &sha[..12.min(sha.len())]).to_owned();
+    let short =
+        |entry: &Entry| entry.sha256.as_deref().map_or("shipped", |sha| &sha[..12.min(sha.len())]).to_owned();
     let mut changes = Vec::new();
     for entry in &new.plugins {
         match old.plugins.iter().find(|other| same(other, entry)) {

@@ -49,8 +49,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     let candidate = which.configure(prepared)?;
     let ids = if args.job.is_empty() { recorded_jobs(&config.home, args.since)? } else { args.job.clone() };
-    let jobs =
-        ids.into_iter().map(|id| read_job(&config.home, &id).map(|recorded| (id, recorded))).collect::<Result<Vec<_>>>()?;
+    let jobs = ids
+        .into_iter()
+        .map(|id| read_job(&config.home, &id).map(|recorded| (id, recorded)))
+        .collect::<Result<Vec<_>>>()?;
     let result = replay::replay(&candidate, &jobs);
     if args.json {
         let value =
@@ -74,7 +76,9 @@ fn report(label: &str, jobs: usize, replay: &Replay) -> String {
         count(replay.flips.len(), "flip", "flips"),
     );
     if replay.asked == 0 {
-        text.push_str("nothing is recorded that it could be asked: no job of that time was judged by its kind\n");
+        text.push_str(
+            "nothing is recorded that it could be asked: no job of that time was judged by its kind\n",
+        );
     }
     let mut counts: Vec<(String, u32)> = Vec::new();
     for flip in &replay.flips {
@@ -137,4 +141,3 @@ fn report(label: &str, jobs: usize, replay: &Replay) -> String {
     }
     text
 }
-

@@ -116,7 +116,9 @@ fn count(jobs: &[Vec<Decision>], known: &[Known]) -> BTreeMap<String, Policy> {
         for example in &known.examples {
             let interface = Interface::parse(&example.interface);
             let shown: Vec<String> = match interface.and_then(|i| Answer::parse(i, &example.expected).ok()) {
-                Some(Answer::Findings(findings)) => findings.into_iter().map(|finding| finding.rule).collect(),
+                Some(Answer::Findings(findings)) => {
+                    findings.into_iter().map(|finding| finding.rule).collect()
+                }
                 Some(Answer::Found(found)) => found.spans.into_iter().map(|span| span.rule).collect(),
                 _ => Vec::new(),
             };
@@ -134,10 +136,15 @@ fn table(jobs: usize, policies: &BTreeMap<String, Policy>) -> String {
     let jobs = if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") };
     let mut text = format!("rules over {jobs}\n");
     for (name, policy) in policies {
-        let failed = if policy.failed > 0 { format!(", {} without an answer", policy.failed) } else { String::new() };
+        let failed =
+            if policy.failed > 0 { format!(", {} without an answer", policy.failed) } else { String::new() };
         let _ = writeln!(text, "\n{name}: {} answers{failed}", policy.calls);
         if !policy.rules.is_empty() {
-            let _ = writeln!(text, "{:>7} {:>7} {:>7} {:>7} {:>7}  rule", "deny", "warn", "info", "masked", "jobs");
+            let _ = writeln!(
+                text,
+                "{:>7} {:>7} {:>7} {:>7} {:>7}  rule",
+                "deny", "warn", "info", "masked", "jobs"
+            );
         }
         let mut rules: Vec<_> = policy.rules.iter().collect();
         rules.sort_by_key(|(rule, fired)| (std::cmp::Reverse(fired.jobs), *rule));
@@ -173,11 +180,11 @@ mod tests {
             }))
             .unwrap()
         };
-        let finding = |rule: &str, severity: &str| {
-            serde_json::json!({"rule": rule, "severity": severity, "message": "m"})
-        };
-        let mut jobs: Vec<_> = (0..9).map(|_| vec![decision(serde_json::json!([finding("noise", "warn")]))]).collect();
-        let both = serde_json::json!([finding("noise", "warn"), finding("rare", "deny"), finding("rare", "deny")]);
+        let finding = |rule: &str, severity: &str| serde_json::json!({"rule": rule, "severity": severity, "message": "m"});
+        let mut jobs: Vec<_> =
+            (0..9).map(|_| vec![decision(serde_json::json!([finding("noise", "warn")]))]).collect();
+        let both =
+            serde_json::json!([finding("noise", "warn"), finding("rare", "deny"), finding("rare", "deny")]);
         jobs.push(vec![decision(both)]);
         let example = Example {
             name: "e".into(),

@@ -11,9 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::job::artifacts::FINDINGS;
 use crate::job::paths::JobPaths;
 use crate::policy::ask::Answer;
+use crate::policy::inspect::Interface;
 use crate::policy::lock::Mode;
 use crate::policy::plugin::Example;
-use crate::policy::inspect::Interface;
 use crate::policy::record::Decision;
 use crate::policy::types::{Finding, Severity};
 use crate::verify::outcome::Verdict;
@@ -59,7 +59,11 @@ pub(super) fn run(args: Args) -> Result<()> {
         .into_iter()
         .flat_map(|known| {
             let digest = known.digest;
-            known.examples.into_iter().flat_map(rules_of).map(move |(rule, why)| ((digest.clone(), rule), why))
+            known
+                .examples
+                .into_iter()
+                .flat_map(rules_of)
+                .map(move |(rule, why)| ((digest.clone(), rule), why))
         })
         .collect();
     let mut text = explain(&args.job, &decisions, &verdicts, &whys, args.all);
@@ -144,7 +148,8 @@ fn explain(job: &str, decisions: &[Decision], verdicts: &[Verdict], whys: &Whys,
         }
     }
     // What no policy's record holds: the host's own rules, and policies that were refused.
-    let recorded: BTreeSet<String> = decisions.iter().map(|d| format!("{}@{}", d.plugin, d.version)).collect();
+    let recorded: BTreeSet<String> =
+        decisions.iter().map(|d| format!("{}@{}", d.plugin, d.version)).collect();
     let mut others: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for verdict in verdicts.iter().filter(|verdict| !recorded.contains(&verdict.by)) {
         others.entry(&verdict.by).or_default().push(&verdict.finding);
@@ -239,7 +244,8 @@ mod tests {
             by: "mine.wasm".into(),
             finding: denial("policy-broken", "policy mine.wasm could not judge"),
         };
-        let whys = BTreeMap::from([(("c0".to_owned(), "out-of-scope".to_owned()), "it is not yours".to_owned())]);
+        let whys =
+            BTreeMap::from([(("c0".to_owned(), "out-of-scope".to_owned()), "it is not yours".to_owned())]);
         insta::assert_snapshot!(explain("j", &decisions, &[refused], &whys, true), @r"
         pass 1 of 2
         scope@0.1.0 (scope) said:

@@ -33,15 +33,16 @@ fn any_text() -> impl Strategy<Value = String> {
 fn any_finding() -> impl Strategy<Value = Finding> {
     let severity = prop_oneof![Just(Severity::Deny), Just(Severity::Warn), Just(Severity::Info)];
     let optional = || proptest::option::of(any_text());
-    (any_text(), severity, any_text(), optional(), proptest::option::of(any::<u32>()), optional())
-        .prop_map(|(rule, severity, message, path, line, remedy)| Finding {
+    (any_text(), severity, any_text(), optional(), proptest::option::of(any::<u32>()), optional()).prop_map(
+        |(rule, severity, message, path, line, remedy)| Finding {
             rule,
             severity,
             message,
             path,
             line,
             remedy,
-        })
+        },
+    )
 }
 
 fn clean(text: &str, most: usize) {

@@ -26,7 +26,11 @@ fn case_01_prefixes_are_compared_by_component() {
 #[test]
 fn case_02_declarations_that_lead_out_are_refused_and_dots_in_a_name_are_not() {
     for entry in ["../x", "a/../b", "/etc", "C:\\x", "c:/x", "\\\\server\\share", "a\0b", "src\\lib"] {
-        assert_eq!(judge(&job(Some(&[entry]), &[]), &changes(&["M src/a"])), ["deny bad-scope -"], "{entry:?}");
+        assert_eq!(
+            judge(&job(Some(&[entry]), &[]), &changes(&["M src/a"])),
+            ["deny bad-scope -"],
+            "{entry:?}"
+        );
     }
     check("a file called ..foo", Some(&["..foo"]), &["M ..foo", "A ..foo/x"], &[]);
 }
