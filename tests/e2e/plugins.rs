@@ -116,6 +116,18 @@ fn what_is_no_file_is_refused_and_a_file_that_is_being_copied_is_waited_for() {
     assert!(listed["active"].to_string().contains("changelog"), "{listed}");
 }
 
+#[cfg(unix)]
+#[test]
+fn no_job_may_write_where_a_linked_component_lies() {
+    let (world, plugins) = world();
+    std::fs::write(world.repo.join("mine.wasm"), CHANGELOG).expect("the component");
+    std::os::unix::fs::symlink(world.repo.join("mine.wasm"), plugins.join("mine.wasm")).expect("a link");
+    let mut server = world.serve();
+    let reply = server.call("start", world.job(json!({})));
+    assert!(reply.is_error, "{}", reply.data);
+    assert!(reply.text.contains("contains codex-worker's own file") && reply.text.contains("copy a component"), "{}", reply.text);
+}
+
 #[test]
 fn a_misspelt_table_is_named() {
     let (world, _) = world();

@@ -156,7 +156,9 @@ fn permission_mode(args: &StartArgs, config: &Config) -> Result<PermissionMode> 
 pub(crate) fn forbidden(config: &Config) -> Vec<PathBuf> {
     // The file and not its directory: it may stand in a home directory, above every project.
     let file = config.config_file.clone();
-    [Some(config.home.clone()), Some(config.plugins_dir.clone()), file].into_iter().flatten().collect()
+    let own = [Some(config.home.clone()), Some(config.plugins_dir.clone()), file].into_iter().flatten();
+    // A component that is linked into the plugins directory judges from where it lies.
+    own.chain(crate::policy::load::linked(&config.plugins_dir)).collect()
 }
 
 /// The configured sandbox root, or how to set one.

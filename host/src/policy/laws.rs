@@ -507,7 +507,7 @@ impl Kit<'_> {
 }
 
 /// Replaces what was found by the host's own marker.
-fn mask(text: &str, found: &Found) -> String {
+pub fn mask(text: &str, found: &Found) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for span in &found.spans {

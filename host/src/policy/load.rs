@@ -326,6 +326,13 @@ pub fn component_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Where symlinks of a plugins directory lead: whoever may write there decides what judges.
+pub fn linked(directory: &Path) -> Vec<PathBuf> {
+    let files = component_files(directory).unwrap_or_default().into_iter();
+    let links = files.chain([directory.join(lock::FILE)]).filter(|file| file.is_symlink());
+    links.filter_map(|link| std::fs::canonicalize(link).ok()).collect()
+}
+
 /// How long a file that is still being copied is waited for.
 const SETTLE: Duration = Duration::from_secs(2);
 

@@ -52,11 +52,15 @@ pub fn resolve(raw: &str, sandbox_root: &Path, forbidden: &[PathBuf]) -> Result<
         } else {
             continue;
         };
+        let (what, remedy) = match own.is_file() {
+            true => ("file", "move that file elsewhere; copy a component into the plugins directory, do not link it"),
+            false => ("directory", "move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"),
+        };
         return Err(Error::new(
             Kind::Refused,
-            format!("allowed_dirs path {raw:?} {how} codex-worker's own directory {}", own.display()),
+            format!("allowed_dirs path {raw:?} {how} codex-worker's own {what} {}", own.display()),
         )
-        .hint("name a directory beside it, or move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"));
+        .hint(format!("name a directory beside it, or {remedy}")));
     }
     Ok(AllowedDir(real))
 }

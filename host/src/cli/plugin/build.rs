@@ -33,7 +33,10 @@ pub fn run(args: Args) -> Result<()> {
     let Some(built) = built.pop() else {
         return Err(Error::new(Kind::Internal, "nothing was built"));
     };
-    let output = args.output.unwrap_or_else(|| args.directory.join(format!("{}.wasm", built.package)));
+    let output = args.output.unwrap_or_else(|| {
+        let file = PathBuf::from(format!("{}.wasm", built.package));
+        if args.directory.as_os_str() == "." { file } else { args.directory.join(file) }
+    });
     std::fs::write(&output, &built.component).map_err(|error| {
         Error::new(Kind::Environment, format!("cannot write {}: {error}", output.display()))
     })?;

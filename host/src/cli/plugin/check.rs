@@ -35,13 +35,18 @@ pub fn run(args: Args) -> Result<()> {
         print(&format!("{value}\n"))?;
     } else {
         let mut text = format!(
-            "{} {}: {}\nsha256 {}\nexports {}\nimports {}\n{held} of its own examples hold\n",
+            "{} {}: {}\nsha256 {}\nexports {}\nimports {}\n{}\n",
             about.name,
             about.version,
             about.summary,
             plugin.id.digest,
             outside.exports.join(", "),
             if outside.imports.is_empty() { "nothing".into() } else { outside.imports.join(", ") },
+            match held {
+                0 => "it has no examples of its own; add some, the host runs them at load".to_owned(),
+                1 => "its own example holds".to_owned(),
+                held => format!("all {held} of its own examples hold"),
+            }
         );
         for law in &tried {
             let (mark, inputs) = match (&law.broken, law.cases) {
@@ -54,9 +59,6 @@ pub fn run(args: Args) -> Result<()> {
             if let Some(how) = &law.broken {
                 let _ = writeln!(text, "       {how}");
             }
-        }
-        if held == 0 {
-            text.push_str("note: it has no examples of its own; add some, the host runs them at load\n");
         }
         print(&text)?;
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::one::{Which, refused};
 use crate::cli::print;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// Show what a component is, imports and exports, and its own examples.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Args {
     /// Print the examples' inputs and outputs too.
     #[arg(long)]
     examples: bool,
+    /// Print the input of this example alone, to begin from.
+    #[arg(long, value_name = "NAME", conflicts_with = "examples")]
+    example: Option<String>,
     /// As JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -24,6 +27,16 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = args.which.bytes()?.len();
     let prepared = args.which.prepare()?;
     let examples = prepared.examples().map_err(|refusal| refused(&args.which.file, &refusal))?;
+    if let Some(name) = &args.example {
+        let names: Vec<_> = examples.iter().map(|example| format!("\"{}\"", example.name)).collect();
+        let example = examples.iter().find(|example| example.name == *name).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("it has no example \"{name}\""))
+                .hint(format!("it has {}", if names.is_empty() { "none".into() } else { names.join(", ") }))
+        })?;
+        let input: serde_json::Value = serde_json::from_str(&example.input)
+            .map_err(|error| Error::new(Kind::Plugin, format!("the example's input is no JSON: {error}")))?;
+        return print(&format!("{input:#}\n"));
+    }
     let (about, outside) = (&prepared.about, &prepared.code.outside);
     if args.json {
         let value = serde_json::json!({

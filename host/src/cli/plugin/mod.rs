@@ -12,7 +12,7 @@ mod run;
 mod toolchain;
 
 pub(super) use one::{Which, refused};
-pub(super) use run::finding;
+pub(super) use run::{finding, signal};
 
 use crate::error::Result;
 

@@ -73,6 +73,10 @@ pub fn refused(file: &Path, refusal: &Refusal) -> Error {
         Refusal::OtherVersion(_) => {
             error.hint("build it against wit/v0.1 of this host: `codex-worker plugin new`")
         }
+        Refusal::Unreadable(_) => {
+            let shipped: Vec<_> = shipped::COMPONENTS.iter().map(|(name, _)| *name).collect();
+            error.hint(format!("name a component file, or a shipped policy: {}", shipped.join(", ")))
+        }
         Refusal::Example { .. } => {
             error.hint("correct the policy or its example; the host would refuse it at load")
         }

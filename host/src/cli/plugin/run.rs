@@ -8,7 +8,8 @@ use crate::cli::print;
 use crate::error::{Error, Kind, Result};
 use crate::policy::ask::{Answer, OwnedQuestion};
 use crate::policy::inspect::Interface;
-use crate::policy::types::Finding;
+use crate::policy::laws::mask;
+use crate::policy::types::{Finding, Signal};
 
 /// Ask a component about one input.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,10 @@ pub fn run(args: Args) -> Result<()> {
         }
     };
     let question = OwnedQuestion::parse(interface, &input)
-        .map_err(|error| Error::new(Kind::Usage, format!("the input is {error}")))?;
+        .map_err(|error| {
+            Error::new(Kind::Usage, format!("the input is {error}"))
+                .hint("`codex-worker plugin inspect <file> --example <name>` prints one to begin from")
+        })?;
     let plugin = args.which.configure(prepared)?;
     let asked = plugin.ask(question.as_question(), input.len() as u64);
     for line in &asked.log {
@@ -56,16 +60,50 @@ pub fn run(args: Args) -> Result<()> {
         });
         return print(&format!("{value}\n"));
     }
-    let text = match &answer {
-        Answer::Findings(findings) if findings.is_empty() => "no findings\n".into(),
-        Answer::Findings(findings) => findings.iter().map(finding).collect(),
-        other => format!(
-            "{}\n",
-            serde_json::to_string_pretty(other)
-                .map_err(|error| Error::new(Kind::Internal, error.to_string()))?
-        ),
-    };
-    print(&format!("{text}{} us\n", asked.micros))
+    print(&format!("{}({} us)\n", told(&question, &answer), asked.micros))
+}
+
+/// An answer for a person.
+fn told(question: &OwnedQuestion, answer: &Answer) -> String {
+    match (answer, question) {
+        (Answer::Findings(findings), _) if findings.is_empty() => "no findings\n".into(),
+        (Answer::Findings(findings), _) => findings.iter().map(finding).collect(),
+        (Answer::Signals(signals), _) if signals.is_empty() => "no signals\n".into(),
+        (Answer::Signals(signals), _) => signals.iter().map(signal).collect(),
+        (Answer::Found(found), OwnedQuestion::Redaction(input)) => {
+            let masked = mask(&input.text, found);
+            let carry = match found.carry.as_str() {
+                "" => String::new(),
+                carry => format!("to the next piece: {carry}\n"),
+            };
+            let count = if found.spans.is_empty() { "nothing masked\n" } else { "" };
+            format!("{masked}{}{count}{carry}", if masked.ends_with('\n') { "" } else { "\n" })
+        }
+        (Answer::Draft(draft), _) => format!("--- stable\n{}\n--- body\n{}\n", draft.stable.trim_end(), draft.body),
+        (Answer::Found(_), _) => String::new(),
+    }
+}
+
+/// A signal for a person.
+pub fn signal(signal: &Signal) -> String {
+    let mut text = format!(
+        "{}: {} passed, {} failed, {} skipped, {} errors{}\n",
+        signal.runner,
+        signal.passed,
+        signal.failed,
+        signal.skipped,
+        signal.errors,
+        if signal.nothing_ran { "; no test ran" } else { "" }
+    );
+    for failure in &signal.first_failures {
+        let place = match (&failure.path, failure.line) {
+            (Some(path), Some(line)) => format!(" [{path}:{line}]"),
+            (Some(path), None) => format!(" [{path}]"),
+            _ => String::new(),
+        };
+        text += &format!("  {}: {}{place}\n", failure.id, failure.message);
+    }
+    text
 }
 
 /// A finding for a person.

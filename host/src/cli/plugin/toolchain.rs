@@ -63,7 +63,12 @@ impl Toolchain {
                 return Ok(Toolchain::Debian { linker, version });
             }
         }
-        Err(Error::new(Kind::Environment, "no Rust compiler for WebAssembly was found")
+        let error = Error::new(Kind::Environment, "no Rust compiler for WebAssembly was found");
+        let error = match rustc(&["--version"]) {
+            Ok(_) => error,
+            Err(_) => error.hint("no rustc is on PATH: install Rust with rustup (https://rustup.rs)"),
+        };
+        Err(error
             .hint("run `rustup target add wasm32-unknown-unknown`")
             .hint("or on Debian, where rustup's server cannot be reached: apt-get install rustc-web rust-web-src lld-19"))
     }

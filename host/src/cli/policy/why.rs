@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{job_id, known, read_job};
-use crate::cli::plugin::finding;
+use crate::cli::plugin::{finding, signal};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
 use crate::error::{Error, Kind, Result};
@@ -123,17 +123,8 @@ fn explain(job: &str, decisions: &[Decision], verdicts: &[Verdict], whys: &Whys,
         }
         match answer(decision) {
             Some(Answer::Signals(signals)) => {
-                for signal in &signals {
-                    let _ = writeln!(
-                        text,
-                        "{who} read from {}: {} passed, {} failed, {} skipped, {} errors{}",
-                        signal.runner,
-                        signal.passed,
-                        signal.failed,
-                        signal.skipped,
-                        signal.errors,
-                        if signal.nothing_ran { "; no test ran" } else { "" }
-                    );
+                for one in &signals {
+                    let _ = write!(text, "{who} read from {}", signal(one));
                 }
             }
             Some(Answer::Findings(findings)) if !findings.is_empty() => {

@@ -149,3 +149,39 @@ fn examples_are_run_once_for_the_same_bytes() {
     }
     assert_eq!(PolicySet::load(&settings).names(), ["few@1.0.0"]);
 }
+
+#[test]
+fn a_plugin_may_stand_in_for_the_shipped_policy_of_a_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("team.wasm");
+    std::fs::write(&file, Guest::new("team").denies_over(100).build()).unwrap();
+    let load = |table: serde_json::Value| {
+        let mut settings = super::Settings {
+            plugins_dir: Some(directory.path().to_owned()),
+            cache_dir: Some(directory.path().join("cache")),
+            ..super::Settings::default()
+        };
+        settings.tables.insert("team".into(), table);
+        PolicySet::load(&settings)
+    };
+    let mut outside = files(1);
+    outside.job.scope =
+        Some(crate::policy::types::ScopeDeclaration { paths: vec!["docs".into()], max_diff_bytes: None });
+
+    let set = load(serde_json::json!({}));
+    assert!(set.names().iter().any(|name| name.starts_with("scope@")), "beside it by default");
+
+    let set = load(serde_json::json!({"replaces": "scope"}));
+    assert!(!set.names().iter().any(|name| name.starts_with("scope@")), "{:?}", set.names());
+    assert_eq!(set.unused()[0].reason, "team@1.0.0 replaces the shipped scope policy");
+    assert!(set.scope(&outside).is_empty());
+
+    let set = load(serde_json::json!({"replaces": "scope", "mode": "shadow"}));
+    assert_eq!(set.scope(&outside)[0].finding.rule, "out-of-scope", "a shadow replaces nothing");
+    assert_eq!(set.shadow_notes(), ["shadow team@1.0.0: would have let it pass"]);
+
+    let set = load(serde_json::json!({"replaces": "prompt"}));
+    assert!(set.broken()[0].reason.contains("it exports no prompt policy"), "{}", set.broken()[0].reason);
+    let set = load(serde_json::json!({"replaces": "scoop"}));
+    assert!(set.broken()[0].reason.contains("replaces: unknown variant `scoop`"), "{}", set.broken()[0].reason);
+}

@@ -299,3 +299,17 @@ fn limits_are_the_operators() {
     let set = super::PolicySet::load(&settings);
     assert!(set.broken()[0].reason.contains("[plugins.slow] limits: unknown field `deadline`"));
 }
+
+#[test]
+fn an_instance_that_a_call_made_grow_does_not_fail_the_next_one() {
+    // Takes 40 MiB in every call and gives none back, as a heap does.
+    let body = format!(
+        "(if (i32.eq (memory.grow (i32.const 640)) (i32.const -1)) (then (unreachable))) {}",
+        list("(i32.const 0)", 0)
+    );
+    let plugin = plugin(&Guest::new("fat").exports("scope", &body).build()).unwrap();
+    for call in 0..4 {
+        let answer = plugin.ask(Question::Scope(&files(1)), 100).answer;
+        assert!(answer.is_ok(), "call {call}: {answer:?}");
+    }
+}

@@ -65,3 +65,33 @@ fn policies_that_break_a_law_are_named() {
     let blunt = blunt.exports("redaction", &found(&format!("(i32.const {at})"), 1)).build();
     assert!(broken(&blunt).contains(&"lines without a secret are left alone"));
 }
+
+#[test]
+fn the_shipped_envelope_is_under_250_tokens_beside_the_task() {
+    use crate::policy::ask::{Answer, Question};
+    use crate::policy::types::{CheckSpec, Draft, JobFacts, PromptInput, ScopeDeclaration};
+
+    let (_, bytes) = shipped::COMPONENTS.iter().find(|(name, _)| *name == "prompt").unwrap();
+    let runtime = Settings::default().runtime().unwrap();
+    let plugin = Prepared::new(&runtime, bytes, digest(bytes))
+        .and_then(|prepared| prepared.into_plugin(Origin::Shipped, Mode::Enforce, &Table::default()))
+        .unwrap();
+    let task = "Fix the rounding in src/money.ts so that the tests pass.";
+    let check = |name: &str, command: &str| CheckSpec { name: name.into(), command: command.into() };
+    let job = JobFacts {
+        task: task.into(),
+        scope: Some(ScopeDeclaration {
+            paths: ["src/money", "tests/money", "docs/money.md"].map(String::from).to_vec(),
+            max_diff_bytes: None,
+        }),
+        checks: vec![check("unit tests", "npm test -- --run"), check("types", "npx tsc --noEmit")],
+        ..super::job()
+    };
+    let draft = Draft { stable: String::new(), body: task.into() };
+    let input = PromptInput { job, draft, repair: None, fence: "f00d".into() };
+    let Ok(Answer::Draft(draft)) = plugin.ask(Question::Prompt(&input), 0).answer else { panic!("no draft") };
+    // As the models of OpenAI count; others' tokenizers are close for English.
+    let tokens = |text: &str| bpe_openai::o200k_base().count(text);
+    let beside = tokens(&(draft.stable + &draft.body)) - tokens(task);
+    assert!(beside < 250, "{beside} tokens");
+}
