@@ -125,7 +125,11 @@ fn no_job_may_write_where_a_linked_component_lies() {
     let mut server = world.serve();
     let reply = server.call("start", world.job(json!({})));
     assert!(reply.is_error, "{}", reply.data);
-    assert!(reply.text.contains("contains codex-worker's own file") && reply.text.contains("copy a component"), "{}", reply.text);
+    assert!(
+        reply.text.contains("contains codex-worker's own file") && reply.text.contains("copy a component"),
+        "{}",
+        reply.text
+    );
 }
 
 #[test]

@@ -171,9 +171,10 @@ impl Instance {
         self.alive && self.store.data().memory() <= KEEP_MEMORY.min(limits.memory_bytes / 2)
     }
 
-    /// The log lines of the last call.
-    pub fn log(&self) -> &[String] {
-        &self.store.data().log
+    /// The log lines of the last call, and how many the limit swallowed.
+    pub fn take_log(&mut self) -> (Vec<String>, u64) {
+        let state = self.store.data_mut();
+        (std::mem::take(&mut state.log), std::mem::take(&mut state.log_dropped))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ use super::limits::Limits;
 use super::lock::Mode;
 use super::record;
 use crate::report::sanitize;
+
+/// How long all examples of a component may take.
+const PROVE: Duration = Duration::from_secs(60);
 
 /// What stands in receipts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +180,22 @@ impl Prepared {
 
     /// Runs the component's own examples; the number that held.
     pub fn prove(&self) -> Result<usize, Refusal> {
+        self.prove_within(PROVE)
+    }
+
+    /// As [`Self::prove`]; each example has the limits of a call, all together have `time`.
+    pub(super) fn prove_within(&self, time: Duration) -> Result<usize, Refusal> {
         let examples = self.examples()?;
-        for example in &examples {
+        let begun = Instant::now();
+        for (at, example) in examples.iter().enumerate() {
+            // A job must not wait for thousands of slow ones.
+            if begun.elapsed() > time {
+                return Err(Refusal::Start(format!(
+                    "its examples take too long: {at} of {} ran within {} s",
+                    examples.len(),
+                    time.as_secs()
+                )));
+            }
             self.run_example(example)
                 .map_err(|difference| Refusal::Example { name: example.name.clone(), difference })?;
         }
@@ -252,6 +269,8 @@ pub struct Asked {
     pub micros: u64,
     /// The policy's log lines.
     pub log: Vec<String>,
+    /// Log lines that went over the limit and are gone.
+    pub log_dropped: u64,
 }
 
 impl Plugin {
@@ -275,17 +294,17 @@ impl Plugin {
             None => start(&self.code, self.limits, &self.config)
                 .map_err(|refusal| CallError::Trap(refusal.to_string())),
         };
-        let (answer, log) = match instance {
-            Err(error) => (Err(error), Vec::new()),
+        let (answer, log, log_dropped) = match instance {
+            Err(error) => (Err(error), Vec::new(), 0),
             Ok(mut instance) => {
                 let answer = ask(&self.code, &mut instance, self.limits, question, size);
-                let log = instance.log().to_vec();
+                let (log, log_dropped) = instance.take_log();
                 // A trap may have left locks held or data half written inside.
                 *warm = instance.reusable(self.limits).then_some(instance);
-                (answer, log)
+                (answer, log, log_dropped)
             }
         };
-        Asked { answer, micros: begun.elapsed().as_micros() as u64, log }
+        Asked { answer, micros: begun.elapsed().as_micros() as u64, log, log_dropped }
     }
 
     /// Throws the warm instance away, so that the next call meets a fresh one.

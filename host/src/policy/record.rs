@@ -45,6 +45,17 @@ pub struct Decision {
     pub error: Option<CallError>,
     /// Microseconds of the call.
     pub micros: u64,
+    /// What the policy logged, a panic's message among it; never of `redaction`, for the
+    /// same reason as the input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// Log lines that the limit swallowed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_dropped: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// SHA-256 as 64 hexadecimal digits.

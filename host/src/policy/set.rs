@@ -415,6 +415,8 @@ fn decision(
         output: asked.answer.as_ref().ok().map(record::json),
         error: asked.answer.as_ref().err().cloned(),
         micros: asked.micros,
+        log: if interface == Interface::Redaction { Vec::new() } else { asked.log.clone() },
+        log_dropped: asked.log_dropped,
     }
 }
 

@@ -53,7 +53,10 @@ pub fn resolve(raw: &str, sandbox_root: &Path, forbidden: &[PathBuf]) -> Result<
             continue;
         };
         let (what, remedy) = match own.is_file() {
-            true => ("file", "move that file elsewhere; copy a component into the plugins directory, do not link it"),
+            true => (
+                "file",
+                "move that file elsewhere; copy a component into the plugins directory, do not link it",
+            ),
             false => ("directory", "move it with CODEX_WORKER_HOME or CODEX_WORKER_PLUGINS"),
         };
         return Err(Error::new(

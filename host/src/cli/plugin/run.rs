@@ -41,15 +41,17 @@ pub fn run(args: Args) -> Result<()> {
                 .hint(format!("choose one: --interface {}", names[0])));
         }
     };
-    let question = OwnedQuestion::parse(interface, &input)
-        .map_err(|error| {
-            Error::new(Kind::Usage, format!("the input is {error}"))
-                .hint("`codex-worker plugin inspect <file> --example <name>` prints one to begin from")
-        })?;
+    let question = OwnedQuestion::parse(interface, &input).map_err(|error| {
+        Error::new(Kind::Usage, format!("the input is {error}"))
+            .hint("`codex-worker plugin inspect <file> --example <name>` prints one to begin from")
+    })?;
     let plugin = args.which.configure(prepared)?;
     let asked = plugin.ask(question.as_question(), input.len() as u64);
     for line in &asked.log {
         eprintln!("{}: {line}", plugin.id.name);
+    }
+    if asked.log_dropped > 0 {
+        eprintln!("{}: {} log lines over the limit are left out", plugin.id.name, asked.log_dropped);
     }
     let answer = asked
         .answer
@@ -79,7 +81,9 @@ fn told(question: &OwnedQuestion, answer: &Answer) -> String {
             let count = if found.spans.is_empty() { "nothing masked\n" } else { "" };
             format!("{masked}{}{count}{carry}", if masked.ends_with('\n') { "" } else { "\n" })
         }
-        (Answer::Draft(draft), _) => format!("--- stable\n{}\n--- body\n{}\n", draft.stable.trim_end(), draft.body),
+        (Answer::Draft(draft), _) => {
+            format!("--- stable\n{}\n--- body\n{}\n", draft.stable.trim_end(), draft.body)
+        }
         (Answer::Found(_), _) => String::new(),
     }
 }

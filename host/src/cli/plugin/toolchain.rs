@@ -113,7 +113,8 @@ pub fn build(toolchain: &Toolchain, directory: &Path, packages: &[&str]) -> Resu
     for package in packages {
         cargo.args(["--package", package]);
     }
-    cargo.env("RUSTFLAGS", flags(directory)?).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Encoded, because a path may hold blanks; it wins over RUSTFLAGS.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(directory)?.join("\u{1f}"));
     if let Toolchain::Debian { linker, .. } = toolchain {
         cargo
             .env("RUSTC", DEBIAN_RUSTC)
@@ -173,7 +174,7 @@ fn componentize(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// SIMD for text search, and no path of this machine in the component.
-fn flags(directory: &Path) -> Result<String> {
+fn flags(directory: &Path) -> Result<Vec<String>> {
     let metadata =
         text_of(Command::new("cargo").args(["metadata", "--format-version", "1"]).current_dir(directory))?;
     let metadata: Value = serde_json::from_str(&metadata)
@@ -189,7 +190,7 @@ fn flags(directory: &Path) -> Result<String> {
     flags.extend(home.map(|home| format!("--remap-path-prefix={home}=/cargo")));
     flags.push(format!("--remap-path-prefix={root}=/build"));
     flags.push("--remap-path-prefix=/usr/lib/rustlib/src/rust=/rust".to_owned());
-    Ok(flags.join(" "))
+    Ok(flags)
 }
 
 /// Standard output of a command that must succeed.

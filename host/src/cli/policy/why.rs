@@ -119,6 +119,7 @@ fn explain(job: &str, decisions: &[Decision], verdicts: &[Verdict], whys: &Whys,
         let shadow = if decision.mode == Mode::Shadow { " in shadow, so it decided nothing" } else { "" };
         if let Some(error) = &decision.error {
             let _ = writeln!(text, "{who} gave no answer{shadow}: {error}");
+            logged(&mut text, decision);
             continue;
         }
         match answer(decision) {
@@ -136,6 +137,9 @@ fn explain(job: &str, decisions: &[Decision], verdicts: &[Verdict], whys: &Whys,
                 let _ = writeln!(text, "{who} had nothing to say{shadow}");
             }
             _ => {}
+        }
+        if all {
+            logged(&mut text, decision);
         }
     }
     // What no policy's record holds: the host's own rules, and policies that were refused.
@@ -167,6 +171,16 @@ fn explain(job: &str, decisions: &[Decision], verdicts: &[Verdict], whys: &Whys,
         number(decisions.len(), "decision on record", "decisions on record")
     );
     text
+}
+
+fn logged(text: &mut String, decision: &Decision) {
+    for line in &decision.log {
+        let _ = writeln!(text, "  it logged {line}");
+    }
+    if decision.log_dropped > 0 {
+        let _ =
+            writeln!(text, "  and {} over its limit", number(decision.log_dropped as usize, "line", "lines"));
+    }
 }
 
 fn said<'a, 'b>(
@@ -212,6 +226,8 @@ mod tests {
             output: Some(json(&findings)),
             error: None,
             micros: 5,
+            log: vec!["info: looked at a.rs".into()],
+            log_dropped: 0,
         }
     }
 
@@ -243,8 +259,10 @@ mod tests {
           DENY out-of-scope: a.rs lies outside [a.rs]
                to satisfy it: undo it
                the author's reason: it is not yours
+          it logged info: looked at a.rs
         pass 2 of 2
         scope@0.1.0 (scope) had nothing to say
+          it logged info: looked at a.rs
         mine.wasm said:
           DENY policy-broken: policy mine.wasm could not judge [a.rs]
                to satisfy it: undo it

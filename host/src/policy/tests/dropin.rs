@@ -183,5 +183,9 @@ fn a_plugin_may_stand_in_for_the_shipped_policy_of_a_kind() {
     let set = load(serde_json::json!({"replaces": "prompt"}));
     assert!(set.broken()[0].reason.contains("it exports no prompt policy"), "{}", set.broken()[0].reason);
     let set = load(serde_json::json!({"replaces": "scoop"}));
-    assert!(set.broken()[0].reason.contains("replaces: unknown variant `scoop`"), "{}", set.broken()[0].reason);
+    assert!(
+        set.broken()[0].reason.contains("replaces: unknown variant `scoop`"),
+        "{}",
+        set.broken()[0].reason
+    );
 }

@@ -313,3 +313,45 @@ fn an_instance_that_a_call_made_grow_does_not_fail_the_next_one() {
         assert!(answer.is_ok(), "call {call}: {answer:?}");
     }
 }
+
+#[test]
+fn what_a_policy_logs_is_recorded_capped_and_never_of_redaction() {
+    let noisy = |interface: &'static str| {
+        let mut guest = Guest::new("noisy");
+        let (at, len) = guest.text("boom \u{1b}[31m\u{202e}");
+        let call = format!("(call $log (i32.const 3) (i32.const {at}) (i32.const {len}))");
+        // 64 KiB hold some 4,000 of these lines; the rest is counted.
+        let body = format!(
+            "(local $n i32) (loop $more {call} (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if $more (i32.lt_u (local.get $n) (i32.const 10000)))) (unreachable)"
+        );
+        guest.exports(interface, &body).build()
+    };
+    let set = set_of(&[&noisy("scope")]);
+    set.scope(&files(1));
+    let decision = &set.take_decisions()[0];
+    assert!(decision.error.is_some());
+    assert_eq!(decision.log[0], "error: boom");
+    assert!(decision.log.len() < 5_000);
+    assert_eq!(decision.log.len() as u64 + decision.log_dropped, 10_000);
+
+    let set = set_of(&[&noisy("redaction")]);
+    set.find_secrets("a secret\n", &[]).unwrap_err();
+    assert!(set.take_decisions()[0].log.is_empty());
+}
+
+#[test]
+fn examples_without_end_are_refused() {
+    // More than there is time for; the limit is that of all examples together.
+    let mut guest = Guest::new("slow").exports("scope", &list("(i32.const 0)", 0));
+    let input = serde_json::to_string(&files(0)).unwrap();
+    for _ in 0..3 {
+        guest = guest.example("scope", &input, "[]");
+    }
+    let runtime = Settings::default().runtime().unwrap();
+    let bytes = guest.build();
+    let prepared = Prepared::new(&runtime, &bytes, digest(&bytes)).unwrap();
+    assert_eq!(prepared.prove_within(Duration::from_secs(60)), Ok(3));
+    let refusal = prepared.prove_within(Duration::ZERO).unwrap_err().to_string();
+    assert_eq!(refusal, "its examples take too long: 0 of 3 ran within 0 s");
+}
