@@ -212,6 +212,10 @@ fn policies(config: &Config) -> Vec<Row> {
             Row::failed("policy", format!("{}: {}", broken.label, broken.reason), "repair or remove the file")
         })
         .collect();
+    rows.extend(set.strays().iter().map(|name| {
+        let what = format!("[plugins.{name}] in the configuration belongs to no policy");
+        Row::warning("policy", what, "correct the name; `codex-worker plugin list` shows them")
+    }));
     let names = set.names();
     if names.is_empty() {
         rows.push(Row::failed(
