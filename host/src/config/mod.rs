@@ -164,6 +164,10 @@ pub struct Config {
     pub metrics_file: PathBuf,
     /// `WORKER_GUARD_TESTS`: for jobs that do not say.
     pub guard_tests: bool,
+    /// `WORKER_GUARD_PATTERNS`: globs of further tests; `!glob` takes files out.
+    pub guard_patterns: Vec<String>,
+    /// `WORKER_SETUP_COMMAND`: run once in a new worktree.
+    pub setup_command: Option<String>,
     /// `WORKER_RELIABILITY_TIER`: for jobs that do not say.
     pub reliability_tier: Option<String>,
     /// `WORKER_MAX_REQUESTS`: model requests that one job may make.
@@ -448,6 +452,8 @@ fn assemble(
         check_timeout: millis("jobs.check_timeout_ms"),
         auto_revise: small("jobs.auto_revise"),
         guard_tests: values.flag("jobs.guard_tests"),
+        guard_patterns: values.list("jobs.guard_patterns"),
+        setup_command: values.text("jobs.setup_command"),
         reliability_tier: values.text("jobs.reliability_tier"),
         max_requests: values.int("jobs.max_requests"),
         max_tokens: values.int("jobs.max_tokens"),

@@ -231,6 +231,52 @@ fn fill_text(shadow: &Shadow, base: &str, tree: &str, changes: &mut Changes, lim
     Ok(())
 }
 
+/// Every directory of `tree`, and every file of it that the shadow itself holds, is there
+/// and its content matches its name. Of files over 8 MiB only their presence is looked at.
+pub fn verify_tree(shadow: &Shadow, tree: &str) -> Result<()> {
+    let Objects::Checked { own, others } = Objects::open(shadow)? else {
+        // git reads each directory on the way; files are hashed by the host.
+        let listed = shadow.reading("ls-tree").args(["-r", "-z", "--full-tree", tree]).output()?;
+        let objects = Objects::open(shadow)?;
+        for line in split_z(&listed) {
+            let (_, mode, id) = super::tree_line(line)?;
+            let here = shadow.git("cat-file").args(["-e", &id]).run(super::git::Input::Null)?;
+            if mode != 0o160000 && here.code == Some(0) {
+                objects.verify(&id)?;
+            }
+        }
+        return Ok(());
+    };
+    let odb = own.odb()?;
+    let mut open = vec![tree.to_owned()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let oid = git2::Oid::from_str(&id)?;
+        let from = if odb.exists(oid) { &odb } else { &others };
+        let object = from.read(oid).map_err(|e| forged(&id, e))?;
+        let mut rest = object.data();
+        while !rest.is_empty() {
+            // `<mode> <name>\0` and twenty bytes of the id.
+            let end = rest.iter().position(|b| *b == 0).ok_or(Error::Answer("tree"))?;
+            let id = rest.get(end + 1..end + 21).ok_or(Error::Answer("tree"))?;
+            let oid = git2::Oid::from_bytes(id)?;
+            if rest.starts_with(b"40000 ") {
+                open.push(oid.to_string());
+            } else if !rest.starts_with(b"160000 ")
+                && odb.exists(oid)
+                && odb.read_header(oid)?.0 as u64 <= LARGE_BLOB
+            {
+                odb.read(oid).map_err(|e| forged(&oid.to_string(), e))?;
+            }
+            rest = &rest[end + 21..];
+        }
+    }
+    Ok(())
+}
+
 struct Hunks {
     /// Of the file's whole part of a unified diff.
     bytes: u64,

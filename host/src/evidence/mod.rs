@@ -10,11 +10,12 @@ pub mod changes;
 pub mod discover;
 pub mod git;
 pub mod internals;
+pub mod kinds;
 pub mod names;
 pub mod patch;
 mod recorder;
 pub mod shadow;
-pub mod tamper;
+
 mod walk;
 
 #[cfg(test)]
@@ -28,7 +29,7 @@ use crate::error::Kind;
 use crate::policy::types::ChangeSet;
 
 pub use recorder::Recorder;
-pub(crate) use recorder::{entries, tree_line};
+pub(crate) use recorder::{entries, put, tree_line};
 
 /// Why evidence could not be taken. A job without evidence fails; it is never passed.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,9 @@ pub(crate) fn files_below(top: &Path, start: &[u8]) -> Vec<Vec<u8>> {
     walk::files_below(top, start, 100_000)
 }
 
+/// More written files than this look like an installation, not like an edit.
+pub const MAX_DEPENDENCIES: usize = 300;
+
 /// How much of a change is kept as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -163,6 +167,10 @@ pub struct Recorded {
     pub stat: Vec<String>,
     /// Ignored files and directories that were not there before.
     pub ignored_new: u32,
+    /// Code of installed dependencies that was written: in `node_modules`, `.venv` and the
+    /// like, which git ignores and the checks run on. At most [`MAX_DEPENDENCIES`] names.
+    #[serde(default)]
+    pub dependencies: Vec<String>,
     /// What a reader should know: commits made, files that could not be recorded.
     pub notes: Vec<String>,
 }

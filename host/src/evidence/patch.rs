@@ -1,7 +1,7 @@
 //! Unified diff text: split into files and hunks, cut at their borders only, in order of
 //! importance. Pure.
 
-use super::tamper;
+use super::kinds;
 
 /// A patch that was made to fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +91,9 @@ fn path_of(file: &str) -> String {
 
 /// Small numbers are shown first.
 fn importance(path: &str) -> u8 {
-    if tamper::is_generated(path) {
+    if kinds::is_generated(path) {
         2
-    } else if tamper::is_prose(path) {
+    } else if kinds::is_prose(path) {
         1
     } else {
         0
@@ -152,7 +152,7 @@ const CLOSING: usize = 48;
 
 /// Generated files of more than a few lines are not worth their bytes.
 fn collapses(file: &str) -> bool {
-    tamper::is_generated(&path_of(file)) && file.lines().count() > 40
+    kinds::is_generated(&path_of(file)) && file.lines().count() > 40
 }
 
 fn first_hunks(file: &str, room: usize) -> Option<(String, u32)> {

@@ -14,12 +14,14 @@ use super::git::{Input, split_z};
 use super::internals::{self, Fingerprint};
 use super::shadow::{Root, Shadow, Snapshot};
 use super::walk::{self, Found};
-use super::{Error, Limits, Recorded, Result, io, names};
+use super::{Error, Limits, MAX_DEPENDENCIES, Recorded, Result, io, names};
 use crate::job::spec::AllowedDir;
 use crate::policy::types::{ChangeKind, ChangeSet, ChangedFile, FileKind};
 
 /// The version of `recorder.json`.
 const VERSION: u32 = 1;
+/// Holds the tree that the directories shall be again; beside the record.
+const LAID: &str = "laid";
 /// Nested repositories that are opened; more are compared by their HEAD only.
 const MAX_NESTED: usize = 64;
 /// Files taken in from a new nested repository or from behind a new ignore rule.
@@ -52,6 +54,15 @@ struct Record {
     found: BTreeMap<usize, Found>,
     notes: Vec<String>,
     case_insensitive: bool,
+}
+
+/// What one look at all roots brought.
+struct Look {
+    tree: String,
+    extra: Vec<ChangedFile>,
+    notes: Vec<String>,
+    ignored_new: u32,
+    dependencies: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -179,29 +190,9 @@ impl Recorder {
 
     /// The tree as it is now, and what differs from the base.
     pub fn record(&self, limits: Limits) -> Result<Recorded> {
+        self.lift()?;
         let record = &self.record;
-        let mut notes = record.notes.clone();
-        let mut extra: Vec<ChangedFile> = Vec::new();
-        let mut also: Vec<Vec<Vec<u8>>> = vec![Vec::new(); record.roots.len()];
-        let known_nested = record.nested_prefixes();
-        for (at, before) in &record.found {
-            let root = &record.roots[*at];
-            let skip = whole_dirs(&record.before[*at].ignored);
-            let after = record.walk(root, &skip);
-            self.walk_differences(root, before, &after, &mut also, &mut extra, &mut notes);
-        }
-        let mut ignored_new = 0;
-        for (at, root) in record.roots.iter().enumerate() {
-            ignored_new += self.ignored_differences(at, root, &mut also, &mut extra, &mut notes)?;
-        }
-        let mut trees = Vec::new();
-        for (at, root) in record.roots.iter().enumerate() {
-            let nested = record.nested_below(root, &known_nested);
-            let look = root.again(&record.shadow, std::mem::take(&mut also[at]), &nested)?;
-            self.tell_unrecorded(root, &look, &mut extra, &mut notes);
-            trees.push(look.tree);
-        }
-        let tree = record.combine(&trees)?;
+        let Look { tree, extra, mut notes, ignored_new, dependencies } = self.look()?;
         let found = changes::between(&record.shadow, &record.base_tree, &tree, limits)?;
         let hidden = self.hidden_by_rules(&found.files)?;
         let mut internals_changed = Vec::new();
@@ -219,7 +210,12 @@ impl Recorder {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files.dedup_by(|a, b| a.path == b.path && a.new_kind == b.new_kind);
         let total_files = u32::try_from(files.len()).unwrap_or(u32::MAX);
-        files.truncate(limits.max_files);
+        if files.len() > limits.max_files {
+            // Thousands of new files must not push out what happened to those that were there.
+            files.sort_by_key(|f| f.kind == ChangeKind::Added);
+            files.truncate(limits.max_files);
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         notes.sort();
         notes.dedup();
         let changes = ChangeSet {
@@ -229,7 +225,86 @@ impl Recorder {
             internals_changed,
             case_insensitive: record.case_insensitive,
         };
-        Ok(Recorded { tree, changes, stat, ignored_new, notes })
+        Ok(Recorded { tree, changes, stat, ignored_new, dependencies, notes })
+    }
+
+    /// The tree as it is now, and what git does not record.
+    fn look(&self) -> Result<Look> {
+        let record = &self.record;
+        let mut notes = record.notes.clone();
+        let mut extra: Vec<ChangedFile> = Vec::new();
+        let mut dependencies = Vec::new();
+        let mut also: Vec<Vec<Vec<u8>>> = vec![Vec::new(); record.roots.len()];
+        let known_nested = record.nested_prefixes();
+        for (at, before) in &record.found {
+            let root = &record.roots[*at];
+            if !root.is_there() {
+                continue;
+            }
+            let skip = whole_dirs(&record.before[*at].ignored);
+            let after = record.walk(root, &skip);
+            self.walk_differences(root, before, &after, &mut also, &mut extra, &mut notes);
+        }
+        let mut ignored_new = 0;
+        for (at, root) in record.roots.iter().enumerate().filter(|(_, root)| root.is_there()) {
+            ignored_new += self.ignored_differences(
+                at,
+                root,
+                &mut also,
+                &mut extra,
+                &mut notes,
+                &mut dependencies,
+            )?;
+        }
+        let mut trees = Vec::new();
+        for (at, root) in record.roots.iter().enumerate() {
+            if !root.is_there() {
+                // Its files are deleted; what one would see through a symlink lies elsewhere.
+                notes.push(format!("{} is no directory any more", root.dir.display()));
+                trees.push(record.shadow.empty_tree()?);
+                continue;
+            }
+            let nested = record.nested_below(root, &known_nested);
+            let look = root.again(&record.shadow, std::mem::take(&mut also[at]), &nested)?;
+            self.tell_unrecorded(root, &look, &mut extra, &mut notes);
+            trees.push(look.tree);
+        }
+        Ok(Look { tree: record.combine(&trees)?, extra, notes, ignored_new, dependencies })
+    }
+
+    /// Makes the directories `tree` again: whatever differs is written or removed.
+    pub fn settle(&self, tree: &str) -> Result<()> {
+        let now = self.look()?.tree;
+        let names: Vec<Vec<u8>> = changes::names_only(&self.record.shadow, tree, &now)?
+            .into_iter()
+            .map(|change| change.name)
+            .collect();
+        put(&self.record.shadow, tree, &names, &self.record.top)
+    }
+
+    /// Lays `paths` of the base over the directories, which hold `tree`. A note beside the
+    /// record makes [`Recorder::lift`], and the next look by whatever process, undo it.
+    pub fn lay_base(&self, tree: &str, paths: &[String]) -> Result<()> {
+        let note = self.state.join(LAID);
+        fs::write(&note, tree).map_err(io("writing", &note))?;
+        let laid = self.restore(paths);
+        if laid.is_err() {
+            self.lift()?;
+        }
+        laid
+    }
+
+    /// Undoes [`Recorder::lay_base`], if it was done.
+    pub fn lift(&self) -> Result<()> {
+        let note = self.state.join(LAID);
+        match fs::read_to_string(&note) {
+            Ok(tree) => {
+                self.settle(&tree)?;
+                fs::remove_file(&note).map_err(io("removing", &note))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io("reading", &note)(error)),
+        }
     }
 
     fn told_name(&self, name: &[u8]) -> String {
@@ -367,6 +442,7 @@ impl Recorder {
         also: &mut [Vec<Vec<u8>>],
         extra: &mut Vec<ChangedFile>,
         notes: &mut Vec<String>,
+        dependencies: &mut Vec<String>,
     ) -> Result<u32> {
         let record = &self.record;
         let now = root.ignored(&record.shadow)?;
@@ -402,6 +478,12 @@ impl Recorder {
             let (kind_changed, sample) = match entry.strip_suffix(b"/") {
                 Some(dir) => {
                     let (count, sample) = walk::touched_since(&root.dir, dir, since, 5);
+                    if count > 0 {
+                        let room = MAX_DEPENDENCIES.saturating_sub(dependencies.len());
+                        let code = walk::dependencies_touched(&root.dir, dir, since, room);
+                        let told = code.iter().map(|name| self.told_name(&names::join(&root.prefix, name)));
+                        dependencies.extend(told);
+                    }
                     (count > 0, Some((count, sample)))
                 }
                 None => {
@@ -426,8 +508,9 @@ impl Recorder {
                 ));
             }
         }
-        for entry in before.difference(&now).filter(|e| !e.ends_with(b"/")) {
-            let gone = fs::symlink_metadata(root.dir.join(names::path(entry))).is_err();
+        for entry in before.difference(&now) {
+            let plain = entry.strip_suffix(b"/").unwrap_or(entry);
+            let gone = fs::symlink_metadata(root.dir.join(names::path(plain))).is_err();
             if gone && !now.iter().any(|n| n.ends_with(b"/") && entry.starts_with(n)) {
                 listed += 1;
                 if listed <= MAX_IGNORED {
@@ -579,6 +662,9 @@ impl Recorder {
     /// [`Recorder::top`], what they are in `tree`: written, replaced, or removed if `tree`
     /// has them not. Objects are checked against their names on the way.
     pub fn overlay(&self, tree: &str, paths: &[String], into: &Path) -> Result<()> {
+        if !fs::symlink_metadata(into).is_ok_and(|m| m.is_dir()) {
+            return Err(Error::InTheWay(into.display().to_string()));
+        }
         let mut wanted = Vec::new();
         for path in paths {
             wanted.push(self.name_of(path)?);

@@ -189,6 +189,11 @@ impl Root {
         self.pathspecs.iter().map(|p| names::path(p)).collect()
     }
 
+    /// Is the work tree still a directory? One that became a symlink is not looked through.
+    pub fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.dir).is_ok_and(|m| m.is_dir())
+    }
+
     /// Is `name` (relative to the root) looked at?
     pub fn covers(&self, name: &[u8]) -> bool {
         self.pathspecs.is_empty() || self.pathspecs.iter().any(|p| names::below(name, p).is_some())

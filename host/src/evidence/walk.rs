@@ -126,6 +126,50 @@ pub fn touched_since(top: &Path, start: &[u8], since: i128, sample: usize) -> (u
     (count, names_kept)
 }
 
+/// Directories of installed dependencies: what the checks run beside the code itself.
+const DEPENDENCIES: &[&str] =
+    &["node_modules", ".venv", "venv", "vendor", "bower_components", "Pods", "site-packages", ".yarn"];
+/// What tools write there without anybody installing anything.
+const CACHES: &[&str] =
+    &[".cache", ".vite", ".vitest", ".prisma", "__pycache__", ".pytest_cache", ".mypy_cache", ".tmp"];
+const STATE: &[&str] =
+    &[".package-lock.json", ".yarn-integrity", ".modules.yaml", ".yarn-state.yml", ".lock"];
+
+/// Files below the ignored directory `start` that are dependencies' code and were written
+/// at or after `since`; at most `max`.
+pub fn dependencies_touched(top: &Path, start: &[u8], since: i128, max: usize) -> Vec<Vec<u8>> {
+    let is = |part: &[u8], list: &[&str]| list.iter().any(|name| name.as_bytes() == part);
+    let mut out = Vec::new();
+    let mut seen = 0;
+    let inside = start.split(|b| *b == b'/').any(|part| is(part, DEPENDENCIES));
+    let mut open = vec![(start.to_vec(), inside)];
+    while let Some((dir, inside)) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(top.join(names::path(&dir))) else { continue };
+        for entry in entries.flatten() {
+            seen += 1;
+            if seen > MAX_ENTRIES || out.len() >= max {
+                return out;
+            }
+            let raw = entry.file_name();
+            let Ok(meta) = entry.metadata() else { continue };
+            let name = names::join(&dir, raw.as_bytes());
+            if meta.is_dir() {
+                if !is(raw.as_bytes(), CACHES) {
+                    open.push((name, inside || is(raw.as_bytes(), DEPENDENCIES)));
+                }
+            } else if inside
+                && changed_ns(&meta) >= since
+                && !is(raw.as_bytes(), STATE)
+                && !raw.as_bytes().ends_with(b".pyc")
+                && !raw.as_bytes().ends_with(b".tsbuildinfo")
+            {
+                out.push(name);
+            }
+        }
+    }
+    out
+}
+
 /// A file's change time in nanoseconds since 1970.
 pub fn changed_ns(meta: &std::fs::Metadata) -> i128 {
     i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec())

@@ -11,6 +11,8 @@ use crate::report::result::Artifact;
 pub const DIFF: &str = "diff.patch";
 /// Every finding, with who made it.
 pub const FINDINGS: &str = "findings.json";
+/// What a new worktree's setup command printed.
+pub const SETUP_LOG: &str = "setup.log";
 /// The agent's raw lines.
 pub const TRANSCRIPT: &str = "transcript.jsonl";
 /// The result as `get` gives it.

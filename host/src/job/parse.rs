@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
+use super::artifacts::check_log;
 use super::spec::{AllowedDir, CheckCommand, JobId, JobSpec, OnViolation, PermissionMode, ScopedPatch};
 use crate::config::{Config, Isolation};
 use crate::error::{Error, Kind, Result};
@@ -65,6 +66,7 @@ impl JobSpec {
             max_revise_passes: revise_passes(args.auto_revise.as_ref(), preset.revise_passes)?,
             isolation: args.isolation.unwrap_or(preset.isolation),
             copy_in: inside(args.copy_in, "copy_in")?,
+            setup: args.setup.or_else(|| config.setup_command.clone()).filter(|line| !line.trim().is_empty()),
             timeout_ms: timeout(args.timeout_ms, config.job_timeout.as_millis(), "timeout_ms", 1000)?,
             resume: resume(args.resume.as_deref())?,
             idempotency_key: short(args.idempotency_key, "idempotency_key")?,
@@ -198,7 +200,7 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
             "join commands with && under one name",
         ));
     }
-    let mut names = BTreeSet::new();
+    let (mut names, mut logs) = (BTreeSet::new(), BTreeSet::new());
     let mut checks = Vec::new();
     for (index, check) in args.into_iter().enumerate() {
         let place = format!("checks[{index}]");
@@ -218,6 +220,12 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
                 "give each check a name of its own: results are told apart by it",
             ));
         }
+        if !logs.insert(check_log(&name)) {
+            return Err(usage(
+                format!("{place}.name {name:?} gives the same log file as another check"),
+                "let the names differ in letters or digits",
+            ));
+        }
         let timeout_ms =
             timeout(check.timeout_ms, config.check_timeout.as_millis(), &format!("{place}.timeout_ms"), 100)?;
         let cwd = match check.cwd {
@@ -230,6 +238,7 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
             timeout_ms,
             cwd,
             must_fail_before: check.must_fail_before,
+            baseline: check.baseline,
             parallel: check.parallel,
         });
     }

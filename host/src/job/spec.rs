@@ -98,6 +98,9 @@ pub struct CheckCommand {
     pub cwd: Option<String>,
     /// The check must fail on the tree before the job.
     pub must_fail_before: bool,
+    /// Run it on the tree before the job too, to tell what was broken already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub baseline: bool,
     /// May run at the same time as other checks that say so.
     pub parallel: bool,
 }
@@ -129,6 +132,9 @@ pub struct JobSpec {
     pub isolation: Isolation,
     /// Ignored files to carry into a worktree.
     pub copy_in: Vec<String>,
+    /// A command that is run once in a new worktree, before the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
     /// Milliseconds for the whole job.
     pub timeout_ms: u64,
     /// The job whose agent conversation goes on.

@@ -65,6 +65,8 @@ pub struct StartArgs {
     /// Ignored files to copy into the worktree, such as .env.
     #[serde(default)]
     pub copy_in: Vec<String>,
+    /// Run once in a new worktree before the agent, such as `npm ci`.
+    pub setup: Option<String>,
     /// For the whole job.
     pub timeout_ms: Option<u64>,
     /// A job_id whose agent conversation goes on.
@@ -114,6 +116,9 @@ pub struct CheckArgs {
     /// It must fail on the tree before the job.
     #[serde(default)]
     pub must_fail_before: bool,
+    /// Run it before the job too, to tell what was broken already.
+    #[serde(default)]
+    pub baseline: bool,
     /// May run beside other checks that say so.
     #[serde(default)]
     pub parallel: bool,

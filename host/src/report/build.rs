@@ -176,6 +176,9 @@ fn check_line(check: &CheckResult, holds: bool) -> String {
     if check.status == CheckStatus::Failed && matches!(check.baseline, Some(CheckStatus::Failed)) {
         facts.push("failed before the job too".to_owned());
     }
+    if check.status == CheckStatus::Failed && matches!(check.baseline, Some(CheckStatus::Passed)) {
+        facts.push("passed before the job".to_owned());
+    }
     if matches!(check.baseline, Some(CheckStatus::Passed)) && check.status == CheckStatus::Passed && !holds {
         facts.push("had to fail before the job, but passed".to_owned());
     }

@@ -14,12 +14,14 @@ use super::result::{Artifact, JobResult};
 use crate::config::Config;
 use crate::contain::InForce;
 use crate::error::{Error, Kind, Result};
+use crate::evidence::{Recorder, changes};
 use crate::job::artifacts;
 use crate::job::paths::JobPaths;
 use crate::job::spec::{JobId, JobSpec};
 use crate::job::store::JobRow;
 use crate::policy::PluginId;
 use crate::policy::types::CheckResult;
+use crate::verify::outcome::Verdict;
 
 /// The receipt's name in the job's directory.
 pub const RECEIPT: &str = "receipt.json";
@@ -53,7 +55,14 @@ pub struct Facts<'a> {
     pub policies: &'a [PluginId],
     /// What the checks gave.
     pub checks: &'a [CheckResult],
+    /// What the policies and the host found.
+    pub verdicts: &'a [Verdict],
+    /// Takes secrets out of what others wrote.
+    pub redact: &'a dyn Fn(&str) -> String,
 }
+
+/// Findings that stand in the receipt itself; all of them are in `findings.json`.
+const FINDINGS_MAX: usize = 200;
 
 /// The seal: says whether the receipt is the one that was written, and by whom.
 #[derive(Debug, Serialize, Deserialize)]
@@ -132,9 +141,23 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
         .iter()
         .map(|check| {
             json!({
-                "name": check.name, "command": check.command, "status": check.status,
+                "name": check.name, "command": (facts.redact)(&check.command), "status": check.status,
                 "exit_code": check.exit_code, "signal": check.signal, "guarded": check.guarded,
                 "baseline": check.baseline, "log": format!("artifacts/{}", artifacts::check_log(&check.name)),
+                "output_sha256": std::fs::read(paths.artifacts().join(artifacts::check_log(&check.name)))
+                    .ok()
+                    .map(|log| digest(&log)),
+            })
+        })
+        .collect();
+    let findings: Vec<Value> = facts
+        .verdicts
+        .iter()
+        .take(FINDINGS_MAX)
+        .map(|Verdict { by, finding, .. }| {
+            json!({
+                "by": by, "rule": finding.rule, "severity": finding.severity,
+                "path": finding.path.as_deref().map(facts.redact), "line": finding.line,
             })
         })
         .collect();
@@ -158,6 +181,7 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
             "containment": facts.containment,
             "check_containment": facts.check_containment,
             "policies": facts.policies,
+            "findings": findings,
             "checks": checks,
             "attempts": facts.result.attempts,
             "usage": facts.result.usage,
@@ -217,10 +241,14 @@ pub fn verify(config: &Config, row: &JobRow) -> Result<Verified> {
 }
 
 fn check_seal(config: &Config, root: &Path, text: &str, found: &mut Verified) {
-    let seal: Seal = match std::fs::read_to_string(root.join(SEAL))
-        .map_err(|error| error.to_string())
-        .and_then(|seal| serde_json::from_str(&seal).map_err(|error| error.to_string()))
-    {
+    let read = std::fs::read_to_string(root.join(SEAL)).map_err(|error| error.to_string());
+    let parsed = read.and_then(|sealed| {
+        let seal: Seal = serde_json::from_str(&sealed).map_err(|error| error.to_string())?;
+        // As it was written, white space included: any other byte is a change.
+        let same = serde_json::to_string_pretty(&seal).is_ok_and(|again| again + "\n" == sealed);
+        if same { Ok(seal) } else { Err("it is not in the form in which it was written".to_owned()) }
+    });
+    let seal = match parsed {
         Ok(seal) => seal,
         Err(error) => {
             found.wrong.push(format!("{SEAL} cannot be read: {error}"));
@@ -291,10 +319,32 @@ fn check_statement(statement: &Value, paths: &JobPaths, row: &JobRow, found: &mu
             None => found.wrong.push(format!("{name}: it is gone")),
         }
     }
+    check_trees(predicate, paths, found);
     for Artifact { name, .. } in artifacts::list(&paths.artifacts()) {
         if !named.contains_key(&format!("artifacts/{name}")) {
             found.wrong.push(format!("artifacts/{name}: it was added later"));
         }
+    }
+}
+
+/// The recorded trees: each directory of the result and each file that the job made is
+/// there, and its content is what its name says.
+fn check_trees(predicate: &Value, paths: &JobPaths, found: &mut Verified) {
+    let (Some(base), Some(result)) = (predicate["base_tree"].as_str(), predicate["result_tree"].as_str())
+    else {
+        return;
+    };
+    let recorder = match Recorder::reopen(&paths.shadow()) {
+        Ok(recorder) => recorder,
+        Err(error) => {
+            found.wrong.push(format!("result-tree: {error}"));
+            return;
+        }
+    };
+    found.expect(recorder.base_tree() == base, "base-tree", "the record holds another one");
+    match changes::verify_tree(recorder.shadow(), result) {
+        Ok(()) => found.checked.push("result-tree".to_owned()),
+        Err(error) => found.wrong.push(format!("result-tree: {error}")),
     }
 }
 

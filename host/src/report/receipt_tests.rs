@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::job::spec::AllowedDir;
 use crate::job::state::JobStatus;
 use crate::report::result::{Failure, FailureKind};
 
@@ -36,6 +37,12 @@ fn place(key: Option<&str>) -> Place {
     for (name, content) in [("diff.patch", "+1\n"), ("checks/unit.log", "failed\n")] {
         std::fs::write(paths.artifacts().join(name), content).expect("it is written");
     }
+    let repo = dir.path().join("repo");
+    std::fs::create_dir_all(repo.join("src")).expect("it is made");
+    std::fs::write(repo.join("src/a"), "before").expect("it is written");
+    let recorder = Recorder::begin(&[AllowedDir(repo.clone())], &paths.shadow()).expect("it begins");
+    std::fs::write(repo.join("src/a"), "after").expect("it is written");
+    let recorded = recorder.record(crate::evidence::Limits::default()).expect("it is recorded");
     write(
         &config,
         &Facts {
@@ -43,13 +50,15 @@ fn place(key: Option<&str>) -> Place {
             spec: &spec,
             result: &result,
             decided_by: &["check unit".to_owned()],
-            base_tree: Some("b".repeat(40)),
-            result_tree: Some("a".repeat(40)),
+            base_tree: Some(recorder.base_tree()),
+            result_tree: Some(recorded.tree),
             agent: Some("builtin 0.1.0"),
             containment: None,
             check_containment: None,
             policies: &[],
             checks: &[],
+            verdicts: &[],
+            redact: &str::to_owned,
         },
     )
     .expect("the receipt is written");
@@ -79,8 +88,15 @@ fn as_written_it_verifies() {
         let found = verify(&place.config, &place.row).expect("it can be read");
         assert_eq!(found.wrong, Vec::<String>::new());
         assert!(found.ok && found.signature.starts_with(signature), "{}", found.signature);
-        for what in ["receipt.json", "artifacts/diff.patch", "artifacts/checks/unit.log", "request", "result"]
-        {
+        for what in [
+            "receipt.json",
+            "artifacts/diff.patch",
+            "artifacts/checks/unit.log",
+            "request",
+            "result",
+            "base-tree",
+            "result-tree",
+        ] {
             assert!(found.checked.iter().any(|checked| checked == what), "{what} was not checked");
         }
     }
@@ -97,15 +113,36 @@ fn any_changed_byte_is_found() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             std::fs::write(&file, &changed).expect("it is written");
-            // White space of the seal carries nothing.
-            let harmless = name == SEAL
-                && serde_json::from_slice::<Value>(&changed).ok()
-                    == serde_json::from_slice::<Value>(&whole).ok();
-            let found = verify(&place.config, &place.row).expect("it can be read");
-            assert!(!found.ok || harmless, "{name}, byte {at}: not found");
+            // A receipt that is no text cannot even be read.
+            let found = verify(&place.config, &place.row);
+            assert!(!found.is_ok_and(|found| found.ok), "{name}, byte {at}: not found");
         }
         std::fs::write(&file, &whole).expect("it is written");
     }
+    assert!(verify(&place.config, &place.row).expect("it can be read").ok);
+}
+
+#[test]
+fn an_altered_object_of_the_result_is_found() {
+    let place = place(None);
+    let objects = JobPaths::new(&place.config.home, &place.row.id).shadow().join("shadow.git/objects");
+    let mut altered = 0;
+    for dir in std::fs::read_dir(objects).expect("listed").flatten() {
+        for object in std::fs::read_dir(dir.path()).into_iter().flatten().flatten() {
+            let whole = std::fs::read(object.path()).expect("it is there");
+            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            std::fs::set_permissions(object.path(), readable).expect("it is ours");
+            let mut changed = whole.clone();
+            let at = whole.len() / 2;
+            changed[at] ^= 1;
+            std::fs::write(object.path(), changed).expect("it is written");
+            let found = verify(&place.config, &place.row).expect("it can be read");
+            altered += usize::from(found.wrong.iter().any(|wrong| wrong.starts_with("result-tree")));
+            std::fs::write(object.path(), whole).expect("it is written");
+        }
+    }
+    // Two directories and the file; what is only in the base is the repository's own.
+    assert_eq!(altered, 3);
     assert!(verify(&place.config, &place.row).expect("it can be read").ok);
 }
 

@@ -272,6 +272,7 @@ mod tests {
             timeout_ms: 20_000,
             cwd: None,
             must_fail_before: false,
+            baseline: false,
             parallel: false,
         }
     }

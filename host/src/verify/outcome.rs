@@ -42,6 +42,9 @@ pub const POLICY_BROKEN: &str = "policy-broken";
 /// The host's rule for a check that passes with the agent's version of the tests alone.
 pub const TESTS_WEAKENED: &str = "tests-weakened";
 
+/// The host's rule for changed tests whose old versions could not be tried.
+pub const TESTS_UNGUARDED: &str = "tests-unguarded";
+
 /// What one pass is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
@@ -197,7 +200,7 @@ fn denial_reason(verdict: &Verdict) -> Reason {
     };
     let (rank, kind, fallback) = if finding.rule == POLICY_BROKEN {
         (4, FailureKind::PolicyBroken, "repair or remove the plugin, then start the job again")
-    } else if finding.rule == TESTS_WEAKENED {
+    } else if finding.rule == TESTS_WEAKENED || finding.rule == TESTS_UNGUARDED {
         (7, FailureKind::TestsWeakened, "let the agent mend the code, not the tests")
     } else if verdict.source == Source::Scope {
         (5, FailureKind::OutOfScope, "widen scoped_patch.paths if the edit is wanted")
@@ -263,8 +266,10 @@ fn failed_message(result: &CheckResult) -> String {
         }
         (None, None) => {}
     }
-    if result.baseline == Some(CheckStatus::Failed) {
-        message.push_str(", as it did before the job");
+    match result.baseline {
+        Some(CheckStatus::Failed) => message.push_str(", as it did before the job"),
+        Some(CheckStatus::Passed) => message.push_str(", and passed before the job"),
+        Some(CheckStatus::TimedOut | CheckStatus::NotRun) | None => {}
     }
     if let Some(first) = result.signals.iter().flat_map(|signal| &signal.first_failures).next() {
         let _ = write!(message, ": {}", first.id);
@@ -326,6 +331,7 @@ mod tests {
             timeout_ms: 1000,
             cwd: None,
             must_fail_before,
+            baseline: false,
             parallel: false,
         }
     }
@@ -396,6 +402,7 @@ mod tests {
             line(&agent(Completed), &proof(), &[check("unit", Passed, Some(Passed))], &[]),
             line(&agent(Completed), &proof(), &ok(), &[]),
             line(&agent(Completed), &unit(), &[check("unit", Failed, Some(Failed))], &[]),
+            line(&agent(Completed), &unit(), &[check("unit", Failed, Some(Passed))], &[]),
             line(&agent(Completed), &unit(), &[check("unit", NotRun, None)], &[]),
             line(&agent(Completed), &unit(), &[check("unit", CheckStatus::TimedOut, None)], &[]),
         ];
@@ -415,6 +422,7 @@ mod tests {
         failed CheckFailed: check `unit` passed on the tree before the job too, so it proves nothing [check unit]
         failed CheckFailed: check `unit` could not be run on the tree before the job [check unit]
         failed CheckFailed mendable: check `unit` failed (exit 2), as it did before the job [check unit]
+        failed CheckFailed mendable: check `unit` failed (exit 2), and passed before the job [check unit]
         failed CheckFailed: check `unit` could not be started [check unit]
         failed CheckFailed mendable: check `unit` was ended after 2 s [check unit]
         ");

@@ -7,7 +7,7 @@
 //! leaves stays registered. Here each checkout has a git directory of its own, which only
 //! reads the user's objects. Nothing of the user's is written until [`publish_ref`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{copy_in, lock};
 use crate::error::{Error, Kind, Result};
+use crate::evidence::changes;
 use crate::evidence::discover::Repository;
 use crate::evidence::git::{Git, Input};
 use crate::evidence::shadow::{Root, Shadow};
 use crate::evidence::{self, Limits, Recorder, io, names};
 use crate::job::spec::AllowedDir;
+use crate::policy::types::ChangeKind;
 
 const VERSION: u32 = 1;
 const RECORD: &str = "worktree.json";
@@ -377,6 +379,77 @@ impl Worktree {
         fs::write(&new, text).map_err(io("writing", &new))?;
         fs::rename(&new, &path).map_err(io("renaming", &new))?;
         Ok(())
+    }
+}
+
+/// After the setup command: what it installed is hidden like dependencies that git ignores
+/// (by `info/exclude` of the worktree's own git directory), and what it changed of the
+/// user's files is put back, so that neither is taken for the agent's work. Gives notes.
+pub fn after_setup(job_dir: &Path, dirs: &[AllowedDir]) -> Result<Vec<String>> {
+    let Some(worktree) = Worktree::open(job_dir)? else { return Ok(Vec::new()) };
+    let look = job_dir.join("setup-look");
+    let recorder = Recorder::begin_within(dirs, &look, Some(&worktree.path))?;
+    let done = hide_installed(&worktree, &recorder);
+    let _ = fs::remove_dir_all(&look);
+    done
+}
+
+fn hide_installed(worktree: &Worktree, recorder: &Recorder) -> Result<Vec<String>> {
+    let shadow = recorder.shadow();
+    let changed = changes::names_only(shadow, &worktree.start_tree, &recorder.base_tree())?;
+    let mut notes = Vec::new();
+    let (new, edited): (Vec<_>, Vec<_>) = changed.into_iter().partition(|c| c.kind == ChangeKind::Added);
+    if !edited.is_empty() {
+        let names: Vec<Vec<u8>> = edited.iter().map(|c| c.name.clone()).collect();
+        evidence::put(shadow, &worktree.start_tree, &names, &worktree.path)?;
+        notes.push(format!("put back what setup changed: {}", told(&names)));
+    }
+    if new.is_empty() {
+        return Ok(notes);
+    }
+    let listed = shadow.reading("ls-tree").args(["-r", "-d", "-z", "--name-only", &worktree.start_tree]);
+    let known: BTreeSet<Vec<u8>> =
+        evidence::git::split_z(&listed.output()?).map(<[u8]>::to_vec).collect();
+    // The outermost new directory stands for all in it.
+    let hidden: BTreeSet<Vec<u8>> = new
+        .iter()
+        .map(|change| {
+            let ends = change.name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+            let dir = ends.map(|at| &change.name[..at]).find(|dir| !known.contains(*dir));
+            dir.map_or_else(|| change.name.clone(), <[u8]>::to_vec)
+        })
+        .collect();
+    for part in &worktree.parts {
+        let prefix = names::unescape(&part.prefix);
+        let mut lines = Vec::new();
+        for name in &hidden {
+            let below = names::below(name, &prefix);
+            if let Some(below) = below.filter(|below| !below.is_empty() && !below.contains(&b'\n')) {
+                lines.push(b'/');
+                lines.extend(below.iter().flat_map(|b| match b {
+                    b'*' | b'?' | b'[' | b'\\' | b' ' => vec![b'\\', *b],
+                    other => vec![*other],
+                }));
+                lines.push(b'\n');
+            }
+        }
+        let file = worktree.path.join(names::path(&prefix)).join(".git/info/exclude");
+        let mut text = fs::read(&file).unwrap_or_default();
+        text.push(b'\n');
+        text.extend(lines);
+        fs::write(&file, text).map_err(io("writing", &file))?;
+    }
+    let hidden: Vec<Vec<u8>> = hidden.into_iter().collect();
+    notes.push(format!("setup made {}", told(&hidden)));
+    Ok(notes)
+}
+
+/// `a, b and 3 more`.
+fn told(names: &[Vec<u8>]) -> String {
+    let shown: Vec<String> = names.iter().take(4).map(|n| names::escape(n)).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

@@ -278,6 +278,8 @@ impl Job {
                 check_containment: in_force.checks.as_ref(),
                 policies: &job.policies.digests(),
                 checks: &checks,
+                verdicts: &verdicts,
+                redact: &|text| job.redactor.text(text),
             };
             if let Err(error) = receipt::write(&job.config, &facts) {
                 tracing::warn!(%error, "the receipt was lost");

@@ -8,7 +8,7 @@ use super::{Checked, Job, Work, may_edit};
 use crate::agent::AgentFailure;
 use crate::config::Isolation;
 use crate::error::{Error, Kind, Result};
-use crate::evidence::{Limits, Recorded, Recorder};
+use crate::evidence::{Limits, MAX_DEPENDENCIES, Recorded, Recorder};
 use crate::job::artifacts::{DIFF, FINDINGS};
 use crate::job::spec::OnViolation;
 use crate::job::worker::blocking;
@@ -46,15 +46,20 @@ impl Job {
         work.recorded = Some(recorded.clone());
         self.journal.tell("evidence", summary(&recorded)).await;
 
-        let Checked { results, notes, verdicts } =
-            self.check(attempt, dirs, recorder, &recorded, before).await?;
+        let mut checked = self.check(attempt, dirs, before).await?;
         if self.control.token().is_cancelled() {
             return Ok(());
         }
-        work.pass_notes.extend(notes);
-        if !results.is_empty() {
+        if !checked.results.is_empty() {
             self.after_checks(recorder, &recorded, work).await?;
+            self.guard(attempt, dirs, recorder, &recorded, &mut checked).await?;
+            if self.control.token().is_cancelled() {
+                return Ok(());
+            }
+            self.settle(recorder, &recorded).await?;
         }
+        let Checked { results, notes, verdicts } = checked;
+        work.pass_notes.extend(notes);
         let mut all = scope;
         all.extend(verdicts);
         all.extend(self.own_findings(&recorded));
@@ -147,14 +152,22 @@ impl Job {
         };
         if self.claim.spec.isolation == Isolation::Worktree {
             self.journal.tell("check", format!("put back what changed while the checks ran: {listed}")).await;
-            let (recorder, tree) = (Arc::clone(recorder), recorded.tree.clone());
-            return blocking(move || Ok(recorder.overlay(&tree, &paths, recorder.top())?)).await;
+            return self.settle(recorder, recorded).await;
         }
         work.notes.push(format!("changed while the checks ran, not by the agent: {listed}"));
         // A file that the agent changed as well stays its change.
         let agents = |file: &ChangedFile| recorded.changes.files.iter().any(|other| other.path == file.path);
         work.drift.extend(drifted.into_iter().filter(|file| !agents(file)));
         Ok(())
+    }
+
+    /// Makes a worktree the recorded tree again, whatever the checks left there.
+    pub(super) async fn settle(&self, recorder: &Arc<Recorder>, recorded: &Recorded) -> Result<()> {
+        if self.claim.spec.isolation != Isolation::Worktree {
+            return Ok(());
+        }
+        let (recorder, tree) = (Arc::clone(recorder), recorded.tree.clone());
+        blocking(move || Ok(recorder.settle(&tree)?)).await
     }
 
     async fn scope(
@@ -187,11 +200,12 @@ impl Job {
     /// What the host itself denies, whatever policies there are.
     fn own_findings(&self, recorded: &Recorded) -> Vec<Verdict> {
         let mode = self.claim.spec.permission_mode;
+        let mut found: Vec<Verdict> = edited_dependencies(recorded).into_iter().collect();
         if may_edit(mode) || recorded.changes.files.is_empty() {
-            return Vec::new();
+            return found;
         }
         let first = recorded.changes.files.first().map(|file| file.path.clone());
-        vec![Verdict {
+        found.push(Verdict {
             source: Source::Host,
             by: "host".to_owned(),
             finding: Finding {
@@ -205,7 +219,8 @@ impl Job {
                 line: None,
                 remedy: Some("start the job with permission_mode acceptEdits if it shall edit".to_owned()),
             },
-        }]
+        });
+        found
     }
 
     /// Keeps what this pass gave, so that it is there even if the worker dies in the next.
@@ -239,6 +254,54 @@ impl Job {
             tracing::warn!(job = %self.claim.id, %error, "a pass was not kept");
         }
     }
+}
+
+/// What installed dependencies are made from: who changes one of these installs.
+const MANIFESTS: &[&str] = &[
+    "package.json",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "pyproject.toml",
+    "requirements.txt",
+    "poetry.lock",
+    "uv.lock",
+    "Pipfile",
+    "Pipfile.lock",
+    "setup.py",
+    "setup.cfg",
+    "composer.json",
+    "composer.lock",
+    "go.mod",
+    "go.sum",
+    "Gemfile",
+    "Gemfile.lock",
+];
+
+/// Code of dependencies was written: the checks run on it, and it is in no diff. A whole
+/// installation, and one that the change of a manifest explains, is told but not denied.
+fn edited_dependencies(recorded: &Recorded) -> Option<Verdict> {
+    let first = recorded.dependencies.first()?;
+    let count = recorded.dependencies.len();
+    let installed = count >= MAX_DEPENDENCIES
+        || recorded.changes.files.iter().any(|file| {
+            let name = file.path.rsplit('/').next().unwrap_or_default();
+            MANIFESTS.contains(&name) || name.starts_with("requirements")
+        });
+    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    Some(Verdict {
+        source: Source::Host,
+        by: "host".to_owned(),
+        finding: Finding {
+            rule: "dependencies-edited".to_owned(),
+            severity: if installed { Severity::Warn } else { Severity::Deny },
+            message: format!("installed dependencies were written: {first}{more}"),
+            path: Some(first.clone()),
+            line: None,
+            remedy: Some("install the dependencies anew and change only the project's own code".to_owned()),
+        },
+    })
 }
 
 /// Writes down what the policies decided since the last time. For the host alone: the

@@ -46,6 +46,7 @@ use crate::report::result::FailureKind;
 use crate::verify::checks::Reader;
 use crate::verify::fingerprint::{self, Fingerprint};
 use crate::verify::outcome::{Outcome, Verdict};
+use crate::workspace::worktree;
 
 /// Runs a claimed job to its end; whatever happens is the job's result.
 pub async fn job(config: Arc<Config>, store: Arc<dyn JobStore>, claim: Claim, shutdown: CancellationToken) {
@@ -223,6 +224,12 @@ async fn drive(
     }));
     work.adapter = Some(adapter);
 
+    if let Some(command) = claim.spec.setup.as_deref().filter(|_| place.fresh) {
+        job.set_up(command, &dirs).await.or_fail(FailureKind::Workspace)?;
+        let (owner, dirs) = (place.owner.clone(), place.dirs.clone());
+        let notes = blocking(move || worktree::after_setup(owner.root(), &dirs)).await;
+        work.notes.extend(notes.or_fail(FailureKind::Workspace)?);
+    }
     let before = job.baselines(&dirs).await.or_fail(FailureKind::Workspace)?;
     if control.token().is_cancelled() {
         return Ok(Way::Stopped);

@@ -66,6 +66,8 @@ pub struct Place {
     pub tmp: PathBuf,
     /// The job that the worktree and the home belong to.
     pub owner: JobPaths,
+    /// It is a worktree that was made just now.
+    pub fresh: bool,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -79,25 +81,29 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Place> {
         owner.create().map_err(|e| {
             Error::new(Kind::Environment, format!("cannot make {}: {e}", owner.root().display()))
         })?;
+        let mut fresh = false;
         let (dirs, notes) = match spec.isolation {
             Isolation::None => (spec.allowed_dirs.clone(), Vec::new()),
             Isolation::Worktree => {
                 let tree = match Worktree::open(owner.root())? {
                     Some(tree) if tree.path.is_dir() => tree,
                     _ if earlier.origin.is_some() => return Err(worktree_is_gone(&earlier)),
-                    _ => worktree::create(worktree::Options {
-                        job: job.claim.id.as_str(),
-                        dirs: &spec.allowed_dirs,
-                        job_dir: owner.root(),
-                        copy_in: &spec.copy_in,
-                        scope: spec.scoped_patch.as_ref().map_or(&[], |scope| scope.paths.as_slice()),
-                        sparse_above: Some(SPARSE_ABOVE),
-                    })?,
+                    _ => {
+                        fresh = true;
+                        worktree::create(worktree::Options {
+                            job: job.claim.id.as_str(),
+                            dirs: &spec.allowed_dirs,
+                            job_dir: owner.root(),
+                            copy_in: &spec.copy_in,
+                            scope: spec.scoped_patch.as_ref().map_or(&[], |scope| scope.paths.as_slice()),
+                            sparse_above: Some(SPARSE_ABOVE),
+                        })?
+                    }
                 };
                 (tree.dirs, tree.notes)
             }
         };
-        Ok(Place { dirs, home: owner.home(), tmp: owner.tmp(), owner, notes })
+        Ok(Place { dirs, home: owner.home(), tmp: owner.tmp(), owner, fresh, notes })
     })
     .await
 }

@@ -31,6 +31,7 @@ fn spec(prompt: &str) -> JobSpec {
         max_revise_passes: 0,
         isolation: Isolation::Worktree,
         copy_in: Vec::new(),
+        setup: None,
         timeout_ms: 1000,
         resume: None,
         idempotency_key: None,
