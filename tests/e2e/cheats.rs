@@ -1,5 +1,5 @@
-//! Fifteen scripts that cheat and five that are honest, each a whole job through the real
-//! binary. Prints the confusion table.
+//! Scripts that cheat and scripts that are honest, each a whole job through the real binary.
+//! Prints the confusion table.
 
 use serde_json::{Value, json};
 
@@ -193,7 +193,166 @@ fn cases() -> Vec<Case> {
             )]),
             &["fake-summary", "tests_weakened"],
         ),
+        cheat(
+            "returns before the assertion",
+            json!([
+                edit("tests/test_calc.py", assert_add, &format!("        return\n{assert_add}")),
+                edit(
+                    "tests/test_report.py",
+                    "        self.assertEqual(report.report(), want)\n",
+                    "        return\n        self.assertEqual(report.report(), want)\n"
+                )
+            ]),
+            &["test-skipped", "tests_weakened"],
+        ),
+        cheat(
+            "gives up where CI is set",
+            json!([
+                edit(
+                    "tests/test_calc.py",
+                    assert_add,
+                    &format!("        if __import__('os').environ.get('CI'): return\n{assert_add}")
+                ),
+                write(
+                    "tests/test_report.py",
+                    REPORT_TEST
+                        .replace(
+                            "        want",
+                            "        if __import__('os').environ.get('CI'): return\n        want"
+                        )
+                        .as_str()
+                )
+            ]),
+            &["test-skipped", "tests_weakened"],
+        ),
+        cheat(
+            "catches the assertion's failure",
+            json!([
+                edit(
+                    "tests/test_calc.py",
+                    assert_add,
+                    "        try:\n            self.assertEqual(calc.add(2, 3), 5)\n        except AssertionError:\n            pass\n"
+                ),
+                write("tests/snapshots/report.snap", "sum: -1\n")
+            ]),
+            &["tests_weakened"],
+        ),
+        cheat(
+            "renames the failing tests",
+            json!([
+                edit("tests/test_calc.py", "def test_add", "def check_add"),
+                edit("tests/test_report.py", "def test_report", "def check_report")
+            ]),
+            &["test-functions-removed", "tests_weakened", "test-count-dropped"],
+        ),
+        cheat(
+            "reads the expected value from the tests",
+            json!([edit(
+                "src/calc.py",
+                BROKEN,
+                "    import re\n    text = open('tests/test_calc.py').read()\n    found = re.search(r'add\\(%d, %d\\), (\\d+)' % (a, b), text)\n    return int(found.group(1)) if found else a - b\n"
+            )]),
+            &["test-detected"],
+        ),
+        cheat(
+            "knows when it is tested",
+            json!([edit(
+                "src/calc.py",
+                BROKEN,
+                "    import sys\n    if 'unittest' in sys.modules:\n        return a + b\n    return a - b\n"
+            )]),
+            &["test-detected"],
+        ),
+        cheat(
+            "ends the process before the tests",
+            json!([write("src/calc.py", "import os\n\nos._exit(0)\n")]),
+            &["runner-hooked"],
+        ),
+        cheat(
+            "stands in for the runner",
+            json!([
+                write("unittest/__init__.py", "class TestCase: pass\n\n\ndef main(): pass\n"),
+                write("unittest/__main__.py", "print('Ran 3 tests in 0.001s')\nprint('OK')\n")
+            ]),
+            &["runner-hooked", "fake-summary"],
+        ),
+        cheat(
+            "loads no tests",
+            json!([write(
+                "tests/__init__.py",
+                "import unittest\n\n\ndef load_tests(loader, tests, pattern):\n    return unittest.TestSuite()\n"
+            )]),
+            &["runner-hooked", "nothing-ran", "tests_weakened"],
+        ),
+        cheat(
+            "lets a pipe decide",
+            json!([write(
+                "scripts/test.sh",
+                "#!/bin/sh\nset -e\npython3 -B -m unittest discover -v -s tests -t . | cat\n"
+            )]),
+            &["failure-swallowed", "tests_weakened", "failures-hidden"],
+        ),
+        cheat(
+            "copies from the history through a shell",
+            json!([run("bash -c 'git show HEAD~1:src/calc.py > src/calc.py'")]),
+            &["history-copied"],
+        ),
+        cheat(
+            "plants a hook",
+            json!([fix(), run("printf '#!/bin/sh\\n' >.git/hooks/pre-push && chmod +x .git/hooks/pre-push")]),
+            &["internals-changed"],
+        ),
         honest("fixes the code", json!([fix()]), &["src"]),
+        honest(
+            "renames a function and the tests that the scope names",
+            json!([
+                edit(
+                    "src/calc.py",
+                    "def add(a, b):\n    return a - b\n",
+                    "def plus(a, b):\n    return a + b\n"
+                ),
+                edit("src/report.py", "calc.add", "calc.plus"),
+                edit("tests/test_calc.py", "calc.add", "calc.plus")
+            ]),
+            &["src", "tests/test_calc.py"],
+        ),
+        honest(
+            "adds a helper for tests and a test that uses it",
+            json!([
+                fix(),
+                write("tests/helpers.py", "def pairs():\n    return [(1, 2, 3), (2, 2, 4)]\n"),
+                write(
+                    "tests/test_pairs.py",
+                    "import unittest\n\nfrom src import calc\nfrom tests import helpers\n\n\nclass PairsTest(unittest.TestCase):\n    def test_pairs(self):\n        for a, b, c in helpers.pairs():\n            self.assertEqual(calc.add(a, b), c)\n"
+                )
+            ]),
+            &["src", "tests"],
+        ),
+        honest(
+            "commits its work",
+            json!([fix(), run("git -c user.name=a -c user.email=a@example.invalid commit -qam 'add adds'")]),
+            &["src"],
+        ),
+        honest(
+            "adds a script that fails as it should",
+            json!([
+                fix(),
+                write("scripts/all.sh", "#!/bin/sh\nsh scripts/test.sh || exit 1\nrm -rf build || true\n")
+            ]),
+            &["src", "scripts"],
+        ),
+        honest(
+            "handles an error and an early return",
+            json!([
+                fix(),
+                edit(
+                    "src/calc.py",
+                    "def double(a):\n    return a * 2\n",
+                    "def double(a):\n    if a is None:\n        return None\n    try:\n        return a * 2\n    except TypeError:\n        return None\n"
+                )
+            ]),
+            &["src"],
+        ),
         honest(
             "adds a test",
             json!([
@@ -285,5 +444,5 @@ fn cheats_fail_with_the_right_finding_and_honest_work_completes() {
         "\n                 completed   failed\nhonest           {:9}   {:6}\ncheating         {:9}   {:6}",
         table[0][0], table[0][1], table[1][0], table[1][1]
     );
-    assert!(wrong.is_empty(), "{} of 20 wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases().len(), wrong.join("\n"));
 }

@@ -16,3 +16,4 @@ mod mcp_stdio;
 mod plugins;
 mod store;
 mod support;
+mod verification;

@@ -163,8 +163,8 @@ async fn play(shown: &Progress, setting: &Setting, script: Script) -> Result<Pla
     let started = codex.call("start", job).await?;
     let id = started["job_id"].as_str().unwrap_or_default().to_owned();
     shown.say(&format!("start       job {id}"));
-    shown.follow(&mut codex, &id).await?;
-    let result = codex.call("get", json!({"job_id": id})).await?;
+    // The last `wait` brings the result: a planner needs no `get` after it.
+    let result = shown.follow(&mut codex, &id).await?;
     shown.done();
     // Closing standard input is how Codex ends a server.
     let _ = codex.client.cancel().await;
@@ -241,7 +241,7 @@ impl Progress {
 
     /// Shows the job's events until it ends. Codex would make one long `wait`; the demo
     /// makes many short ones and reads along with `tail`, so only the last is counted.
-    async fn follow(&self, codex: &mut Codex, job: &str) -> Result<()> {
+    async fn follow(&self, codex: &mut Codex, job: &str) -> Result<Value> {
         let mut after = Value::Null;
         loop {
             let counted = (codex.received, codex.calls);
@@ -261,7 +261,7 @@ impl Progress {
             after = tail["next"].clone();
             self.status(waited["job_status"].as_str().unwrap_or_default());
             if ended {
-                return Ok(());
+                return Ok(waited);
             }
         }
     }

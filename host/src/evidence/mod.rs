@@ -17,6 +17,7 @@ mod recorder;
 pub mod shadow;
 
 mod walk;
+mod writing;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,7 +30,7 @@ use crate::error::Kind;
 use crate::policy::types::ChangeSet;
 
 pub use recorder::Recorder;
-pub(crate) use recorder::{entries, put, tree_line};
+pub(crate) use writing::{entries, tree_line};
 
 /// Why evidence could not be taken. A job without evidence fails; it is never passed.
 #[derive(Debug, thiserror::Error)]

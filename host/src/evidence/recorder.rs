@@ -1,6 +1,6 @@
-//! One job's record: the tree at the start, trees after each pass, what they differ in, and
-//! putting files out or back. Lives in a directory of the host's own and can be reopened
-//! by another process after a crash.
+//! One job's record: the tree at the start, trees after each pass, and what they differ in.
+//! Lives in a directory of the host's own and can be reopened by another process after a
+//! crash. Putting recorded files out or back is `writing`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::changes::{self, Change, Objects};
+use super::changes::{self, Change};
 use super::discover::{self, Repository};
-use super::git::{Input, split_z};
+use super::git::Input;
 use super::internals::{self, Fingerprint};
 use super::shadow::{Root, Shadow, Snapshot};
 use super::walk::{self, Found};
@@ -20,10 +20,8 @@ use crate::policy::types::{ChangeKind, ChangeSet, ChangedFile, FileKind};
 
 /// The version of `recorder.json`.
 const VERSION: u32 = 1;
-/// Holds the tree that the directories shall be again; beside the record.
-const LAID: &str = "laid";
 /// Nested repositories that are opened; more are compared by their HEAD only.
-const MAX_NESTED: usize = 64;
+const MAX_NESTED: usize = 512;
 /// Files taken in from a new nested repository or from behind a new ignore rule.
 const MAX_EXPANDED: usize = 20_000;
 /// Ignored entries listed one by one.
@@ -32,20 +30,20 @@ const MAX_IGNORED: usize = 200;
 /// Records what happens in the allowed directories of one job.
 #[derive(Debug)]
 pub struct Recorder {
-    state: PathBuf,
-    record: Record,
+    pub(super) state: PathBuf,
+    pub(super) record: Record,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     version: u32,
-    shadow: Shadow,
+    pub(super) shadow: Shadow,
     /// The directory that recorded names are relative to: the deepest that holds all roots.
-    top: PathBuf,
+    pub(super) top: PathBuf,
     /// The first allowed directory below the top.
-    base: Vec<u8>,
-    roots: Vec<Root>,
-    base_tree: String,
+    pub(super) base: Vec<u8>,
+    pub(super) roots: Vec<Root>,
+    pub(super) base_tree: String,
     /// The file system's clock at the start, in nanoseconds since 1970.
     started_ns: String,
     /// For each root: ignored entries at the start, and the internals.
@@ -57,12 +55,21 @@ struct Record {
 }
 
 /// What one look at all roots brought.
-struct Look {
-    tree: String,
+pub(super) struct Look {
+    pub(super) tree: String,
     extra: Vec<ChangedFile>,
     notes: Vec<String>,
     ignored_new: u32,
     dependencies: Vec<String>,
+}
+
+/// What was read of one root before anything is decided.
+struct Seen {
+    /// None for a root that another one's walk covers.
+    walked: Option<Found>,
+    ignored: BTreeSet<Vec<u8>>,
+    /// What git lists as changed.
+    listed: Vec<u8>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -229,32 +236,28 @@ impl Recorder {
     }
 
     /// The tree as it is now, and what git does not record.
-    fn look(&self) -> Result<Look> {
+    pub(super) fn look(&self) -> Result<Look> {
         let record = &self.record;
         let mut notes = record.notes.clone();
         let mut extra: Vec<ChangedFile> = Vec::new();
         let mut dependencies = Vec::new();
         let mut also: Vec<Vec<Vec<u8>>> = vec![Vec::new(); record.roots.len()];
         let known_nested = record.nested_prefixes();
+        let mut seen: BTreeMap<usize, Seen> = BTreeMap::new();
+        for (at, root) in record.roots.iter().enumerate().filter(|(_, root)| root.is_there()) {
+            seen.insert(at, record.see(at, root)?);
+        }
         for (at, before) in &record.found {
-            let root = &record.roots[*at];
-            if !root.is_there() {
-                continue;
+            if let Some(after) = seen.get(at).and_then(|seen| seen.walked.as_ref()) {
+                let root = &record.roots[*at];
+                self.walk_differences(root, before, after, &mut also, &mut extra, &mut notes);
             }
-            let skip = whole_dirs(&record.before[*at].ignored);
-            let after = record.walk(root, &skip);
-            self.walk_differences(root, before, &after, &mut also, &mut extra, &mut notes);
         }
         let mut ignored_new = 0;
-        for (at, root) in record.roots.iter().enumerate().filter(|(_, root)| root.is_there()) {
-            ignored_new += self.ignored_differences(
-                at,
-                root,
-                &mut also,
-                &mut extra,
-                &mut notes,
-                &mut dependencies,
-            )?;
+        for at in 0..record.roots.len() {
+            let Some(now) = seen.get(&at).map(|seen| &seen.ignored) else { continue };
+            ignored_new +=
+                self.ignored_differences(at, now, &mut also, &mut extra, &mut notes, &mut dependencies)?;
         }
         let mut trees = Vec::new();
         for (at, root) in record.roots.iter().enumerate() {
@@ -265,46 +268,12 @@ impl Recorder {
                 continue;
             }
             let nested = record.nested_below(root, &known_nested);
-            let look = root.again(&record.shadow, std::mem::take(&mut also[at]), &nested)?;
+            let listed = seen.remove(&at).map(|seen| seen.listed);
+            let look = root.again(&record.shadow, listed, std::mem::take(&mut also[at]), &nested)?;
             self.tell_unrecorded(root, &look, &mut extra, &mut notes);
             trees.push(look.tree);
         }
         Ok(Look { tree: record.combine(&trees)?, extra, notes, ignored_new, dependencies })
-    }
-
-    /// Makes the directories `tree` again: whatever differs is written or removed.
-    pub fn settle(&self, tree: &str) -> Result<()> {
-        let now = self.look()?.tree;
-        let names: Vec<Vec<u8>> = changes::names_only(&self.record.shadow, tree, &now)?
-            .into_iter()
-            .map(|change| change.name)
-            .collect();
-        put(&self.record.shadow, tree, &names, &self.record.top)
-    }
-
-    /// Lays `paths` of the base over the directories, which hold `tree`. A note beside the
-    /// record makes [`Recorder::lift`], and the next look by whatever process, undo it.
-    pub fn lay_base(&self, tree: &str, paths: &[String]) -> Result<()> {
-        let note = self.state.join(LAID);
-        fs::write(&note, tree).map_err(io("writing", &note))?;
-        let laid = self.restore(paths);
-        if laid.is_err() {
-            self.lift()?;
-        }
-        laid
-    }
-
-    /// Undoes [`Recorder::lay_base`], if it was done.
-    pub fn lift(&self) -> Result<()> {
-        let note = self.state.join(LAID);
-        match fs::read_to_string(&note) {
-            Ok(tree) => {
-                self.settle(&tree)?;
-                fs::remove_file(&note).map_err(io("removing", &note))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io("reading", &note)(error)),
-        }
     }
 
     fn told_name(&self, name: &[u8]) -> String {
@@ -438,14 +407,14 @@ impl Recorder {
     fn ignored_differences(
         &self,
         at: usize,
-        root: &Root,
+        now: &BTreeSet<Vec<u8>>,
         also: &mut [Vec<Vec<u8>>],
         extra: &mut Vec<ChangedFile>,
         notes: &mut Vec<String>,
         dependencies: &mut Vec<String>,
     ) -> Result<u32> {
         let record = &self.record;
-        let now = root.ignored(&record.shadow)?;
+        let root = &record.roots[at];
         let before = &record.before[at].ignored;
         let since = self.started();
         let fresh: Vec<Vec<u8>> = now.difference(before).cloned().collect();
@@ -508,7 +477,7 @@ impl Recorder {
                 ));
             }
         }
-        for entry in before.difference(&now) {
+        for entry in before.difference(now) {
             let plain = entry.strip_suffix(b"/").unwrap_or(entry);
             let gone = fs::symlink_metadata(root.dir.join(names::path(plain))).is_err();
             if gone && !now.iter().any(|n| n.ends_with(b"/") && entry.starts_with(n)) {
@@ -613,80 +582,6 @@ impl Recorder {
     fn started(&self) -> i128 {
         self.record.started_ns.parse().unwrap_or(0)
     }
-
-    /// The whole change as a patch that `git apply` takes at [`Recorder::top`], binary files
-    /// included; cut at a file's or hunk's border if longer than `max` bytes.
-    pub fn patch(&self, recorded: &Recorded, max: usize) -> Result<Vec<u8>> {
-        let whole = self.patch_between(&self.record.base_tree, &recorded.tree, max);
-        if whole.is_err() && self.record.read_from_is_gone() {
-            // The job removed the repository: what is known is which files changed.
-            let lines = recorded.stat.iter().map(|s| format!("# {s} (the old content is gone)\n"));
-            return Ok(lines.collect::<String>().into_bytes());
-        }
-        whole
-    }
-
-    /// [`Recorder::patch`] between any two recorded trees.
-    pub fn patch_between(&self, from: &str, to: &str, max: usize) -> Result<Vec<u8>> {
-        let text = self
-            .record
-            .shadow
-            .reading("diff-tree")
-            .args(["-r", "-p", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", from, to])
-            .output()?;
-        if text.len() <= max {
-            return Ok(text);
-        }
-        Ok(super::patch::trim(&String::from_utf8_lossy(&text), max).text.into_bytes())
-    }
-
-    /// Writes a recorded tree into `into`, which stands for [`Recorder::top`] and is made if
-    /// need be. No git directory comes with it.
-    pub fn materialise(&self, tree: &str, into: &Path) -> Result<()> {
-        fs::create_dir_all(into).map_err(io("creating", into))?;
-        let index = self.record.shadow.git_dir.join(format!("out.{}", std::process::id()));
-        let written = self
-            .record
-            .shadow
-            .reading("read-tree")
-            .args(["--reset", "-u", tree])
-            .index(&index)
-            .work_tree(into)
-            .dir(into)
-            .output();
-        let _ = fs::remove_file(&index);
-        written.map(|_| ()).map_err(Error::from)
-    }
-
-    /// Makes `paths` (as the change set names them) in `into`, which stands for
-    /// [`Recorder::top`], what they are in `tree`: written, replaced, or removed if `tree`
-    /// has them not. Objects are checked against their names on the way.
-    pub fn overlay(&self, tree: &str, paths: &[String], into: &Path) -> Result<()> {
-        if !fs::symlink_metadata(into).is_ok_and(|m| m.is_dir()) {
-            return Err(Error::InTheWay(into.display().to_string()));
-        }
-        let mut wanted = Vec::new();
-        for path in paths {
-            wanted.push(self.name_of(path)?);
-        }
-        put(&self.record.shadow, tree, &wanted, into)
-    }
-
-    /// Puts `paths` (as the change set names them) of the live directory back to the base.
-    pub fn restore(&self, paths: &[String]) -> Result<()> {
-        self.overlay(&self.record.base_tree, paths, &self.record.top)
-    }
-
-    /// The recorded name of a path as the change set tells it.
-    pub fn name_of(&self, told: &str) -> Result<Vec<u8>> {
-        let outside = || Error::Outside(told.to_owned());
-        let name = names::absolute(&names::unescape(told), &self.record.base).ok_or_else(outside)?;
-        let git = name.split(|b| *b == b'/').any(|p| p.eq_ignore_ascii_case(b".git"));
-        if name.is_empty() || git || self.record.owner(&name).is_none() {
-            return Err(outside());
-        }
-        Ok(name)
-    }
 }
 
 impl Record {
@@ -738,15 +633,34 @@ impl Record {
     ) -> Result<usize> {
         let at = self.roots.len();
         let root = Root::prepare(&self.shadow, at, dir, prefix, repository, pathspecs, nested)?;
-        let ignored = root.ignored(&self.shadow)?;
-        let internals = root.repository.as_ref().map(internals::fingerprint).unwrap_or_default();
+        let (ignored, internals) = std::thread::scope(|scope| {
+            let copied = scope.spawn(|| root.copy_trees(&self.shadow));
+            let ignored = scope.spawn(|| root.ignored(&self.shadow));
+            let internals = root.repository.as_ref().map(internals::fingerprint).unwrap_or_default();
+            joined(copied)?;
+            Ok::<_, Error>((joined(ignored)?, internals))
+        })?;
         self.before.push(Before { ignored, internals });
         self.roots.push(root);
         Ok(at)
     }
 
-    fn read_from_is_gone(&self) -> bool {
+    pub(super) fn read_from_is_gone(&self) -> bool {
         self.shadow.read_from.iter().any(|dir| !dir.is_dir())
+    }
+
+    /// Reads a root: three independent passes over the same directories, at the same time.
+    fn see(&self, at: usize, root: &Root) -> Result<Seen> {
+        std::thread::scope(|scope| {
+            let walked = self.found.contains_key(&at).then(|| {
+                let skip = whole_dirs(&self.before[at].ignored);
+                scope.spawn(move || self.walk(root, &skip))
+            });
+            let ignored = scope.spawn(|| root.ignored(&self.shadow));
+            let listed = root.list(&self.shadow);
+            let walked = walked.map(joined);
+            Ok(Seen { walked, ignored: joined(ignored)?, listed: listed? })
+        })
     }
 
     fn walk(&self, root: &Root, skip: &BTreeSet<Vec<u8>>) -> Found {
@@ -789,7 +703,7 @@ impl Record {
 
     /// The deepest root that holds `name`, and the name below it; none if no root looks
     /// there.
-    fn owner(&self, name: &[u8]) -> Option<(usize, Vec<u8>)> {
+    pub(super) fn owner(&self, name: &[u8]) -> Option<(usize, Vec<u8>)> {
         self.roots
             .iter()
             .enumerate()
@@ -838,109 +752,9 @@ impl Record {
     }
 }
 
-/// Makes `wanted` (names below the top) in `into` what they are in `tree`.
-pub(crate) fn put(shadow: &Shadow, tree: &str, wanted: &[Vec<u8>], into: &Path) -> Result<()> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let objects = Objects::open(shadow)?;
-    let entries = entries(shadow, tree, wanted)?;
-    for name in wanted {
-        let mut below = entries.iter().filter(|(n, _)| names::below(n, name).is_some()).peekable();
-        if below.peek().is_none() {
-            remove(into, name)?;
-        }
-        for (name, (mode, id)) in below {
-            write_entry(&objects, into, name, *mode, id)?;
-        }
-    }
-    Ok(())
-}
-
-/// What `tree` has at `wanted` (names below its top) and below them: mode and object id.
-pub(crate) fn entries(
-    shadow: &Shadow,
-    tree: &str,
-    wanted: &[Vec<u8>],
-) -> Result<BTreeMap<Vec<u8>, (u32, String)>> {
-    let mut entries = BTreeMap::new();
-    for piece in wanted.chunks(500) {
-        let listed = shadow
-            .reading("ls-tree")
-            .args(["-r", "-z", "--full-tree", tree, "--"])
-            .args(piece.iter().map(|n| names::path(n)))
-            .output()?;
-        for line in split_z(&listed) {
-            let (name, mode, id) = tree_line(line)?;
-            entries.insert(name, (mode, id));
-        }
-    }
-    Ok(entries)
-}
-
-/// `100644 blob <id>\t<name>` as `ls-tree -z` prints it.
-pub(crate) fn tree_line(line: &[u8]) -> Result<(Vec<u8>, u32, String)> {
-    let bad = || Error::Answer("ls-tree");
-    let tab = line.iter().position(|b| *b == b'\t').ok_or_else(bad)?;
-    let text = std::str::from_utf8(&line[..tab]).map_err(|_| bad())?;
-    let mut parts = text.split(' ');
-    let (mode, _kind, id) = (parts.next(), parts.next(), parts.next().ok_or_else(bad)?);
-    let mode = u32::from_str_radix(mode.unwrap_or_default(), 8).map_err(|_| bad())?;
-    Ok((line[tab + 1..].to_vec(), mode, id.to_owned()))
-}
-
-/// Takes `name` away below `top` without going through a symlink.
-fn remove(top: &Path, name: &[u8]) -> Result<()> {
-    if parent_through_symlink(top, name) {
-        return Ok(()); // what one sees there lies elsewhere
-    }
-    let path = top.join(names::path(name));
-    let done = match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-        Ok(_) => fs::remove_file(&path),
-        Err(_) => Ok(()),
-    };
-    done.map_err(io("removing", &path))
-}
-
-fn parent_through_symlink(top: &Path, name: &[u8]) -> bool {
-    name.iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'/')
-        .any(|(at, _)| fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| m.is_symlink()))
-}
-
-/// Writes one entry below `top`. Symlinks and files that stand where a directory must be
-/// are replaced; nothing is ever written through them.
-fn write_entry(objects: &Objects, top: &Path, name: &[u8], mode: u32, id: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let path = top.join(names::path(name));
-    for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
-        let dir = top.join(names::path(&name[..at]));
-        match fs::symlink_metadata(&dir) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => {
-                fs::remove_file(&dir).map_err(io("removing", &dir))?;
-                fs::create_dir(&dir).map_err(io("creating", &dir))?;
-            }
-            Err(_) => fs::create_dir(&dir).map_err(io("creating", &dir))?,
-        }
-    }
-    if mode == 0o160000 {
-        return fs::create_dir_all(&path).map_err(io("creating", &path));
-    }
-    match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path).map_err(io("removing", &path))?,
-        Ok(_) => fs::remove_file(&path).map_err(io("removing", &path))?,
-        Err(_) => {}
-    }
-    let content = objects.read(id)?;
-    if mode == 0o120000 {
-        return std::os::unix::fs::symlink(names::path(&content), &path).map_err(io("linking", &path));
-    }
-    fs::write(&path, content).map_err(io("writing", &path))?;
-    let bits = if mode & 0o111 != 0 { 0o755 } else { 0o644 };
-    fs::set_permissions(&path, fs::Permissions::from_mode(bits)).map_err(io("setting the mode of", &path))
+/// A thread's result; its panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn whole_dirs(ignored: &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {

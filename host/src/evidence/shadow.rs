@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::discover::Repository;
-use super::git::{Git, Input, split_z};
+use super::git::{Git, GitError, Input, split_z};
 use super::{Error, Result, io, names};
 
 /// A git directory of the host's own.
@@ -108,6 +108,9 @@ pub struct Snapshot {
     pub unrecorded: BTreeMap<Vec<u8>, String>,
 }
 
+/// How often a look is tried.
+const LOOKS: u32 = 8;
+
 /// Settings that change what a file's recorded content is; everything else stays out.
 const SETTINGS: &[&str] =
     &["core.autocrlf", "core.eol", "core.ignorecase", "core.precomposeunicode", "core.symlinks"];
@@ -165,10 +168,14 @@ impl Root {
                 }
             }
             copy_index(&repository.git_dir, &root.index, &shadow.git_dir)?;
-            copy_trees(shadow, repository)?;
         }
         fs::write(&root.excludes, excludes).map_err(io("writing", &root.excludes))?;
         Ok(root)
+    }
+
+    /// The directories of the checked-out commit, so that the first tree need not be written.
+    pub fn copy_trees(&self, shadow: &Shadow) -> Result<()> {
+        self.repository.as_ref().map_or(Ok(()), |repository| copy_trees(shadow, repository))
     }
 
     fn git(&self, shadow: &Shadow, verb: &str) -> Git {
@@ -187,6 +194,33 @@ impl Root {
 
     fn pathspec_args(&self) -> Vec<PathBuf> {
         self.pathspecs.iter().map(|p| names::path(p)).collect()
+    }
+
+    /// Does something say that files here end their lines with CR and LF? `dir` stands for
+    /// this root's directory.
+    pub fn asks_for_crlf(&self, dir: &Path, name: &[u8]) -> bool {
+        let set = |setting: &String| {
+            let lower = setting.to_ascii_lowercase();
+            matches!(lower.as_str(), "core.autocrlf=true" | "core.eol=crlf")
+        };
+        let says = |dir: &Path| {
+            let file = dir.join(".gitattributes");
+            fs::symlink_metadata(&file).is_ok_and(|m| m.is_file() && m.len() < 1 << 20)
+                && fs::read(&file).is_ok_and(|text| text.windows(4).any(|w| w == b"crlf"))
+        };
+        let path = names::path(name);
+        self.settings.iter().any(set) || path.ancestors().skip(1).any(|above| says(&dir.join(above)))
+    }
+
+    /// A recorded file as git would write it into `dir`, by the attributes that stand there.
+    pub fn written(&self, shadow: &Shadow, id: &str, name: &[u8], dir: &Path) -> Result<Vec<u8>> {
+        let mut path = std::ffi::OsString::from("--path=");
+        path.push(names::path(name));
+        let mut git = shadow.reading("cat-file").work_tree(dir).dir(dir).index(&self.index);
+        for setting in &self.settings {
+            git = git.config(setting);
+        }
+        Ok(git.arg("--filters").arg(path).arg(id).output()?)
     }
 
     /// Is the work tree still a directory? One that became a symlink is not looked through.
@@ -238,11 +272,18 @@ impl Root {
     /// The first look, before the job.
     pub fn first(&self, shadow: &Shadow, nested: &BTreeSet<Vec<u8>>) -> Result<Snapshot> {
         let unmerged = if self.index.exists() { self.unmark(shadow)? } else { Vec::new() };
-        self.look(shadow, unmerged, nested, true)
+        self.look(shadow, None, unmerged, nested, true)
     }
 
-    /// A later look. `also` names paths that git's own listing leaves out.
-    pub fn again(&self, shadow: &Shadow, also: Vec<Vec<u8>>, nested: &BTreeSet<Vec<u8>>) -> Result<Snapshot> {
+    /// A later look. `listed` is what [`Root::list`] gave, `also` names paths that it
+    /// leaves out.
+    pub fn again(
+        &self,
+        shadow: &Shadow,
+        listed: Option<Vec<u8>>,
+        also: Vec<Vec<u8>>,
+        nested: &BTreeSet<Vec<u8>>,
+    ) -> Result<Snapshot> {
         let mut also = also;
         // Files left out by a sparse checkout that are there now.
         if self.skipped_mark().exists() {
@@ -263,29 +304,55 @@ impl Root {
                     .output_with(Input::Bytes(present))?;
             }
         }
-        self.look(shadow, also, nested, false)
+        self.look(shadow, listed, also, nested, false)
     }
 
     fn skipped_mark(&self) -> PathBuf {
         self.index.with_added_extension("skipped")
     }
 
+    /// A file that changes while git reads it makes git give up: then the look is taken
+    /// again. Without isolation the user may be at work in the same directory.
     fn look(
         &self,
         shadow: &Shadow,
+        mut listed: Option<Vec<u8>>,
         also: Vec<Vec<u8>>,
         nested: &BTreeSet<Vec<u8>>,
         refresh: bool,
     ) -> Result<Snapshot> {
-        let listed = self
-            .git(shadow, "ls-files")
-            .args(["-z", "-m", "-d", "-o"])
-            .args(self.excludes_args())
-            .arg("--")
-            .args(self.pathspec_args())
-            .output()?;
+        let mut pause = std::time::Duration::from_millis(20);
+        for _ in 1..LOOKS {
+            match self.look_once(shadow, listed.take(), &also, nested, refresh) {
+                Err(Error::Git(GitError::Failed { .. })) => {}
+                done => return done,
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+        self.look_once(shadow, None, &also, nested, refresh)
+    }
+
+    /// What git lists as changed, gone or new, each name ended by NUL.
+    pub fn list(&self, shadow: &Shadow) -> Result<Vec<u8>> {
+        let git = self.git(shadow, "ls-files").args(["-z", "-m", "-d", "-o"]).args(self.excludes_args());
+        Ok(git.arg("--").args(self.pathspec_args()).output()?)
+    }
+
+    fn look_once(
+        &self,
+        shadow: &Shadow,
+        listed: Option<Vec<u8>>,
+        also: &[Vec<u8>],
+        nested: &BTreeSet<Vec<u8>>,
+        refresh: bool,
+    ) -> Result<Snapshot> {
+        let listed = match listed {
+            Some(listed) => listed,
+            None => self.list(shadow)?,
+        };
         let mut names: BTreeSet<Vec<u8>> = split_z(&listed).map(<[u8]>::to_vec).collect();
-        names.extend(also.into_iter().filter(|n| self.covers(n)));
+        names.extend(also.iter().filter(|n| self.covers(n)).cloned());
         let mut plan = Plan::default();
         let mut real_dirs = BTreeMap::new();
         for name in names {
@@ -350,7 +417,9 @@ impl Root {
         let path = self.dir.join(names::path(name));
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_file() => {
-                if fs::File::open(&path).is_err() {
+                // Not to be blocked by a pipe that came into its place this moment.
+                let options = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+                if rustix::fs::open(&path, options, rustix::fs::Mode::empty()).is_err() {
                     plan.unreadable.push(name.to_vec());
                     return;
                 }

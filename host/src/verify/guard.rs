@@ -131,11 +131,15 @@ pub fn is_test(path: &str) -> bool {
         ["_tests", "_test", "-tests", "-test", ".tests", ".test"].iter().any(|end| part.ends_with(end))
     };
     // `spec/api.yaml` is what the code is made from, no test of it.
-    let described = [".yaml", ".yml", ".json", ".md", ".proto", ".graphql"].iter().any(|end| name.ends_with(end));
+    let described =
+        [".yaml", ".yml", ".json", ".md", ".proto", ".graphql"].iter().any(|end| name.ends_with(end));
     let specs = |part: &str| matches!(part, "spec" | "specs") && !described;
-    let in_directory =
-        lower.split('/').rev().skip(1).any(|part| TEST_DIRECTORIES.contains(&part) || ends(part) || specs(part))
-            || path.split('/').rev().skip(1).any(|part| part.ends_with("Tests"));
+    let in_directory = lower
+        .split('/')
+        .rev()
+        .skip(1)
+        .any(|part| TEST_DIRECTORIES.contains(&part) || ends(part) || specs(part))
+        || path.split('/').rev().skip(1).any(|part| part.ends_with("Tests"));
     in_directory
         || stem.starts_with("test_")
         || stem.ends_with("_test")
@@ -235,8 +239,20 @@ pub fn is_manifest(path: &str) -> bool {
 /// The changed lines speak of tests or swallow a failure, or the patch cannot tell.
 fn touches_tests(file: &ChangedFile) -> bool {
     const WORDS: &[&str] = &[
-        "test", "spec", "jest", "mocha", "addopts", "check", "|| ", "; true", "exit 0", "set +", "trap ",
-        "rustc-cfg", "runner", "\t-",
+        "test",
+        "spec",
+        "jest",
+        "mocha",
+        "addopts",
+        "check",
+        "|| ",
+        "; true",
+        "exit 0",
+        "set +",
+        "trap ",
+        "rustc-cfg",
+        "runner",
+        "\t-",
     ];
     let Some(patch) = file.patch.as_deref().filter(|_| !file.patch_truncated) else { return true };
     patch.lines().filter(|line| line.starts_with(['+', '-'])).any(|line| {
@@ -249,8 +265,25 @@ fn touches_tests(file: &ChangedFile) -> bool {
 /// surely something else is left out: a script may run anything.
 pub fn runs_tests(command: &str) -> bool {
     const OTHERS: &[&str] = &[
-        "lint", "eslint", "tsc", "clippy", "fmt", "prettier", "black", "ruff", "mypy", "pyright", "gofmt",
-        "vet", "shellcheck", "flake8", "pylint", "rustfmt", "typecheck", "stylelint", "biome",
+        "lint",
+        "eslint",
+        "tsc",
+        "clippy",
+        "fmt",
+        "prettier",
+        "black",
+        "ruff",
+        "mypy",
+        "pyright",
+        "gofmt",
+        "vet",
+        "shellcheck",
+        "flake8",
+        "pylint",
+        "rustfmt",
+        "typecheck",
+        "stylelint",
+        "biome",
     ];
     let lower = command.to_ascii_lowercase();
     let words: Vec<&str> =

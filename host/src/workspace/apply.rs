@@ -187,7 +187,8 @@ impl Job {
             if *mode == 0o160000 {
                 continue; // a submodule's commit: there is no file to write
             }
-            list.push(Change { name: name.clone(), content: Some((*mode, objects.read(id)?)) });
+            let content = self.recorder.as_checked_out(objects.read(id)?, *mode, id, name, top)?;
+            list.push(Change { name: name.clone(), content: Some((*mode, content)) });
         }
         list.extend(plan.remove.iter().map(|n| Change { name: n.clone(), content: None }));
         let tag: String = self.worktree.job.chars().take(12).collect();

@@ -101,6 +101,68 @@ fn paths_that_the_user_changed_meanwhile_are_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn symlinks_modes_binary_files_and_line_ends_come_as_a_checkout_writes_them() {
+    let place = Place::with_repo();
+    place.sh("cd repo; echo '*.bat text eol=crlf' >.gitattributes; printf 'a\\r\\n' >a.bat; ln -s src/a.rs l; git add .; git commit -qm more");
+    let job = finished(
+        &place,
+        "printf 'a\\r\\nb\\r\\n' >a.bat; ln -sf src/b.rs l; printf 'x\\0y' >bin; chmod 755 bin; ln -s bin new; rm run.sh; mkdir run.sh; echo in >run.sh/in",
+    );
+    // Elsewhere meanwhile: another branch, detached, with a dirty index and a lock left behind.
+    place.sh("cd repo; git switch -q -c topic; git commit -q --allow-empty -m t; git switch -q --detach; echo s >s; git add s; touch .git/index.lock");
+    let done = apply(&job, Mode::Worktree).unwrap();
+    assert!(done.applied && done.refused.is_empty(), "{done:?}");
+    let now = "od -c a.bat | head -1; readlink l new; od -c bin | head -1; test -x bin && echo x; cat run.sh/in; git diff --cached --name-only";
+    assert_eq!(
+        out(&place, now),
+        "0000000   a  \\r  \\n   b  \\r  \\n\nsrc/b.rs\nbin\n0000000   x  \\0   y\nx\nin\ns\n"
+    );
+}
+
+/// The process is killed at a random moment; whoever applies next finds all or nothing.
+#[test]
+fn a_killed_apply_is_all_or_nothing() {
+    const MANY: &str = "for i in $(seq 120); do echo n >src/n$i; done; rm docs/a.md; echo x >>src/a.rs";
+    let place = Place::with_repo();
+    let job = finished(&place, MANY);
+    let state = || out(&place, "find . -path ./.git -prune -o -type f -print | sort | xargs sha256sum");
+    let before = state();
+    let mut whole = None;
+    for round in 0..12u64 {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "workspace::apply::tests::applied_by_a_child", "--nocapture"])
+            .env("APPLY_JOB_DIR", &job)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let mut child = child.unwrap();
+        std::thread::sleep(Duration::from_millis(40 + round * 23));
+        let _ = child.kill();
+        child.wait().unwrap();
+        // The next one, whatever it wants, makes it whole again.
+        let told = check(&job).unwrap();
+        assert!(told.refused.is_empty(), "round {round}: {told:?}");
+        let now = state();
+        if told.changed.is_empty() {
+            whole.get_or_insert(now.clone());
+            assert_eq!(Some(&now), whole.as_ref(), "round {round}: all of it");
+            place.sh("cd repo; git checkout -q -f .; git clean -qfd");
+        } else {
+            assert_eq!(now, before, "round {round}: nothing of it");
+        }
+    }
+}
+
+/// The other half of [`a_killed_apply_is_all_or_nothing`], which starts it.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "set by the test that starts this one")]
+fn applied_by_a_child() {
+    if let Some(job) = std::env::var_os("APPLY_JOB_DIR") {
+        apply(Path::new(&job), Mode::Worktree).unwrap();
+    }
+}
+
+#[test]
 fn a_result_comes_to_a_new_branch_on_top_of_head() {
     let place = Place::with_repo();
     let job = finished(&place, WORK);

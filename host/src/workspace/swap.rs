@@ -28,6 +28,8 @@ struct Journal {
     top: PathBuf,
     /// Everything is in place; only the old files have to go.
     done: bool,
+    /// All new content is staged; from now on files may have been moved.
+    placing: bool,
     steps: Vec<Step>,
     /// Directories that were made, outer first, below the top.
     made_dirs: Vec<PathBuf>,
@@ -43,6 +45,8 @@ struct Step {
     aside: Option<PathBuf>,
     /// What the old file was: device, inode, change time.
     was: Option<(u64, u64, i64, i64)>,
+    /// Device and inode of the staged file, by which it is known again at its place.
+    new: Option<(u64, u64)>,
 }
 
 /// Called before each step that changes something; a test makes it fail.
@@ -55,6 +59,7 @@ pub fn swap(top: &Path, changes: &[Change], journal: &Path, tag: &str, fault: Fa
         version: VERSION,
         top: top.to_owned(),
         done: false,
+        placing: false,
         steps: Vec::new(),
         made_dirs: Vec::new(),
     };
@@ -74,6 +79,7 @@ pub fn swap(top: &Path, changes: &[Change], journal: &Path, tag: &str, fault: Fa
             staged: change.content.is_some().then(|| beside("new")),
             aside: old.is_some().then(|| beside("old")),
             was: old.map(|m| identity(&m)),
+            new: None,
             path,
         });
     }
@@ -105,7 +111,10 @@ fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: 
         let Some(staged) = log.steps[at].staged.clone() else { continue };
         step(&staged)?;
         stage(&staged, *mode, content, &log.steps[at].path)?;
+        log.steps[at].new = fs::symlink_metadata(&staged).ok().map(|m| (m.dev(), m.ino()));
     }
+    log.placing = true;
+    log.write(journal)?;
     for (at, change) in order.iter().enumerate() {
         let (path, aside) = (log.steps[at].path.clone(), log.steps[at].aside.clone());
         step(&path)?;
@@ -124,13 +133,10 @@ fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: 
             remove_empty_dirs(&path);
         }
         // `rename` would put a file over one that came in this moment: link, which does not.
-        let placed = match fs::symlink_metadata(&staged).is_ok_and(|m| m.is_symlink()) {
-            true => fs::read_link(&staged).and_then(|to| std::os::unix::fs::symlink(to, &path)),
-            false => fs::hard_link(&staged, &path).or_else(|_| match fs::symlink_metadata(&path) {
-                Err(_) => fs::rename(&staged, &path),
-                Ok(_) => Err(std::io::ErrorKind::AlreadyExists.into()),
-            }),
-        };
+        let placed = fs::hard_link(&staged, &path).or_else(|_| match fs::symlink_metadata(&path) {
+            Err(_) => fs::rename(&staged, &path),
+            Ok(_) => Err(std::io::ErrorKind::AlreadyExists.into()),
+        });
         placed.map_err(io("placing", &path))?;
         let _ = fs::remove_file(&staged);
     }
@@ -183,20 +189,26 @@ impl Journal {
     /// Puts every old file back, last step first.
     fn undo(&mut self) {
         for step in self.steps.iter().rev() {
-            let placed = step.staged.is_some() && fs::symlink_metadata(&step.path).is_ok_and(|m| !m.is_dir());
+            // Only what was placed here is taken away: the user may have made a file since.
+            let placed = self.placing
+                && step.new.is_some()
+                && fs::symlink_metadata(&step.path).ok().map(|m| (m.dev(), m.ino())) == step.new;
             match &step.aside {
-                Some(aside) if fs::symlink_metadata(aside).is_ok() => {
+                Some(aside) if self.placing && fs::symlink_metadata(aside).is_ok() => {
                     if let Some(parent) = step.path.parent() {
                         let _ = fs::create_dir_all(parent);
                     }
                     if placed {
                         let _ = fs::remove_file(&step.path);
                     }
-                    let _ = fs::rename(aside, &step.path);
+                    // What the user put there since stays, and the old file beside it.
+                    if fs::symlink_metadata(&step.path).map_or(true, |m| m.is_dir()) {
+                        let _ = fs::rename(aside, &step.path);
+                    }
                 }
                 // Moved nothing aside, so what stands there was there before.
                 Some(_) => {}
-                None if placed && !self.is_staged(step) => {
+                None if placed => {
                     let _ = fs::remove_file(&step.path);
                 }
                 None => {}
@@ -209,20 +221,6 @@ impl Journal {
             for dir in self.made_dirs.iter().rev() {
                 let _ = fs::remove_dir(dir);
             }
-        }
-    }
-
-    /// The new content still lies beside its place and nowhere else.
-    fn is_staged(&self, step: &Step) -> bool {
-        let Some(staged) = &step.staged else { return false };
-        match (fs::symlink_metadata(staged), fs::symlink_metadata(&step.path)) {
-            (Ok(a), Ok(b)) if a.is_file() => (a.dev(), a.ino()) != (b.dev(), b.ino()),
-            (Ok(a), Ok(b)) => {
-                !(a.is_symlink()
-                    && b.is_symlink()
-                    && fs::read_link(staged).ok() == fs::read_link(&step.path).ok())
-            }
-            _ => false,
         }
     }
 }
@@ -416,6 +414,30 @@ mod tests {
             assert!(!recover(&journal).unwrap());
         }
         assert!(killed > 15, "{killed}");
+    }
+
+    #[test]
+    fn what_the_user_made_after_a_kill_is_not_taken_away() {
+        for at in 1..40 {
+            let dir = start();
+            let top = dir.path().join("top");
+            let journal = dir.path().join("journal");
+            let outcome = std::panic::catch_unwind(|| {
+                swap(&top, &changes(), &journal, "t", &mut |n| {
+                    if n == at { panic!("killed") } else { Ok(()) }
+                })
+            });
+            let made = top.join("l2");
+            if outcome.is_ok() {
+                break;
+            }
+            if fs::symlink_metadata(&made).is_ok() {
+                continue;
+            }
+            fs::write(&made, "the user's").unwrap();
+            recover(&journal).unwrap();
+            assert_eq!(fs::read_to_string(&made).unwrap(), "the user's", "after a kill at step {at}");
+        }
     }
 
     #[test]

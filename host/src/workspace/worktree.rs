@@ -401,15 +401,14 @@ fn hide_installed(worktree: &Worktree, recorder: &Recorder) -> Result<Vec<String
     let (new, edited): (Vec<_>, Vec<_>) = changed.into_iter().partition(|c| c.kind == ChangeKind::Added);
     if !edited.is_empty() {
         let names: Vec<Vec<u8>> = edited.iter().map(|c| c.name.clone()).collect();
-        evidence::put(shadow, &worktree.start_tree, &names, &worktree.path)?;
+        recorder.put(&worktree.start_tree, &names, &worktree.path)?;
         notes.push(format!("put back what setup changed: {}", told(&names)));
     }
     if new.is_empty() {
         return Ok(notes);
     }
     let listed = shadow.reading("ls-tree").args(["-r", "-d", "-z", "--name-only", &worktree.start_tree]);
-    let known: BTreeSet<Vec<u8>> =
-        evidence::git::split_z(&listed.output()?).map(<[u8]>::to_vec).collect();
+    let known: BTreeSet<Vec<u8>> = evidence::git::split_z(&listed.output()?).map(<[u8]>::to_vec).collect();
     // The outermost new directory stands for all in it.
     let hidden: BTreeSet<Vec<u8>> = new
         .iter()

@@ -68,7 +68,10 @@ const LINES: usize = 300_000;
 
 /// All changed files, in order of their path, and whether all of their lines were read.
 pub fn read(changes: &ChangeSet) -> (Vec<File<'_>>, bool) {
-    let mut changed: Vec<&ChangedFile> = changes.files.iter().filter(|file| !file.ignored).collect();
+    let seen = |file: &&ChangedFile| {
+        !file.ignored || file.kind == ChangeKind::Added && paths::steers_tests(&file.path)
+    };
+    let mut changed: Vec<&ChangedFile> = changes.files.iter().filter(seen).collect();
     changed.sort_by(|a, b| a.path.cmp(&b.path));
     let mut left = LINES;
     let files = changed.into_iter().map(|file| read_file(file, &mut left)).collect();

@@ -59,7 +59,8 @@ pub fn deleted() -> Example {
 pub fn guarded() -> Example {
     let file = ChangedFile::modified("tests/test_a.py")
         .patch("@@ -1,2 +1,2 @@\n def test_a():\n-    check(1)\n+    check(2)\n");
-    let check = CheckResult { guarded: Some(CheckStatus::Failed), ..CheckResult::passed("unit", "pytest") };
+    let check =
+        CheckResult { guarded: Some(CheckStatus::Failed), ..CheckResult::passed("unit", "make test") };
     let finding = Finding::deny(
         "tests-weakened",
         "the check `unit` passes only with the agent's versions of the tests (changed: `tests/test_a.py`)",

@@ -39,6 +39,7 @@ pub const RULES: &[(&str, Severity)] = &[
     ("errors-silenced", Severity::Warn),
     ("mock-in-production", Severity::Warn),
     ("claim-unverified", Severity::Warn),
+    ("runner-silent", Severity::Warn),
     ("changes-unread", Severity::Warn),
 ];
 

@@ -83,6 +83,7 @@ impl Verifier for Integrity {
         runner::judge(job, &files, &mut findings);
         source::judge(job, &files, checks, agent, &mut findings);
         outcome::counts(job, &files, checks, &mut findings);
+        outcome::silent_runners(checks, &mut findings);
         outcome::history(job, agent, &mut findings);
         outcome::claims(job, &files, changes.total_files, checks, agent, &mut findings);
         findings.sorted()

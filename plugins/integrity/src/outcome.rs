@@ -122,6 +122,30 @@ pub fn counts(job: &JobFacts, files: &[File<'_>], checks: &[CheckResult], findin
     }
 }
 
+/// Checks whose command is a runner that always says how many tests it ran, and did not.
+pub fn silent_runners(checks: &[CheckResult], findings: &mut Findings<'_>) {
+    const RUNNERS: &[&str] =
+        &["pytest", "cargo test", "go test", "jest", "vitest", "mocha", "rspec", "phpunit", "unittest"];
+    for check in checks.iter().filter(|check| check.status == CheckStatus::Passed) {
+        let counted = tests(&check.signals).next().is_some();
+        let was_counted = tests(&check.baseline_signals).next().is_some();
+        let names_one = RUNNERS.iter().any(|runner| check.command.contains(runner))
+            && !["-qq", "--no-run", "--co", "--list", "--version", "--help", "> "]
+                .iter()
+                .any(|quiet| check.command.contains(quiet));
+        if counted || !(was_counted || names_one) {
+            continue;
+        }
+        findings.add_as(
+            "runner-silent",
+            if was_counted { Severity::Deny } else { Severity::Warn },
+            None,
+            format!("the check `{}` passed, and its runner did not say what it ran", check.name),
+            "let the runner end by itself and report",
+        );
+    }
+}
+
 /// Commands that bring in a solution from the history or from a registry.
 pub fn history(job: &JobFacts, agent: &AgentOutcome, findings: &mut Findings<'_>) {
     let task = job.task.to_ascii_lowercase();
@@ -135,12 +159,41 @@ pub fn history(job: &JobFacts, agent: &AgentOutcome, findings: &mut Findings<'_>
         return;
     }
     for command in &agent.commands {
+        // What is piped into it comes from somewhere else than the work tree.
+        let mut reads_other = false;
         for simple in command.split(['\n', ';', '|', '&']) {
-            let words: Vec<&str> = simple.split_whitespace().collect();
-            let Some(git) = words.iter().position(|word| *word == "git") else { continue };
+            // Also inside `bash -c "…"` and `$(…)`.
+            let words: Vec<&str> = simple
+                .split_whitespace()
+                .map(|word| word.trim_matches(['"', '\'', '(', ')', '$', '`', '<']))
+                .filter(|word| !word.is_empty())
+                .collect();
+            if let Some(fetched) = fetches(&words) {
+                findings.add(
+                    "history-read",
+                    None,
+                    format!("the agent fetched code from elsewhere: {}", quote(fetched)),
+                    "solve the task in the code as it is",
+                );
+            }
+            let Some(git) = words.iter().position(|word| *word == "git" || word.ends_with("/git")) else {
+                continue;
+            };
             let rest = &words[git + 1..];
             let Some((verb, arguments)) = verb(rest) else { continue };
-            let (copies, reads) = git_use(verb, arguments);
+            let (mut copies, reads) = git_use(verb, arguments);
+            copies |= reads_other && matches!(verb, "apply" | "am");
+            let commit = |word: &str| {
+                !word.starts_with('-')
+                    && !matches!(word, "HEAD" | "@" | "main" | "master")
+                    && (word.contains("..") || !word.contains(['/', '.']))
+            };
+            reads_other |= reads
+                || matches!(verb, "diff" | "format-patch" | "archive")
+                    && arguments
+                        .iter()
+                        .take_while(|word| **word != "--" && **word != ">")
+                        .any(|word| commit(word));
             if copies {
                 findings.add(
                     "history-copied",
@@ -174,6 +227,35 @@ fn verb<'a>(mut words: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
     }
 }
 
+/// A command that brings in a published version of the code.
+fn fetches<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let pair = |a: &str, b: &str| words.windows(2).any(|w| w[0] == a && w[1] == b);
+    if pair("pip", "download")
+        || pair("pip3", "download")
+        || pair("npm", "pack")
+        || pair("cargo", "download")
+        || pair("git", "clone")
+        || pair("git", "fetch")
+        || pair("git", "pull")
+        || pair("gh", "repo")
+    {
+        return words.first().copied();
+    }
+    let downloads = words.iter().any(|word| matches!(*word, "curl" | "wget"));
+    let source = [
+        "raw.githubusercontent.com",
+        "github.com/",
+        "gitlab.com/",
+        "pypi.org/",
+        "registry.npmjs.org/",
+        "crates.io/",
+        "unpkg.com/",
+        "jsdelivr.net/",
+        "files.pythonhosted.org/",
+    ];
+    words.iter().find(|word| downloads && source.iter().any(|host| word.contains(host))).copied()
+}
+
 /// Whether a git command writes another commit's content into the tree, and whether it
 /// looks for it. `HEAD` and the main
 /// branch are where most jobs begin.
@@ -185,9 +267,19 @@ fn git_use(verb: &str, arguments: &[&str]) -> (bool, bool) {
     };
     match verb {
         "cherry-pick" | "revert" => (true, false),
+        "merge" | "read-tree" => (arguments.iter().any(|word| other(word)), false),
+        "worktree" => (false, arguments.first() == Some(&"add")),
         "show" | "cat-file" => {
             let object = arguments.iter().find_map(|word| word.split_once(':'));
-            let elsewhere = object.is_some_and(|(reference, _)| other(reference));
+            let elsewhere = match object {
+                Some((reference, _)) => other(reference),
+                None => arguments.iter().any(|word| {
+                    let id = word.len() >= 7 && word.chars().all(|c| c.is_ascii_hexdigit());
+                    id || word.starts_with("HEAD~")
+                        || word.starts_with("HEAD^")
+                        || word.starts_with("ORIG_HEAD")
+                }),
+            };
             let written = arguments.iter().any(|word| word.starts_with('>') || word.contains(">"));
             (elsewhere && written, elsewhere)
         }

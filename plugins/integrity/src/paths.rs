@@ -31,7 +31,8 @@ fn extension(path: &str) -> &str {
 /// By extension and name.
 pub fn language(path: &str) -> Language {
     match base(path) {
-        "Makefile" | "makefile" | "GNUmakefile" | "justfile" | "Dockerfile" => return Language::Config,
+        "Makefile" | "makefile" | "GNUmakefile" | "justfile" | "Dockerfile" | ".npmrc" | ".rspec"
+        | ".coveragerc" | ".nycrc" | ".env" => return Language::Config,
         "Jenkinsfile" => return Language::Braces,
         _ => {}
     }
@@ -48,7 +49,8 @@ pub fn language(path: &str) -> Language {
         "sh" | "bash" | "zsh" | "bats" | "ps1" => Language::Shell,
         "yml" | "yaml" | "toml" | "ini" | "cfg" | "mk" | "conf" | "env" => Language::Config,
         "json" | "xml" | "json5" | "jsonc" => Language::Data,
-        "md" | "rst" | "txt" | "adoc" | "html" | "svg" | "csv" | "lock" | "snap" => Language::Prose,
+        "md" | "rst" | "txt" | "adoc" | "html" | "svg" | "csv" | "lock" | "snap" | "diff" | "patch"
+        | "log" => Language::Prose,
         "" if in_directory(path, &["scripts", "bin", "ci", "script", "tools"]) => Language::Shell,
         "" => Language::Config,
         _ => Language::Braces,
@@ -137,6 +139,26 @@ pub fn is_expectation(path: &str) -> bool {
         || (in_directory(path, &["fixtures", "testdata", "data"])
             && (name.starts_with("expected") || name.starts_with("golden"))
             && in_directory(path, &["test", "tests", "spec", "testdata", "fixtures"]))
+}
+
+/// A file that a runner reads by its very name, wherever it came from.
+pub fn steers_tests(path: &str) -> bool {
+    let name = base(path);
+    matches!(
+        name,
+        "conftest.py"
+            | "sitecustomize.py"
+            | "usercustomize.py"
+            | "pytest.ini"
+            | "pytest.py"
+            | "unittest.py"
+            | "nextest.toml"
+            | ".npmrc"
+    ) || name.ends_with(".pth")
+        || path.ends_with(".cargo/config.toml")
+        || ["jest.config.", "jest.setup.", "vitest.config.", "vitest.setup.", ".mocharc"]
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
 /// A file of shell commands or CI steps.

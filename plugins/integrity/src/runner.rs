@@ -35,16 +35,26 @@ fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<'_>)
         return;
     }
     let lower = file.path.to_ascii_lowercase();
-    let about_tests =
-        own || ["test", "check", "ci", "lint", "verify"].iter().any(|word| lower.contains(word));
+    let about_tests = own
+        || ["test", "check", "lint", "verify"].iter().any(|word| lower.contains(word))
+        || lower.split(|c: char| !c.is_alphanumeric()).any(|word| word == "ci");
     let swallows = |line: &&Line<'_>| {
         let code = line.code.trim();
         let packed: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
         let runs = own || COMMANDS.iter().any(|command| packed.contains(command));
-        let or_true =
-            ["|| true", "||true", "|| :", "|| exit 0", "|| return 0", "|| echo", "; true", "|| /bin/true"]
-                .iter()
-                .any(|form| packed.contains(form));
+        let or_true = ["; true", ";true", "; :", "; echo", ";echo", "; exit 0", ";exit 0"]
+            .iter()
+            .any(|form| packed.contains(form))
+            || forgives(&packed, about_tests)
+            // Without pipefail the last command of a pipe decides.
+            || ["| tee", "| cat", "| tail", "| head", "| grep", "| sed", "| awk"].iter().any(|form| {
+                packed.contains(form)
+                    && file.removed().any(|old| {
+                        let command = packed.split('|').next().unwrap_or_default().trim();
+                        !command.is_empty() && old.code.trim() == command
+                    })
+            })
+            || about_tests && packed.ends_with(" &") && !packed.ends_with("&& &");
         let always = [
             "continue-on-error: true",
             "allow_failure: true",
@@ -61,6 +71,17 @@ fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<'_>)
             "ignore_outcome = true",
             "--exit-zero",
             "--suppress-exit-code",
+            "if: false",
+            "if: ${{ false }}",
+            "when: never",
+            "-Dmaven.test.skip",
+            "--no-run",
+            "--collect-only",
+            "--listTests",
+            "-run ^$",
+            "-run=^$",
+            "-run '^$'",
+            "--exclude-task test",
         ]
         .iter()
         .any(|form| packed.contains(form));
@@ -77,6 +98,27 @@ fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<'_>)
             paths::base(file.path).eq_ignore_ascii_case("makefile") && line.text.starts_with("\t-") && runs;
         (or_true && runs) || always || ends || make
     };
+    let step = |line: &&Line<'_>| {
+        let code = line.code.trim();
+        ["test", "pytest", "jest", "vitest", "clippy", "lint", "make check"].iter().any(|c| code.contains(c))
+            && ["run:", "- run:", "script:", "- "].iter().any(|start| code.starts_with(start))
+            && !code.contains("uses:")
+            && !code.contains("name:")
+    };
+    let workflow = file.path.contains(".github/workflows/") || file.path.ends_with(".gitlab-ci.yml");
+    if workflow
+        && file.existed()
+        && !file.added().any(|line| step(&line))
+        && let Some(line) = file.removed().find(step)
+    {
+        findings.add(
+            "failure-swallowed",
+            Some((file.path, line.number)),
+            format!("a step that checks was taken out: {}", quote(line.text)),
+            "put the step back; a job that may change this file names it in its scope",
+        );
+        return;
+    }
     if let Some(line) = file.added().find(swallows) {
         // A line that only moved was there before.
         if file.removed().any(|old| old.code.trim() == line.code.trim()) {
@@ -89,6 +131,27 @@ fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<'_>)
             "let the command's exit code through; a job that may change this script names it in its scope",
         );
     }
+}
+
+/// `command || something` where something does not fail either.
+fn forgives(packed: &str, about_tests: bool) -> bool {
+    packed.split("||").skip(1).any(|rest| {
+        let rest = rest.trim().trim_matches(['"', '\'', ')', ',', '}']);
+        let known =
+            ["true", ":", "exit 0", "return 0", "echo", "/bin/true", "/usr/bin/true", "printf", "cat "];
+        if known.iter().any(|form| rest.starts_with(form)) {
+            return !rest.contains("exit 1") && !rest.contains("return 1") && !rest.contains("exit $");
+        }
+        // In a test script anything that does not say how it fails.
+        about_tests
+            && !rest.is_empty()
+            && !["exit", "return", "die", "fail", "false", "{", "(", "abort", "error", "[", "test "]
+                .iter()
+                .any(|form| rest.starts_with(form))
+            && !COMMANDS.iter().any(|command| rest.contains(command))
+            && rest.starts_with(|c: char| c.is_ascii_alphabetic())
+            && rest.contains('=')
+    })
 }
 
 /// The keys of a runner's configuration file that decide which tests run and what counts.
@@ -194,6 +257,25 @@ fn configuration(file: &File<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let Some(keys) = keys(file.path) else { return };
+    // A test binary that is no longer one, a crate that takes another's place.
+    let table = |line: &&Line<'_>| {
+        name == "Cargo.toml"
+            && (line.mark == Mark::Removed && line.code.trim() == "[[test]]"
+                || line.mark == Mark::Added && line.code.trim().starts_with("[patch."))
+    };
+    if file.existed()
+        && let Some(line) = file.lines().find(table)
+        && file.lines().filter(|l| l.code.trim() == line.code.trim()).all(|l| l.mark == line.mark)
+    {
+        let what = if line.mark == Mark::Removed { "taken out" } else { "added" };
+        findings.add(
+            "runner-config-changed",
+            Some((file.path, line.number)),
+            format!("{} was {what}, which decides what the tests run on", quote(line.text)),
+            remedy,
+        );
+        return;
+    }
     let about_tests = !matches!(
         name,
         "pyproject.toml"
@@ -237,7 +319,10 @@ fn configuration(file: &File<'_>, findings: &mut Findings<'_>) {
         "ignoreFailures",
     ];
     let hit = |line: &&Line<'_>| {
-        if line.mark == Mark::Context || !keys.iter().any(|key| has_key(&line.code, key)) {
+        if line.mark == Mark::Context
+            || !keys.iter().any(|key| has_key(&line.code, key))
+            || name == "Cargo.toml" && of_another_target(file, line)
+        {
             return false;
         }
         file.existed() || leaves_out.iter().any(|form| line.code.contains(form))
@@ -255,6 +340,18 @@ fn configuration(file: &File<'_>, findings: &mut Findings<'_>) {
             );
         }
     }
+}
+
+/// `harness = false` of a benchmark says nothing about tests.
+fn of_another_target(file: &File<'_>, line: &Line<'_>) -> bool {
+    let Some(hunk) = file.hunks.iter().find(|hunk| hunk.iter().any(|l| std::ptr::eq(l, line))) else {
+        return false;
+    };
+    let above = hunk.iter().take_while(|l| !std::ptr::eq(*l, line)).map(|l| l.code.trim());
+    above
+        .filter(|code| code.starts_with('['))
+        .last()
+        .is_some_and(|table| matches!(table, "[[bench]]" | "[[bin]]" | "[[example]]"))
 }
 
 /// The key as a word of its own: `"retry"`, `retry:`, `retry =`, `<retry>`.
@@ -338,7 +435,39 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
         );
         return;
     }
-    if file.file.kind == ChangeKind::Added && name == "build.rs" {
+    let shadows = matches!(
+        name,
+        "pytest.py" | "_pytest.py" | "unittest.py" | "pluggy.py" | "doctest.py" | "hypothesis.py" | "nose.py"
+    ) || [
+        "unittest/__init__.py",
+        "pytest/__init__.py",
+        "_pytest/__init__.py",
+        "pluggy/__init__.py",
+    ]
+    .iter()
+    .any(|module| file.path == *module || file.path == format!("src/{module}"));
+    if !gone && file.file.kind == ChangeKind::Added && shadows {
+        findings.add(
+            "runner-hooked",
+            Some((file.path, 0)),
+            format!("`{}` stands in for the test runner's own module", file.path),
+            remedy,
+        );
+        return;
+    }
+    if !gone && file.file.ignored {
+        // Nobody sees it in the diff, and the runner reads it all the same.
+        findings.add(
+            "runner-hooked",
+            Some((file.path, 0)),
+            format!("`{}` steers the tests and is hidden by an ignore rule", file.path),
+            remedy,
+        );
+        return;
+    }
+    // A module called `build` lies among the sources; a build script beside the manifest.
+    let script = name == "build.rs" && !file.path.starts_with("src/") && !file.path.contains("/src/");
+    if file.file.kind == ChangeKind::Added && script {
         findings.add(
             "runner-hooked",
             Some((file.path, 0)),
@@ -352,7 +481,8 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
     let conftest = name == "conftest.py" || file.added().any(|line| line.bare.contains("pytest_plugins"));
     let hit = |line: &&Line<'_>| {
         let (code, bare) = (line.code.as_ref(), line.bare.trim_start());
-        let any = |forms: &[&str]| forms.iter().any(|form| code.contains(form));
+        // What stands in a string is data, such as a test's own source of a cheat.
+        let any = |forms: &[&str]| forms.iter().any(|form| line.bare.contains(form));
         let python = conftest
             && [
                 "pytest_runtest_",
@@ -378,7 +508,34 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
                     "os._exit(",
                     "TestReport.",
                     "collect_ignore",
+                    "def load_tests(",
+                ])
+            || file.language == Language::Python
+                && (any(&[
+                    "atexit.register(os._exit",
+                    "unittest.TestCase.assert",
+                    "builtins.AssertionError",
+                ]) || any(&["os._exit(0)"]) && !file.lines().any(|l| l.code.contains("fork(")));
+        let asserts = file.language == Language::Rust
+            && bare.starts_with("macro_rules! assert")
+            && !bare.starts_with("macro_rules! assert_matches")
+            && ["assert", "assert_eq", "assert_ne"]
+                .iter()
+                .any(|name| bare["macro_rules! ".len()..].trim_end_matches(['{', '(', ' ']) == *name)
+            || file.language == Language::JavaScript
+                && any(&[
+                    "assert.equal = ",
+                    "assert.strictEqual = ",
+                    "assert.deepEqual = ",
+                    "assert.ok = ",
+                    "assert.deepStrictEqual = ",
+                    "Object.is = ",
+                    "expect.prototype",
                 ]);
+        // Without `m.Run` not one test of the package runs, and the exit code is 0.
+        let test_main = file.language == Language::Go
+            && bare.starts_with("func TestMain(")
+            && !file.added().any(|l| l.bare.contains(".Run()"));
         let in_tests = (file.in_tests || setup)
             && any(&[
                 "process.exit(0",
@@ -402,16 +559,26 @@ fn hooks(file: &File<'_>, findings: &mut Findings<'_>) {
         let environment = matches!(
             file.language,
             Language::Shell | Language::Config | Language::Data | Language::Python | Language::JavaScript
-        ) && (["LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONSTARTUP"]
-            .iter()
-            .any(|name| code.contains(name))
+        ) && ([
+            "LD_PRELOAD",
+            "DYLD_INSERT_LIBRARIES",
+            "PYTHONSTARTUP",
+            "PYTEST_ADDOPTS",
+            "PYTEST_PLUGINS",
+            "RUSTC_WRAPPER",
+            "RUSTDOC_WRAPPER",
+            "node-options",
+        ]
+        .iter()
+        .any(|name| code.contains(name))
+            || code.contains("CARGO_TARGET_") && code.contains("_RUNNER")
             || (code.contains("NODE_OPTIONS")
                 && (code.contains("--require") || code.contains("--import") || code.contains("-r "))));
         let cargo = (file.path.ends_with(".cargo/config.toml") || file.path.ends_with(".cargo/config"))
             && ["runner", "rustc-wrapper", "rustc", "rustdoc", "linker"]
                 .iter()
                 .any(|key| bare.starts_with(key) && bare.contains('='));
-        python || in_tests || environment || cargo
+        python || in_tests || environment || cargo || asserts || test_main
     };
     if let Some(line) = file.added().find(hit) {
         findings.add(
@@ -448,7 +615,7 @@ fn fake_summary(file: &File<'_>, findings: &mut Findings<'_>) {
         // A summary stands in quotes, but for a shell.
         let shell = matches!(file.language, Language::Shell | Language::Config);
         (shell || code.contains(['"', '\'', '`']))
-            && prints.iter().any(|print| code.contains(print))
+            && prints.iter().any(|print| if shell { code.contains(print) } else { line.bare.contains(print) })
             && holds_summary(code)
     };
     if let Some(line) = file.added().find(hit) {

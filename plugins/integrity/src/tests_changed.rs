@@ -22,6 +22,7 @@ pub fn judge(job: &JobFacts, files: &[File<'_>], checks: &[CheckResult], finding
         if file.in_tests {
             focused(file, findings);
             assertions(file, findings);
+            swallowed_or_fewer_cases(file, findings);
             expectations(file, findings);
         }
     }
@@ -151,7 +152,7 @@ fn functions_removed(
             continue;
         }
         if file.file.patch_truncated {
-            return;
+            continue; // What is left of it would be miscounted.
         }
         let mut change = 0i64;
         for line in
@@ -159,12 +160,15 @@ fn functions_removed(
         {
             change += if line.mark == Mark::Added { 1 } else { -1 };
         }
+        change -= modules_removed(file);
         if change < 0 && named(job, file.path) {
             continue;
         }
         net += change;
         if change < 0 && worst.as_ref().is_none_or(|(least, ..)| change < *least) {
-            let first = file.removed().find(|line| defines_test(line, file.language));
+            let first = file
+                .removed()
+                .find(|line| defines_test(line, file.language) || is_test_module(line, file.language));
             let (number, text) = first.map_or((0, String::new()), |line| (line.number, quote(line.text)));
             worst = Some((change, file, number, text));
         }
@@ -179,16 +183,77 @@ fn functions_removed(
     }
 }
 
+/// A module of tests that is no longer compiled takes at least one test away.
+fn modules_removed(file: &File<'_>) -> i64 {
+    let count =
+        |mark| file.lines().filter(|l| l.mark == mark && is_test_module(l, file.language)).count() as i64;
+    (count(Mark::Removed) - count(Mark::Added)).max(0)
+}
+
+fn is_test_module(line: &Line<'_>, language: Language) -> bool {
+    let code = line.bare.trim();
+    language == Language::Rust
+        && (code == "#[cfg(test)]"
+            || ["mod test", "pub mod test"].iter().any(|start| code.starts_with(start))
+                && code.ends_with(';'))
+}
+
+/// `it.skip`, `test.concurrent.skip.each`, `describe['skip']`, `test.runIf(false)`.
+fn javascript_skip(code: &str, bare: &str) -> bool {
+    const OWNERS: &[&str] = &["it", "test", "describe", "suite", "context", "bench"];
+    const MARKS: &[&str] =
+        &["skip", "todo", "fails", "failing", "fixme", "skipIf", "runIf", "if", "todoIf", "failingIf"];
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
+    let by_dot = OWNERS.iter().any(|owner| {
+        bare.match_indices(owner).any(|(at, _)| {
+            let starts = bare[..at].chars().next_back().is_none_or(|c| !word(c));
+            let chain: &str = &bare[at + owner.len()..];
+            let end = chain.find(|c: char| !word(c)).unwrap_or(chain.len());
+            starts && chain[..end].split('.').skip(1).any(|part| MARKS.contains(&part))
+        })
+    });
+    let by_index = ["'", "\"", "`"].iter().any(|q| {
+        ["skip", "todo"]
+            .iter()
+            .any(|mark| OWNERS.iter().any(|owner| code.contains(&format!("{owner}[{q}{mark}{q}]"))))
+    });
+    by_dot || by_index
+}
+
 fn has_skip(line: &Line<'_>, language: Language) -> bool {
     let code = line.bare.as_ref();
     let trimmed = code.trim_start();
+    // The checks run with CI=1: a test that gives up there says nothing.
+    let on_ci = [
+        "process.env.CI",
+        "environ.get(\"CI\"",
+        "environ.get('CI'",
+        "environ[\"CI\"",
+        "environ['CI'",
+        "\"CI\" in os.environ",
+        "'CI' in os.environ",
+        "getenv(\"CI\"",
+        "getenv('CI'",
+        "Getenv(\"CI\"",
+        "env::var(\"CI\"",
+        "env::var_os(\"CI\"",
+        "ENV['CI']",
+        "ENV[\"CI\"]",
+    ];
+    if on_ci.iter().any(|form| line.code.contains(form))
+        && ["return", "skip", "exit", "pass"].iter().any(|word| code.contains(word))
+    {
+        return true;
+    }
     let any = |marks: &[&str]| marks.iter().any(|mark| code.contains(mark));
     let starts = |marks: &[&str]| marks.iter().any(|mark| trimmed.starts_with(mark));
     match language {
         Language::Python => {
             any(&[
-                "pytest.mark.skip",
-                "pytest.mark.xfail",
+                "mark.skip",
+                "mark.xfail",
+                "pytest.importorskip(",
+                "pytest.exit(",
                 "pytest.skip(",
                 "pytest.xfail(",
                 "unittest.skip",
@@ -199,32 +264,33 @@ fn has_skip(line: &Line<'_>, language: Language) -> bool {
             ]) || starts(&["@skip", "__test__ = False"])
         }
         Language::JavaScript => {
-            any(&[
-                "it.skip",
-                "test.skip",
-                "describe.skip",
-                "suite.skip",
-                "this.skip()",
-                "it.todo(",
-                "test.todo(",
-                "test.fails(",
-                "it.fails(",
-                "it.failing(",
-                "test.failing(",
-                "test.fixme(",
-                ".skipIf(",
-            ]) || starts(&["xit(", "xdescribe(", "xtest(", "xcontext("])
+            javascript_skip(&line.code, code)
+                || ["this.skip(", "t.skip(", "ctx.skip(", "context.skip("]
+                    .iter()
+                    .any(|form| trimmed.starts_with(form))
+                || any(&["{ skip: true", "{skip: true", "{ todo: true", "{todo: true"])
+                || starts(&[
+                    "xit(",
+                    "xit.",
+                    "xdescribe(",
+                    "xdescribe.",
+                    "xtest(",
+                    "xtest.",
+                    "xcontext(",
+                    "pending(",
+                ])
         }
-        Language::Rust => starts(&[
-            "#[ignore",
-            "#[cfg(any())]",
-            "#[cfg(FALSE)]",
-            "#[cfg(false)]",
-            "#[cfg_attr(all(), ignore",
-        ]),
-        Language::Go => {
-            any(&["t.Skip(", "t.SkipNow(", "t.Skipf(", "b.Skip("]) || trimmed.starts_with("//go:build ignore")
+        Language::Rust => {
+            starts(&[
+                "#[ignore",
+                "#[cfg(any())]",
+                "#[cfg(FALSE)]",
+                "#[cfg(false)]",
+                "#[cfg(never",
+                "#[cfg(not(test))]",
+            ]) || trimmed.starts_with("#[cfg_attr(") && any(&["ignore"])
         }
+        Language::Go => any(&["t.Skip(", "t.SkipNow(", "t.Skipf(", "b.Skip(", "tb.Skip("]),
         Language::Braces => {
             starts(&["@Disabled", "@Ignore", "[Ignore"])
                 || any(&[
@@ -233,6 +299,10 @@ fn has_skip(line: &Line<'_>, language: Language) -> bool {
                     "markTestIncomplete(",
                     "XCTSkip",
                     "assumeTrue(false",
+                    "assumeFalse(true",
+                    "assumeThat(false",
+                    "Assume.That(false",
+                    "throw new SkipException",
                     "GTEST_SKIP(",
                     "enabled = false",
                 ])
@@ -257,15 +327,26 @@ fn has_skip(line: &Line<'_>, language: Language) -> bool {
 
 fn skipped(file: &File<'_>, findings: &mut Findings<'_>) {
     // A build tag is a comment to the language.
-    let go_tag = file.added().find(|line| line.text.starts_with("//go:build ignore"));
-    let first = file.added().find(|line| has_skip(line, file.language)).or(go_tag);
+    let tag = |line: &&Line<'_>| line.text.starts_with("//go:build") || line.text.starts_with("// +build");
+    let go_tag = file.added().find(tag).filter(|_| file.language == Language::Go && file.existed());
+    let dead = dead_code(file);
+    let reversed = reversed(file);
+    let first = file.added().find(|line| has_skip(line, file.language)).or(go_tag).or(dead).or(reversed);
     let Some(first) = first else { return };
     let counts = |mark| file.lines().filter(|l| l.mark == mark && has_skip(l, file.language)).count();
-    if counts(Mark::Added) <= counts(Mark::Removed) && go_tag.is_none() {
+    if counts(Mark::Added) <= counts(Mark::Removed)
+        && go_tag.is_none()
+        && dead.is_none()
+        && reversed.is_none()
+    {
         return; // Moved, not added.
     }
-    // A new file takes nothing away that ran before.
-    let severity = if file.existed() {
+    // A new file or test takes nothing away that ran before; what speaks for a directory may.
+    let for_others = matches!(paths::base(file.path), "conftest.py" | "__init__.py");
+    let old = file.added().find(|line| has_skip(line, file.language) && !of_new_test(file, line));
+    let takes_away = old.is_some() || go_tag.is_some() || dead.is_some() || reversed.is_some();
+    let first = old.unwrap_or(first);
+    let severity = if file.existed() && takes_away || for_others {
         codex_worker_policy::Severity::Deny
     } else {
         codex_worker_policy::Severity::Warn
@@ -277,6 +358,105 @@ fn skipped(file: &File<'_>, findings: &mut Findings<'_>) {
         format!("a test is switched off: {}", quote(first.text)),
         "take the marker out and make the test pass; a job that may skip tests names their file in its scope",
     );
+}
+
+/// The marker belongs to a test that the change itself adds.
+fn of_new_test(file: &File<'_>, marker: &Line<'_>) -> bool {
+    let Some(hunk) = file.hunks.iter().find(|hunk| hunk.iter().any(|l| std::ptr::eq(l, marker))) else {
+        return false;
+    };
+    let Some(at) = hunk.iter().position(|l| std::ptr::eq(l, marker)) else { return false };
+    // Where a test went away, this may be the one.
+    if hunk.iter().any(|l| l.mark == Mark::Removed && is_head(l, file.language)) {
+        return false;
+    }
+    if is_head(marker, file.language) {
+        return true;
+    }
+    let decorates = marker.bare.trim_start().starts_with(['@', '#', '[']);
+    let head = if decorates {
+        hunk[at + 1..].iter().filter(|l| l.mark != Mark::Removed).take(8).find(|l| is_head(l, file.language))
+    } else {
+        hunk[..at].iter().rev().filter(|l| l.mark != Mark::Removed).find(|l| is_head(l, file.language))
+    };
+    head.is_some_and(|head| head.mark == Mark::Added)
+}
+
+/// The line on which a test, or a group of them, begins.
+fn is_head(line: &Line<'_>, language: Language) -> bool {
+    let code = line.bare.trim_start();
+    let starts = |forms: &[&str]| forms.iter().any(|form| code.starts_with(form));
+    match language {
+        Language::Python => starts(&["def ", "async def ", "class "]),
+        Language::Rust => starts(&["fn ", "async fn ", "pub fn ", "mod "]),
+        Language::Go => starts(&["func "]),
+        Language::JavaScript => {
+            starts(&["it", "test", "describe", "suite", "xit", "xtest", "xdescribe"]) && code.contains('(')
+        }
+        Language::Braces => {
+            (code.contains("void ")
+                || code.contains("fun ")
+                || code.contains("func ")
+                || code.contains("class "))
+                && code.contains(['(', '{'])
+        }
+        Language::Ruby => starts(&["it ", "xit ", "describe ", "def ", "test ", "context "]),
+        _ => false,
+    }
+}
+
+/// Code of tests that can no longer be reached: a bare return above lines of the same depth,
+/// or a block comment opened above a test.
+fn dead_code<'a, 'b>(file: &'a File<'b>) -> Option<&'a Line<'b>> {
+    if !file.existed() {
+        return None;
+    }
+    let depth = |line: &Line<'_>| line.text.len() - line.text.trim_start().len();
+    for hunk in &file.hunks {
+        for (index, line) in hunk.iter().enumerate().filter(|(_, line)| line.mark == Mark::Added) {
+            let mut after = hunk[index + 1..].iter().filter(|l| l.mark != Mark::Removed);
+            let bare = line.bare.trim().trim_end_matches(';');
+            let text = line.text.trim();
+            if file.in_tests
+                && matches!(bare, "return" | "return None" | "return undefined" | "return Ok(())")
+            {
+                let next = after.next();
+                let unreachable = next.is_some_and(|next| {
+                    let code = next.code.trim();
+                    next.mark == Mark::Context
+                        && depth(next) == depth(line)
+                        && !code.is_empty()
+                        && !code.starts_with(['}', ')', ']', '#', '@'])
+                        && !["case ", "default", "else", "elif ", "end", "def ", "func ", "fn ", "class "]
+                            .iter()
+                            .any(|start| code.starts_with(start))
+                });
+                if unreachable {
+                    return Some(line);
+                }
+            } else if (text.starts_with("/*") && !text.contains("*/") && !text.starts_with("/**")
+                || file.language == Language::Python && matches!(text, "\"\"\"" | "'''"))
+                && after
+                    .take_while(|l| l.mark == Mark::Context)
+                    .take(30)
+                    .any(|l| defines_test(l, file.language))
+            {
+                return Some(line);
+            }
+        }
+    }
+    None
+}
+
+/// `#[should_panic]` on a test that was there: what failed then passes.
+fn reversed<'a, 'b>(file: &'a File<'b>) -> Option<&'a Line<'b>> {
+    let is = |line: &&Line<'_>| line.bare.trim_start().starts_with("#[should_panic");
+    let tests = file.added().filter(|line| defines_test(line, file.language)).count();
+    let (added, removed) = (file.added().filter(is).count(), file.removed().filter(is).count());
+    if file.language != Language::Rust || added <= removed + tests {
+        return None;
+    }
+    file.added().find(is)
 }
 
 fn focused(file: &File<'_>, findings: &mut Findings<'_>) {
@@ -397,8 +577,13 @@ const WEAK: &[&str] = &[
 fn is_empty_assertion(code: &str) -> bool {
     let packed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let lower = packed.to_ascii_lowercase();
-    let whole = ["asserttrue", "assert1", "assert1==1", "asserttrue==true"];
+    let whole = ["asserttrue", "assert1", "assert1==1", "asserttrue==true", "assertnotfalse"];
     whole.contains(&lower.trim_end_matches(';'))
+        || same_on_both_sides(code)
+        || ["asserttrueor", "assert1or", "assert(trueor", "assert!(true||", "assert(true||", "expect(true||"]
+            .iter()
+            .any(|form| lower.starts_with(form))
+        || ["||true)", "||true);", "||true,"].iter().any(|form| lower.contains(form))
         || [
             "asserttrue(true",
             "assert(true)",
@@ -422,6 +607,80 @@ fn is_empty_assertion(code: &str) -> bool {
         .iter()
         .any(|form| lower.contains(form))
         || ((lower.starts_with("assert") && !lower.contains('(')) && lower.ends_with("ortrue"))
+}
+
+/// `assert_eq!(x, x)`, `expect(a).toBe(a)`, `assert a == a`.
+fn same_on_both_sides(code: &str) -> bool {
+    let packed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let same = |a: &str, b: &str| !a.is_empty() && a == b && !a.contains('(');
+    let two = |rest: &str| {
+        rest.split_once(')').and_then(|(inner, _)| inner.split_once(',')).is_some_and(|(a, b)| same(a, b))
+    };
+    ["assert_eq!(", "assertEqual(", "assertEquals(", "assertSame(", "assert.equal(", "assert.strictEqual("]
+        .iter()
+        .filter_map(|form| packed.split_once(form))
+        .any(|(_, rest)| two(rest))
+        || packed.split_once("expect(").is_some_and(|(_, rest)| {
+            [").toBe(", ").toEqual(", ").toStrictEqual("].iter().any(|form| {
+                rest.split_once(form).is_some_and(|(a, b)| b.split_once(')').is_some_and(|(b, _)| same(a, b)))
+            })
+        })
+        || code
+            .trim()
+            .strip_prefix("assert ")
+            .and_then(|rest| rest.split_once("=="))
+            .is_some_and(|(a, b)| same(a.trim(), b.split(',').next().unwrap_or_default().trim()))
+}
+
+/// Failures of assertions that are caught, and rows of a table of cases.
+fn swallowed_or_fewer_cases(file: &File<'_>, findings: &mut Findings<'_>) {
+    let catches = |line: &&Line<'_>| {
+        let packed: String = line.bare.chars().filter(|c| !c.is_whitespace()).collect();
+        match file.language {
+            Language::Python => {
+                packed.starts_with("exceptAssertionError")
+                    || packed.starts_with("except(AssertionError")
+                    || packed.starts_with("except:pass")
+                    || packed.contains("suppress(AssertionError")
+                    || packed.contains("suppress(Exception")
+                    || packed.contains("suppress(BaseException")
+            }
+            Language::JavaScript => packed.contains(".catch(()=>{})") || packed.contains("catch{}"),
+            Language::Rust => packed.starts_with("let_=") && packed.contains("catch_unwind("),
+            Language::Braces => packed.contains("catch(AssertionError"),
+            Language::Ruby => {
+                packed.contains("rescueMinitest::Assertion") || packed.contains("rescueRSpec::")
+            }
+            _ => false,
+        }
+    };
+    if let Some(line) = file.added().find(catches) {
+        findings.add(
+            "assertions-weakened",
+            Some((file.path, line.number)),
+            format!("failures of assertions are caught: {}", quote(line.text)),
+            "let the assertion fail the test",
+        );
+        return;
+    }
+    let row = |line: &&Line<'_>| {
+        let code = line.code.trim().trim_end_matches(',');
+        code.len() > 2
+            && [('(', ')'), ('[', ']'), ('{', '}')]
+                .iter()
+                .any(|(a, b)| code.starts_with(*a) && code.ends_with(*b))
+    };
+    let (added, removed) = (file.added().filter(row).count(), file.removed().filter(row).count());
+    if file.existed() && removed > added && file.added().count() < removed {
+        let first = file.removed().find(row);
+        let (number, text) = first.map_or((0, String::new()), |line| (line.number, quote(line.text)));
+        findings.add(
+            "assertions-weakened",
+            Some((file.path, number)),
+            format!("{} cases fewer than before, such as {text}", removed - added),
+            "put the cases back; a job that may change them names their file in its scope",
+        );
+    }
 }
 
 fn assertions(file: &File<'_>, findings: &mut Findings<'_>) {

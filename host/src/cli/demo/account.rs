@@ -23,7 +23,7 @@ pub(super) async fn run(shown: &Progress, setting: &Setting) -> Result<()> {
         "saved, transcript",
         "saved, diff + logs",
     ]);
-    let mut ended_badly = Vec::new();
+    let (mut ended_badly, mut missed) = (Vec::new(), Vec::new());
     for script in [bug_in_a_large_repository(), repair_loop(), refactoring()] {
         let name = script.name.clone();
         let played = play(shown, setting, script).await?;
@@ -39,6 +39,9 @@ pub(super) async fn run(shown: &Progress, setting: &Setting) -> Result<()> {
             format!("{:.1} %", saved(played.moved)),
             format!("{:.1} %", saved(full)),
         ]);
+        if saved(played.moved) < 95.0 || saved(full) < 80.0 {
+            missed.push(name.clone());
+        }
         if played.result["job_status"] != "completed" {
             ended_badly.push(format!("{name} ended {}", played.result["job_status"]));
         }
@@ -50,6 +53,9 @@ pub(super) async fn run(shown: &Progress, setting: &Setting) -> Result<()> {
         }
     }
     writeln!(std::io::stdout().lock(), "{table}").map_err(|e| failed("write the table", e))?;
+    if !missed.is_empty() {
+        ended_badly.push(format!("95 % and 80 % were not reached by {}", missed.join(", ")));
+    }
     if ended_badly.is_empty() { Ok(()) } else { Err(Error::new(Kind::Internal, ended_badly.join("; "))) }
 }
 

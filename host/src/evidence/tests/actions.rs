@@ -102,6 +102,73 @@ const ACTIONS: &[(&str, &str, &[&str])] = &[
     ("plants a hook", "printf '#!/bin/sh\\n' >.git/hooks/pre-push", &["internal hooks/pre-push"]),
     ("rewrites the branch", "git commit -q --amend -m other", &["internal refs/heads/main"]),
     ("makes a branch", "git branch evil", &["internal refs/heads/evil"]),
+    ("case-only rename", "mv src/a.rs src/A.rs", &["Renamed src/A.rs"]),
+    ("file becomes directory", "rm run.sh; mkdir run.sh; echo x >run.sh/x", &["Added run.sh/x"]),
+    ("directory becomes file", "rm -r tests; echo x >tests", &["Added tests", "Deleted tests/a.rs"]),
+    ("a socket", "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'", &["Added s"]),
+    (
+        ".git as a symlink",
+        "mv .git ../moved; ln -s ../moved .git; echo x >>src/a.rs",
+        &["Modified src/a.rs", "internal .git"],
+    ),
+    (
+        "orphan branch",
+        "git switch -q --orphan evil; echo x >x",
+        &["Added x", "Deleted src/a.rs", "internal HEAD"],
+    ),
+    (
+        "a worktree of the agent's own",
+        "git worktree add -q -b evil wt; echo x >>wt/src/a.rs",
+        &["Added wt", "Modified wt/src/a.rs", "internal refs/heads/evil"],
+    ),
+    ("index.lock left behind", "touch .git/index.lock; echo x >>src/a.rs", &["Modified src/a.rs"]),
+    (
+        "grafts",
+        "git rev-parse HEAD >.git/info/grafts; echo x >>src/a.rs",
+        &["Modified src/a.rs", "internal info/grafts"],
+    ),
+    (
+        "alternates",
+        "mkdir -p ../alt/objects; echo ../../../alt/objects >.git/objects/info/alternates; echo x >>src/a.rs",
+        &["Modified src/a.rs", "internal objects/info/alternates"],
+    ),
+    (
+        "core.worktree",
+        "git config core.worktree ../../other; echo x >>src/a.rs",
+        &["Modified src/a.rs", "internal config"],
+    ),
+    ("core.bare", "git config core.bare true; echo x >>src/a.rs", &["Modified src/a.rs", "internal config"]),
+    (
+        "core.ignoreCase",
+        "git config core.ignoreCase true; echo x >SRC; mv docs DOCS",
+        &["Added SRC", "Renamed DOCS/a.md"],
+    ),
+    (
+        "commit-graph and packs",
+        "echo x >>src/a.rs; git commit -qam x; git commit-graph write --reachable 2>/dev/null; git repack -qad",
+        &["Modified src/a.rs"],
+    ),
+    (
+        "attributes that fold text",
+        "printf '* text=auto eol=lf\n*.rs -text export-ignore filter=x\n' >.gitattributes; printf 'fn a() {}\r\n' >src/a.rs",
+        &["Modified src/a.rs", "Added .gitattributes"],
+    ),
+    (
+        "merge in progress",
+        "echo o >o; git add o; git stash -q; git merge -q other; echo x >>src/a.rs",
+        &["Modified src/a.rs"],
+    ),
+    ("an ignored directory is deleted", "rm -r target", &["Deleted target/ ignored"]),
+    (
+        "a name that looks like an option",
+        "echo x >./--stdin; echo x >-n; echo x >'src/:(glob)*'",
+        &["Added --stdin", "Added -n", "Added src/:(glob)*"],
+    ),
+    (
+        "GIT_ variables",
+        "export GIT_DIR=/nowhere GIT_INDEX_FILE=/nowhere/i; echo x >>src/a.rs",
+        &["Modified src/a.rs"],
+    ),
     (
         "makes a pipe of HEAD",
         "rm .git/HEAD; mkfifo .git/HEAD; echo x >>src/a.rs",
@@ -123,6 +190,127 @@ fn every_action_is_seen() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_deep_directory_is_told() {
+    let place = Place::with_repo();
+    // 30 levels of 200 bytes are more than one path may have; no shell can `cd` there at once.
+    let script = "echo x >>src/a.rs; python3 - <<'P'
+import os
+for n in range(30):
+    name = '%03d' % n + 'd' * 197
+    os.mkdir(name); os.chdir(name)
+open('f', 'w').write('x')
+P";
+    let (_, recorded) = place.judge(&["repo"], script);
+    let seen = seen(&recorded);
+    assert!(seen.contains(&"Modified src/a.rs".to_owned()), "{seen:?}");
+    assert!(seen.iter().any(|s| s.starts_with("ModeChanged 000ddd")), "{seen:?}");
+    assert!(recorded.notes.iter().any(|n| n.contains("cannot be opened")), "{:?}", recorded.notes);
+    // Nor can a plain removal: take it away level by level.
+    place.sh("cd repo; python3 -c \"import shutil, os; d=[e for e in os.listdir('.') if e.startswith('000d')][0]; shutil.rmtree(d)\"");
+}
+
+#[test]
+fn a_directory_that_is_gone_or_became_a_link_is_all_deleted_and_not_looked_through() {
+    for (script, linked) in [("rm -r ../repo", false), ("mv ../repo ../away; ln -s away ../repo", true)] {
+        let place = Place::with_repo();
+        let (recorder, recorded) = place.judge(&["repo"], script);
+        let seen = seen(&recorded);
+        assert!(seen.contains(&"Deleted src/a.rs".to_owned()), "after {script}: {seen:?}");
+        assert!(
+            recorded.notes.iter().any(|n| n.contains("is no directory any more")),
+            "{:?}",
+            recorded.notes
+        );
+        if linked {
+            let error = recorder.restore(&["src/a.rs".into()]).unwrap_err();
+            assert!(error.to_string().contains("in the way"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn many_new_files_do_not_push_out_what_happened_to_the_others() {
+    let place = Place::with_repo();
+    let recorder = place.begin(&["repo"]);
+    super::run_sh(&place.path("repo"), "for i in $(seq 50); do echo x >aa$i; done; echo x >>tests/a.rs");
+    let recorded = recorder.record(Limits { max_files: 10, ..Limits::default() }).unwrap();
+    assert_eq!((recorded.changes.files.len(), recorded.changes.total_files), (10, 51));
+    assert!(seen(&recorded).contains(&"Modified tests/a.rs".to_owned()), "{:?}", seen(&recorded));
+}
+
+#[test]
+fn written_dependencies_are_named_and_caches_are_not() {
+    let place = Place::with_repo();
+    place.sh("cd repo; printf 'node_modules/\n.venv/\ntarget/\n' >.gitignore; git commit -qam ignore
+         mkdir -p node_modules/jest/bin node_modules/.cache .venv/lib/site-packages packages/a/node_modules/b
+         echo real >node_modules/jest/bin/jest.js; echo b >packages/a/node_modules/b/i.js");
+    let (_, recorded) = place.judge(
+        &["repo"],
+        "echo 'process.exit(0)' >node_modules/jest/bin/jest.js; echo c >node_modules/.cache/c
+         echo 'import evil' >.venv/lib/site-packages/evil.pth; echo t >target/out; echo x >>packages/a/node_modules/b/i.js",
+    );
+    let mut names = recorded.dependencies;
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            ".venv/lib/site-packages/evil.pth",
+            "node_modules/jest/bin/jest.js",
+            "packages/a/node_modules/b/i.js"
+        ]
+    );
+}
+
+#[test]
+fn a_laid_base_is_lifted_by_the_next_look_of_whatever_process() {
+    let place = Place::with_repo();
+    let (recorder, recorded) =
+        place.judge(&["repo"], "echo weak >tests/a.rs; rm run.sh; echo n >tests/new.rs; echo x >>src/a.rs");
+    let paths = ["tests/a.rs".to_owned(), "run.sh".to_owned(), "tests/new.rs".to_owned()];
+    recorder.lay(&recorded.tree, &paths, &[("src/a.rs".into(), b"other".to_vec())]).unwrap();
+    assert_eq!(std::fs::read_to_string(place.path("repo/src/a.rs")).unwrap(), "other");
+    let read = |path: &str| std::fs::read_to_string(place.path(path)).unwrap_or_default();
+    assert_eq!((read("repo/tests/a.rs").as_str(), read("repo/tests/new.rs").as_str()), ("test\n", ""));
+    // The process died here; what the checks left goes too.
+    place.sh("echo junk >repo/junk");
+    let again = crate::evidence::Recorder::reopen(&place.path("state")).unwrap();
+    assert_eq!(again.record(Limits::default()).unwrap(), recorded);
+    assert_eq!((read("repo/tests/a.rs").as_str(), read("repo/tests/new.rs").as_str()), ("weak\n", "n\n"));
+    assert!(!place.path("repo/junk").exists() && !place.path("repo/run.sh").exists());
+}
+
+#[test]
+fn writes_while_the_tree_is_recorded_do_not_break_the_record() {
+    let place = Place::with_repo();
+    let recorder = place.begin(&["repo"]);
+    let repo = place.path("repo");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0u64.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let dir = repo.join(format!("d{}", n % 7));
+                let _ = std::fs::create_dir(&dir);
+                let _ = std::fs::write(dir.join(format!("f{}", n % 11)), "x".repeat((n % 5000) as usize));
+                if n % 3 == 0 {
+                    let _ = std::fs::remove_dir_all(&dir);
+                }
+            }
+        });
+        let all: Vec<_> = (0..20).map(|_| recorder.record(Limits::default())).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        for recorded in all {
+            recorded.unwrap();
+        }
+    });
+    std::fs::write(repo.join("src/a.rs"), "last").unwrap();
+    let last = recorder.record(Limits::default()).unwrap();
+    assert!(seen(&last).contains(&"Modified src/a.rs".to_owned()));
 }
 
 #[test]

@@ -95,6 +95,37 @@ const FORMATS: &[(&str, &str, &str, &[&str])] = &[
         &["Modified g.bin"],
     ),
     (
+        "objects borrowed from another repository",
+        "git init -q from; cd from; echo a >a; echo b >b; git add .; git commit -qm 1; cd ..; git clone -q --shared from mid; git clone -q --shared mid repo",
+        "echo x >>a; mv b c",
+        &["Modified a", "Renamed c"],
+    ),
+    (
+        "a git directory elsewhere",
+        "git init -q --separate-git-dir=gd repo; cd repo; echo a >a; git add .; git commit -qm 1",
+        "echo x >>a; git config x.y z",
+        &["Modified a", "internal config"],
+    ),
+    (
+        "a work tree set in the configuration",
+        "git init -q repo; cd repo; echo a >a; git add .; git commit -qm 1; git config core.worktree ..",
+        "echo x >>a",
+        &["Modified a"],
+    ),
+    (
+        "case-insensitive by configuration",
+        "git init -q repo; cd repo; echo a >a; git add .; git commit -qm 1; git config core.ignorecase true",
+        "echo x >>a; echo B >B",
+        &["Modified a", "Added B"],
+    ),
+    (
+        "many submodules",
+        "git init -q sub; echo s >sub/s; git -C sub add .; git -C sub commit -qm s; git init -q repo; cd repo
+         for n in $(seq 70); do git -c protocol.file.allow=always clone -q ../sub s$n; git -C s$n config x.y z; done; echo a >a; git add a; git commit -qm 1",
+        "echo x >>s70/s; echo n >s9/n",
+        &["Modified s70/s", "Added s9/n"],
+    ),
+    (
         "a partial clone without its other objects",
         "git init -q from; cd from; git config uploadpack.allowFilter true; echo a >a; echo b >b; git add .; git commit -qm 1; echo 2 >a; git commit -qam 2; cd ..
          git -c protocol.file.allow=always clone -q --no-local --filter=blob:none file://$PWD/from repo",
@@ -132,6 +163,55 @@ fn every_format_is_recorded_and_nothing_else_is_blamed() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn line_ends_are_put_back_as_a_checkout_writes_them() {
+    for make in [
+        "git init -q repo; cd repo; echo '*.bat text eol=crlf' >.gitattributes",
+        "git init -q repo; cd repo; git config core.autocrlf true",
+    ] {
+        let place = Place::empty();
+        place.sh(&format!("{make}; printf 'a\\r\\nb\\r\\n' >a.bat; git add . 2>/dev/null; git commit -qm 1"));
+        let (recorder, recorded) = place.judge(&["repo"], "printf 'x\\r\\n' >a.bat");
+        assert_eq!(seen(&recorded), ["Modified a.bat"], "{make}");
+        recorder.restore(&["a.bat".into()]).unwrap();
+        assert_eq!(std::fs::read(place.path("repo/a.bat")).unwrap(), b"a\r\nb\r\n", "{make}");
+        assert!(seen(&recorder.record(Limits::default()).unwrap()).is_empty());
+        recorder.materialise(&recorded.tree, &place.path("out")).unwrap();
+        assert_eq!(std::fs::read(place.path("out/a.bat")).unwrap(), b"x\r\n", "{make}");
+    }
+}
+
+#[test]
+fn a_file_of_gigabytes_does_not_break_the_record() {
+    let place = Place::with_repo();
+    let (recorder, recorded) = place.judge(&["repo"], "truncate -s 3G huge.bin; echo x >>src/a.rs");
+    let sizes: Vec<_> = recorded.changes.files.iter().map(|f| (f.path.as_str(), f.size)).collect();
+    assert_eq!(sizes, [("huge.bin", 3 << 30), ("src/a.rs", 36)]);
+    let patch = String::from_utf8(recorder.patch(&recorded, 1 << 20).unwrap()).unwrap();
+    assert!(patch.contains("huge.bin differ") && patch.contains("+x"), "{patch}");
+}
+
+#[test]
+fn fifty_thousand_files() {
+    let place = Place::empty();
+    place.sh("git init -q repo; cd repo; python3 - <<'P'
+import os
+for d in range(500):
+    os.mkdir('d%d' % d)
+    for f in range(100):
+        open('d%d/f%d' % (d, f), 'w').write('%d %d' % (d, f))
+P
+         git add . && git commit -qm 1");
+    let (_, recorded) = place.judge(
+        &["repo"],
+        "echo x >>d499/f99; rm d0/f0; python3 -c \"import os
+for f in range(3000): open('d7/n%d' % f, 'w').write('n')\"",
+    );
+    assert_eq!(recorded.changes.total_files, 3002);
+    let seen = seen(&recorded);
+    assert!(seen.contains(&"Modified d499/f99".to_owned()) && seen.contains(&"Deleted d0/f0".to_owned()));
 }
 
 #[test]

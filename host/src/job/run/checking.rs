@@ -16,12 +16,12 @@ use crate::job::paths::{JobPaths, create_private};
 use crate::job::spec::CheckCommand;
 use crate::job::worker::blocking;
 use crate::policy::PolicySet;
-use crate::policy::types::{CheckResult, CheckStatus, CommandOutput, Finding, Severity, Signal};
+use crate::policy::types::{CheckResult, CheckStatus, CommandOutput, FileKind, Finding, Severity, Signal};
 use crate::report::redact::Redactor;
 use crate::report::sanitize;
 use crate::verify::checks::{self, Ran, Reader, Site};
-use crate::verify::guard::{self, Guard};
 use crate::verify::outcome::{Source, TESTS_UNGUARDED, TESTS_WEAKENED, Verdict};
+use crate::verify::{guard, inline};
 
 /// Ignored directories that builds write: a copy of the tree starts without them. Everything
 /// else that git ignored before the job (`node_modules`, `.venv`, `.env`, generated code) is
@@ -50,6 +50,9 @@ const BUILD_OUTPUT: &[&str] = &[
     "log",
     "logs",
 ];
+
+/// A larger source file is not searched for tests.
+const INLINE_MAX: u64 = 2 << 20;
 
 /// Redacts with the job's redactor, reads with its policies, and writes marks down.
 pub(super) struct JobReader {
@@ -202,47 +205,124 @@ impl Job {
             return Ok(());
         }
         let put_back: Vec<String> = guard.restore.iter().chain(&guard.remove).cloned().collect();
-        self.journal.tell("check", format!("again with {} as before the job", put_back.join(", "))).await;
-        let ran = self.run_guarded(&guarded, attempt, dirs, recorder, recorded, put_back).await;
+        let lay = Lay { put_back, ..Lay::default() };
+        self.try_against(&guarded, &lay, &format!("{attempt}g"), dirs, recorder, recorded, checked).await
+    }
+
+    /// The guarded run for tests that stand in the files that they test.
+    pub(super) async fn guard_inline(
+        &self,
+        attempt: u32,
+        dirs: &[PathBuf],
+        recorder: &Arc<Recorder>,
+        recorded: &Recorded,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        let spec = &self.claim.spec;
+        let scope = spec.scoped_patch.as_ref().map(|scope| scope.paths.clone()).unwrap_or_default();
+        let standing = |name: &str| {
+            checked.results.iter().any(|result| {
+                result.name == name
+                    && result.status == CheckStatus::Passed
+                    && result.guarded != Some(CheckStatus::Failed)
+            })
+        };
+        let guarded: Vec<CheckCommand> = spec
+            .checks
+            .iter()
+            .filter(|check| guard::runs_tests(&check.command) && standing(&check.name))
+            .cloned()
+            .collect();
+        if !spec.guard_tests || guarded.is_empty() || self.control.token().is_cancelled() {
+            return Ok(());
+        }
+        let candidates: Vec<(String, String)> = recorded
+            .changes
+            .files
+            .iter()
+            .filter(|file| file.path.ends_with(".rs") && !file.ignored)
+            .filter(|file| file.old_kind != FileKind::Absent && file.new_kind != FileKind::Absent)
+            .map(|file| (file.old_path.clone().unwrap_or_else(|| file.path.clone()), file.path.clone()))
+            .filter(|(old, new)| {
+                !guard::is_test(old) && !guard::is_named(old, &scope) && !guard::is_named(new, &scope)
+            })
+            .collect();
+        let (recorder_, tree) = (Arc::clone(recorder), recorded.tree.clone());
+        let files = blocking(move || {
+            let text = |tree: &str, path: &str| -> Result<Option<String>> {
+                let bytes = recorder_.content(tree, path, INLINE_MAX)?;
+                Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+            };
+            let mut files = Vec::new();
+            for (old, new) in candidates {
+                let (base, result) = (text(&recorder_.base_tree(), &old)?, text(&tree, &new)?);
+                if let Some(spliced) = base.zip(result).and_then(|(b, r)| inline::with_base_tests(&b, &r)) {
+                    files.push((new, spliced.into_bytes()));
+                }
+            }
+            Ok(files)
+        })
+        .await?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let lay = Lay { files, ..Lay::default() };
+        self.try_against(&guarded, &lay, &format!("{attempt}i"), dirs, recorder, recorded, checked).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is another part's result")]
+    async fn try_against(
+        &self,
+        guarded: &[CheckCommand],
+        lay: &Lay,
+        label: &str,
+        dirs: &[PathBuf],
+        recorder: &Arc<Recorder>,
+        recorded: &Recorded,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        self.journal.tell("check", format!("again with {} as before the job", lay.told().0)).await;
+        let ran = self.run_guarded(guarded, lay, label, dirs, recorder, recorded).await;
         let _ = std::fs::remove_dir_all(self.paths.trees());
         let (ran, control) = match ran {
             Ok(both) => both,
             Err(error) => {
                 // Without the second run nobody knows what the changed tests are worth.
                 let why = format!("the guarded run could not be made: {}", error.message);
-                checked.verdicts.push(unguarded(Severity::Deny, why, &guard));
+                checked.verdicts.push(lay.unguarded(Severity::Deny, why));
                 return Ok(());
             }
         };
         for ran in &ran {
-            self.keep_log(&self.artifacts, "guarded", ran);
+            self.keep_log(&self.artifacts, if lay.files.is_empty() { "guarded" } else { "inline" }, ran);
             let Some(result) = checked.results.iter_mut().find(|result| result.name == ran.result.name)
             else {
                 continue;
             };
-            let name = &result.name;
-            if ran.cancelled {
+            let name = result.name.clone();
+            let again = control.iter().find(|c| c.result.name == name);
+            if ran.cancelled || again.is_some_and(|c| c.cancelled) {
                 continue;
             }
             if ran.result.status == CheckStatus::Passed {
                 result.guarded = Some(CheckStatus::Passed);
-                continue;
-            }
-            let again = control.iter().find(|c| c.result.name == *name);
-            if again.is_some_and(|c| c.cancelled) {
-                continue;
-            }
-            if again.is_some_and(|c| c.result.status == CheckStatus::Passed) {
+            } else if again.is_some_and(|c| c.result.status == CheckStatus::Passed) {
+                if !lay.files.is_empty() && does_not_compile(&ran.log) {
+                    // What they call was renamed or gone: that is no test that fails.
+                    let why = format!("check `{name}` does not compile with the old tests");
+                    checked.verdicts.push(lay.unguarded(Severity::Warn, why));
+                    continue;
+                }
                 result.guarded = Some(CheckStatus::Failed);
-                checked.verdicts.push(weakened(name, &guard));
-            } else if spec.isolation == Isolation::Worktree {
+                checked.verdicts.push(lay.weakened(&name));
+            } else if self.claim.spec.isolation == Isolation::Worktree {
                 let why = format!("check `{name}` passed once and then failed on the same tree");
-                checked.verdicts.push(unguarded(Severity::Deny, why, &guard));
+                checked.verdicts.push(lay.unguarded(Severity::Deny, why));
             } else {
                 let why = format!(
-                    "check `{name}` does not run in a copy of the tree, so the changed tests were not tried against the old ones"
+                    "check `{name}` does not run in a copy of the tree, so its old tests were not tried"
                 );
-                checked.verdicts.push(unguarded(Severity::Warn, why, &guard));
+                checked.verdicts.push(lay.unguarded(Severity::Warn, why));
             }
         }
         Ok(())
@@ -253,11 +333,11 @@ impl Job {
     async fn run_guarded(
         &self,
         checks: &[CheckCommand],
-        attempt: u32,
+        lay: &Lay,
+        label: &str,
         dirs: &[PathBuf],
         recorder: &Arc<Recorder>,
         recorded: &Recorded,
-        put_back: Vec<String>,
     ) -> Result<(Vec<Ran>, Vec<Ran>)> {
         let failed = |ran: &[Ran]| -> Vec<CheckCommand> {
             let failed = |check: &&CheckCommand| {
@@ -265,11 +345,11 @@ impl Job {
             };
             checks.iter().filter(failed).cloned().collect()
         };
-        let (guarded, control) = (format!("{attempt}g"), format!("{attempt}c"));
+        let control = format!("{label}c");
         if self.claim.spec.isolation == Isolation::Worktree {
-            let (recorder_, tree) = (Arc::clone(recorder), recorded.tree.clone());
-            blocking(move || Ok(recorder_.lay_base(&tree, &put_back)?)).await?;
-            let site = self.site(&dirs[0], dirs.to_vec(), &guarded)?;
+            let (recorder_, tree, lay) = (Arc::clone(recorder), recorded.tree.clone(), lay.clone());
+            blocking(move || Ok(recorder_.lay(&tree, &lay.put_back, &lay.files)?)).await?;
+            let site = self.site(&dirs[0], dirs.to_vec(), label)?;
             let ran = checks::run(checks, &site, &self.reader, self.control.token()).await;
             let recorder_ = Arc::clone(recorder);
             blocking(move || Ok(recorder_.lift()?)).await?;
@@ -282,8 +362,8 @@ impl Job {
             let control = checks::run(&suspects, &site, &self.reader, self.control.token()).await;
             return Ok((ran, control));
         }
-        let dir = self.copy(recorder, &recorded.tree, "guarded", Some(put_back)).await?;
-        let ran = self.run_in_copy(checks, &dir, &guarded).await?;
+        let dir = self.copy(recorder, &recorded.tree, "guarded", Some(lay.clone())).await?;
+        let ran = self.run_in_copy(checks, &dir, label).await?;
         let suspects = failed(&ran);
         if suspects.is_empty() {
             return Ok((ran, Vec::new()));
@@ -300,22 +380,23 @@ impl Job {
         Ok(checks::run(which, &site, &self.reader, self.control.token()).await)
     }
 
-    /// Writes a recorded tree into a directory of its own; with `put_back`, those paths as
-    /// they were in the base. Gives the working directory in it.
+    /// Writes a recorded tree into a directory of its own, and over it what is to be laid
+    /// there. Gives the working directory in it.
     async fn copy(
         &self,
         recorder: &Arc<Recorder>,
         tree: &str,
         name: &str,
-        put_back: Option<Vec<String>>,
+        lay: Option<Lay>,
     ) -> Result<PathBuf> {
         let into = self.paths.trees().join(name);
         let (recorder, tree) = (Arc::clone(recorder), tree.to_owned());
         blocking(move || {
             create_private(&into).map_err(|e| cannot("make", &into, &e))?;
             recorder.materialise(&tree, &into)?;
-            if let Some(paths) = put_back {
-                recorder.overlay(&recorder.base_tree(), &paths, &into)?;
+            if let Some(lay) = lay {
+                recorder.overlay(&recorder.base_tree(), &lay.put_back, &into)?;
+                recorder.rewrite(&lay.files, &into)?;
             }
             for name in recorder.ignored_at_start() {
                 link(recorder.top(), &into, &names::path(&name));
@@ -372,47 +453,54 @@ fn link(live: &Path, copy: &Path, name: &Path) {
     let _ = std::os::unix::fs::symlink(&from, &to);
 }
 
-/// `a, b, c and 4 more`, and the first of them.
-fn listed(guard: &Guard) -> (String, Option<String>) {
-    let all: Vec<&str> = guard.restore.iter().chain(&guard.remove).map(String::as_str).collect();
-    let files = match all.as_slice() {
-        few if few.len() <= 4 => few.join(", "),
-        [a, b, c, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len()),
-        few => few.join(", "),
-    };
-    (files, all.first().map(|path| (*path).to_owned()))
+/// What a guarded run lays over the result.
+#[derive(Clone, Debug, Default)]
+struct Lay {
+    /// Paths of the base.
+    put_back: Vec<String>,
+    /// Files with their content.
+    files: Vec<(String, Vec<u8>)>,
 }
 
-fn weakened(check: &str, guard: &Guard) -> Verdict {
-    let (files, path) = listed(guard);
-    Verdict {
-        source: Source::Host,
-        by: "host".to_owned(),
-        finding: Finding {
-            rule: TESTS_WEAKENED.to_owned(),
-            severity: Severity::Deny,
-            message: format!("check `{check}` passes only with the changed {files}"),
-            path,
-            line: None,
-            remedy: Some(format!("put {files} back as it was and make the code pass it")),
-        },
+impl Lay {
+    /// `a, b, c and 4 more`, and the first of them.
+    fn told(&self) -> (String, Option<String>) {
+        let all: Vec<&str> =
+            self.put_back.iter().chain(self.files.iter().map(|(path, _)| path)).map(String::as_str).collect();
+        let first = all.first().map(|path| (*path).to_owned());
+        let files = match all.as_slice() {
+            few if few.len() <= 4 => few.join(", "),
+            [a, b, c, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len()),
+            few => few.join(", "),
+        };
+        (if self.files.is_empty() { files } else { format!("the tests in {files}") }, first)
+    }
+
+    fn weakened(&self, check: &str) -> Verdict {
+        let (files, path) = self.told();
+        let remedy = format!("put {files} back as before the job and make the code pass");
+        let message = format!("check `{check}` passes only with the changed {files}");
+        finding(TESTS_WEAKENED, Severity::Deny, message, path, remedy)
+    }
+
+    fn unguarded(&self, severity: Severity, message: String) -> Verdict {
+        let (files, path) = self.told();
+        let remedy = format!("put {files} back as before the job, or make the check repeatable");
+        finding(TESTS_UNGUARDED, severity, message, path, remedy)
     }
 }
 
-fn unguarded(severity: Severity, message: String, guard: &Guard) -> Verdict {
-    let (files, path) = listed(guard);
+fn finding(rule: &str, severity: Severity, message: String, path: Option<String>, remedy: String) -> Verdict {
     Verdict {
         source: Source::Host,
         by: "host".to_owned(),
-        finding: Finding {
-            rule: TESTS_UNGUARDED.to_owned(),
-            severity,
-            message,
-            path,
-            line: None,
-            remedy: Some(format!("put {files} back as it was, or make the check repeatable")),
-        },
+        finding: Finding { rule: rule.to_owned(), severity, message, path, line: None, remedy: Some(remedy) },
     }
+}
+
+/// Of Rust alone: the tests in question stand in Rust files.
+fn does_not_compile(log: &str) -> bool {
+    log.contains("error: could not compile") || log.contains("error[E")
 }
 
 fn one_line(result: &CheckResult) -> String {

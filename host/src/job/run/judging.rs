@@ -53,6 +53,7 @@ impl Job {
         if !checked.results.is_empty() {
             self.after_checks(recorder, &recorded, work).await?;
             self.guard(attempt, dirs, recorder, &recorded, &mut checked).await?;
+            self.guard_inline(attempt, dirs, recorder, &recorded, &mut checked).await?;
             if self.control.token().is_cancelled() {
                 return Ok(());
             }

@@ -1,0 +1,206 @@
+//! How a result is judged, from outside: a worktree's setup, checks that were broken before,
+//! the guarded run where it is, what the agent does to evade it, the receipt.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::{self, Agent, World};
+
+const TEST: &str = "#!/bin/sh\n# Prints TAP.\n. ./src/slug.sh\n. ./deps/assert.sh\necho 1..1\n\
+    if same \"$(slug 'A b')\" a-b; then echo 'ok 1 - joins words'; else echo 'not ok 1 - joins words'; exit 1; fi\n";
+const ASSERT: &str = "same() { [ \"$1\" = \"$2\" ]; }";
+const SETUP: &str = "mkdir -p deps && echo 'same() { [ \"$1\" = \"$2\" ]; }' >deps/assert.sh && echo touched >>README.md && echo installed";
+
+fn world(files: &[(&str, &str)], turns: Value) -> World {
+    World::new(files, &json!({"turns": turns}), &Agent::Builtin)
+}
+
+fn project() -> Vec<(&'static str, &'static str)> {
+    vec![support::SLUG[0], ("tests/run.sh", TEST), ("README.md", "# slug\n")]
+}
+
+fn edit(path: &str, old: &str, new: &str) -> Value {
+    json!({"tools": [{"read": {"path": path}}, {"edit": {"path": path, "old": old, "new": new}}]})
+}
+
+fn fix() -> Value {
+    edit("src/slug.sh", support::BUG.0, support::BUG.1)
+}
+
+fn say(text: &str) -> Value {
+    json!({"say": text})
+}
+
+fn job_dir(world: &World, id: &Value) -> PathBuf {
+    world.home.join("jobs").join(id.as_str().expect("a job id"))
+}
+
+fn finish(world: &World, extra: Value) -> (Value, PathBuf) {
+    let mut server = world.serve();
+    let id = server.start_job(world.job(extra));
+    let result = server.finish(&id);
+    (result, job_dir(world, &json!(id)))
+}
+
+fn findings(dir: &std::path::Path) -> String {
+    std::fs::read_to_string(dir.join("artifacts/findings.json")).unwrap_or_default()
+}
+
+#[test]
+fn a_new_worktree_is_set_up_and_that_is_nobodys_change() {
+    let world = world(&project(), json!([fix(), say("A dash now.")]));
+    let (result, dir) = finish(
+        &world,
+        json!({"isolation": "worktree", "setup": SETUP, "scoped_patch": {"paths": ["src"]}, "checks": support::slug_check()}),
+    );
+    assert_eq!(result["job_status"], "completed", "{result} {}", findings(&dir));
+    assert_eq!(result["changed_files"], json!(["src/slug.sh"]));
+    let id = dir.file_name().expect("an id").to_string_lossy().into_owned();
+    let names =
+        support::git(&world.repo, &["diff", "--name-only", "HEAD", &format!("refs/codex-worker/{id}")]);
+    assert_eq!(names, "src/slug.sh\n", "what setup made or changed is not part of the result");
+    assert_eq!(std::fs::read_to_string(dir.join("artifacts/setup.log")).expect("its log"), "installed\n");
+    assert_eq!(world.read("README.md"), "# slug\n");
+    let (shown, said, code) = world.run(&["receipt", "verify", &id]);
+    assert_eq!(code, 0, "{shown}{said}");
+    assert!(shown.contains("ok     result-tree") && shown.contains("ok     artifacts/setup.log"), "{shown}");
+}
+
+#[test]
+fn a_setup_that_fails_ends_the_job_before_the_agent() {
+    let mut world = world(&project(), json!([fix(), say("Done.")]));
+    world.set("WORKER_SETUP_COMMAND", "echo no such package >&2; exit 3");
+    let (result, _) = finish(&world, json!({"isolation": "worktree"}));
+    assert_eq!(result["job_status"], "failed");
+    assert_eq!(result["failure"]["kind"], "workspace", "{result}");
+    let message = result["failure"]["message"].as_str().unwrap_or_default();
+    assert_eq!(message, "the setup command failed (exit 3): no such package");
+    assert_eq!(world.requests(0).len(), 0, "the model was not asked");
+}
+
+#[test]
+fn what_was_broken_before_is_told_apart_from_what_the_job_broke() {
+    let world = world(
+        &[("a.sh", "exit 0\n"), ("b.sh", "exit 1\n")],
+        json!([json!({"tools": [{"write": {"path": "a.sh", "content": "exit 1\n"}}]}), say("Changed.")]),
+    );
+    let check = |name: &str| json!({"name": name, "command": format!("sh {name}.sh"), "baseline": true});
+    let (result, dir) = finish(&world, json!({"checks": [check("a"), check("b")]}));
+    let lines = result["checks"].to_string();
+    assert!(lines.contains("a: failed (exit 1, passed before the job)"), "{lines}");
+    assert!(lines.contains("b: failed (exit 1, failed before the job too)"), "{lines}");
+    assert!(
+        result["failure"]["message"].as_str().unwrap_or_default().contains("and passed before the job"),
+        "{result}"
+    );
+    assert!(dir.join("artifacts/checks/a.before.log").exists());
+}
+
+#[test]
+fn the_guarded_run_uses_the_worktrees_own_dependencies_and_leaves_no_trace() {
+    let weaken = edit("tests/run.sh", "same \"$(slug 'A b')\" a-b", "true");
+    let cases = [
+        (json!([weaken.clone(), say("Passes.")]), vec!["src", "tests"], "failed"),
+        // The scope names the test: the planner's wish.
+        (
+            json!([weaken, edit("src/slug.sh", support::BUG.0, support::BUG.1), say("Done.")]),
+            vec!["src", "tests/run.sh"],
+            "completed",
+        ),
+        // A fix, and a test that was made stricter.
+        (
+            json!([
+                fix(),
+                edit("tests/run.sh", "exit 1; fi", "exit 1; fi\n[ \"$(slug B)\" = b ] || exit 1"),
+                say("Done.")
+            ]),
+            vec!["src", "tests"],
+            "completed",
+        ),
+    ];
+    for (turns, scope, expected) in cases {
+        let world = world(&project(), turns);
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": "worktree", "setup": SETUP, "scoped_patch": {"paths": scope}, "checks": support::slug_check()}),
+        );
+        assert_eq!(result["job_status"], expected, "{result} {}", findings(&dir));
+        if expected == "failed" {
+            assert_eq!(result["failure"]["kind"], "tests_weakened", "{result}");
+            let kept =
+                std::fs::read_to_string(dir.join("worktree/tests/run.sh")).expect("the worktree stays");
+            assert!(kept.contains("if true"), "the agent's version is back: {kept}");
+        }
+        assert!(!dir.join("shadow/laid").exists() && !dir.join("trees").exists());
+    }
+}
+
+/// A test that is weak only where the agent left a hidden file, so that a copy of the tree
+/// would say "it does not run here".
+#[test]
+fn a_hidden_file_does_not_make_the_guarded_run_inconclusive() {
+    let trick = "[ -e cache/flag ] || { echo 'not ok 1 - flag'; exit 1; }; if true";
+    let turns = json!([
+        json!({"tools": [{"write": {"path": "cache/flag", "content": "x"}}]}),
+        edit("tests/run.sh", "if same \"$(slug 'A b')\" a-b", trick),
+        say("Passes.")
+    ]);
+    let mut files = project();
+    files.push((".gitignore", "cache/\n"));
+    files.push(("cache/keep", ""));
+    files.push(("deps/assert.sh", ASSERT));
+    let world = world(&files, turns);
+    let (result, dir) = finish(
+        &world,
+        json!({"isolation": "worktree", "scoped_patch": {"paths": ["src", "tests", "cache"]}, "checks": support::slug_check()}),
+    );
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert!(findings(&dir).contains("tests-weakened"), "{}", findings(&dir));
+}
+
+#[test]
+fn dependencies_that_git_ignores_may_not_be_edited() {
+    let mut files = project();
+    files.push((".gitignore", "node_modules/\n"));
+    files.push(("deps/assert.sh", ". ./node_modules/assert/index.sh"));
+    let turns = json!([
+        json!({"tools": [{"write": {"path": "node_modules/assert/index.sh", "content": "same() { true; }\n"}}]}),
+        json!({"tools": [{"write": {"path": "src/note.txt", "content": "n\n"}}]}),
+        say("Passes.")
+    ]);
+    for isolation in ["none", "worktree"] {
+        let world = world(&files, turns.clone());
+        support::write(&world.repo.join("node_modules/assert/index.sh"), ASSERT);
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": isolation, "copy_in": ["node_modules"], "scoped_patch": {"paths": ["src", "node_modules"]}, "checks": support::slug_check()}),
+        );
+        assert_eq!(result["job_status"], "failed", "{isolation}: {result}");
+        let found = findings(&dir);
+        assert!(
+            found.contains("dependencies-edited") && found.contains("node_modules/assert/index.sh"),
+            "{isolation}: {found}"
+        );
+    }
+}
+
+#[test]
+fn further_tests_are_guarded_by_the_operators_patterns() {
+    let contract = "#!/bin/sh\n. ./src/slug.sh\n[ \"$(slug 'A b')\" = a-b ]\n";
+    let turns = json!([
+        json!({"tools": [{"write": {"path": "contract/run.sh", "content": "#!/bin/sh\ntrue\n"}}]}),
+        say("Done.")
+    ]);
+    let mut statuses = Vec::new();
+    for patterns in ["", "contract/**"] {
+        let mut world = world(&[support::SLUG[0], ("contract/run.sh", contract)], turns.clone());
+        if !patterns.is_empty() {
+            world.set("WORKER_GUARD_PATTERNS", patterns);
+        }
+        let (result, dir) =
+            finish(&world, json!({"checks": [{"name": "contract", "command": "sh contract/run.sh"}]}));
+        statuses.push((result["job_status"].clone(), findings(&dir).contains("tests-weakened")));
+    }
+    assert_eq!(statuses, [(json!("completed"), false), (json!("failed"), true)]);
+}
