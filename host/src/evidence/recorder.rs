@@ -259,6 +259,9 @@ impl Recorder {
             ignored_new +=
                 self.ignored_differences(at, now, &mut also, &mut extra, &mut notes, &mut dependencies)?;
         }
+        // A directory may be listed, and another one in it.
+        dependencies.sort();
+        dependencies.dedup();
         let mut trees = Vec::new();
         for (at, root) in record.roots.iter().enumerate() {
             if !root.is_there() {

@@ -348,10 +348,11 @@ fn of_another_target(file: &File<'_>, line: &Line<'_>) -> bool {
         return false;
     };
     let above = hunk.iter().take_while(|l| !std::ptr::eq(*l, line)).map(|l| l.code.trim());
-    above
-        .filter(|code| code.starts_with('['))
-        .last()
-        .is_some_and(|table| matches!(table, "[[bench]]" | "[[bin]]" | "[[example]]"))
+    match above.filter(|code| code.starts_with('[')).last() {
+        Some(table) => matches!(table, "[[bench]]" | "[[bin]]" | "[[example]]"),
+        // Programs need features more often than tests do.
+        None => line.code.contains("required-features"),
+    }
 }
 
 /// The key as a word of its own: `"retry"`, `retry:`, `retry =`, `<retry>`.

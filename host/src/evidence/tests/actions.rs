@@ -119,7 +119,7 @@ const ACTIONS: &[(&str, &str, &[&str])] = &[
     (
         "a worktree of the agent's own",
         "git worktree add -q -b evil wt; echo x >>wt/src/a.rs",
-        &["Added wt", "Modified wt/src/a.rs", "internal refs/heads/evil"],
+        &["Added wt", "Added wt/src/a.rs", "internal refs/heads/evil"],
     ),
     ("index.lock left behind", "touch .git/index.lock; echo x >>src/a.rs", &["Modified src/a.rs"]),
     (
