@@ -204,3 +204,25 @@ fn further_tests_are_guarded_by_the_operators_patterns() {
     }
     assert_eq!(statuses, [(json!("completed"), false), (json!("failed"), true)]);
 }
+
+#[test]
+fn the_evidence_of_each_pass_is_kept() {
+    let turns = json!([
+        edit("src/slug.sh", support::BUG.0, "tr 'A-Z ' 'a-z.'"),
+        say("A dot now."),
+        edit("src/slug.sh", "a-z.", "a-z-"),
+        say("A dash now.")
+    ]);
+    let world = world(support::SLUG, turns);
+    let (result, dir) = finish(&world, json!({"checks": support::slug_check(), "auto_revise": {"max_passes": 2}}));
+    assert_eq!((&result["job_status"], &result["attempts"]), (&json!("completed"), &json!(2)), "{result}");
+    let kept = |name: &str| std::fs::read_to_string(dir.join("artifacts/attempts").join(name)).unwrap_or_default();
+    assert!(kept("1/checks/unit_tests.log").contains("not ok 2 - joins words"), "{}", kept("1/checks/unit_tests.log"));
+    assert!(kept("2/checks/unit_tests.log").contains("\nok 2 - joins words"));
+    assert!(kept("1/diff.patch").contains("a-z.") && kept("2/diff.patch").contains("a-z-"));
+    // The repair tells of the failing test alone, and not of the task again.
+    let requests = world.requests(0);
+    let last = requests.last().expect("requests").to_string();
+    let repair = last.rsplit("attempt 2").next().unwrap_or_default();
+    assert!(repair.contains("joins words") && !repair.contains("keeps words"), "{repair}");
+}

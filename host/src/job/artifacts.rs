@@ -60,6 +60,24 @@ impl Artifacts {
         write_whole(&self.dir.join(name), text.as_bytes())
     }
 
+    /// Copies the checks' logs to those of pass `attempt`: the next pass writes its own.
+    pub fn keep_logs(&self, attempt: u32) -> std::io::Result<()> {
+        for Artifact { name, .. } in self.list().into_iter().filter(|a| a.name.starts_with("checks/")) {
+            let log = std::fs::read(self.dir.join(&name))?;
+            write_whole(&self.dir.join(format!("attempts/{attempt}/{name}")), &log)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away the checks' logs of an earlier pass; what ran before the job stays.
+    pub fn drop_logs(&self) {
+        for Artifact { name, .. } in self.list() {
+            if name.starts_with("checks/") && !name.ends_with(".before.log") {
+                let _ = std::fs::remove_file(self.dir.join(name));
+            }
+        }
+    }
+
     /// What a reply names: all but those of earlier passes (`attempts/…`). Blocks.
     pub fn list(&self) -> Vec<Artifact> {
         let mut all = list(&self.dir);

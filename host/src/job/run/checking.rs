@@ -155,6 +155,7 @@ impl Job {
         if spec.checks.is_empty() {
             return Ok(Checked::default());
         }
+        self.artifacts.drop_logs();
         let site = self.site(&dirs[0], dirs.to_vec(), &format!("{attempt}"))?;
         let mut ran = checks::run(&spec.checks, &site, &self.reader, self.control.token()).await;
         let mut notes = Vec::new();

@@ -247,6 +247,7 @@ impl Job {
             if max_attempts > 1 {
                 artifacts.write(&format!("attempts/{attempt}/{DIFF}"), &patch).map_err(lost)?;
                 artifacts.write(&format!("attempts/{attempt}/{FINDINGS}"), &findings).map_err(lost)?;
+                artifacts.keep_logs(attempt).map_err(lost)?;
             }
             append_decisions(&policies, &decisions).map_err(lost)
         })
