@@ -214,10 +214,16 @@ fn the_evidence_of_each_pass_is_kept() {
         say("A dash now.")
     ]);
     let world = world(support::SLUG, turns);
-    let (result, dir) = finish(&world, json!({"checks": support::slug_check(), "auto_revise": {"max_passes": 2}}));
+    let (result, dir) =
+        finish(&world, json!({"checks": support::slug_check(), "auto_revise": {"max_passes": 2}}));
     assert_eq!((&result["job_status"], &result["attempts"]), (&json!("completed"), &json!(2)), "{result}");
-    let kept = |name: &str| std::fs::read_to_string(dir.join("artifacts/attempts").join(name)).unwrap_or_default();
-    assert!(kept("1/checks/unit_tests.log").contains("not ok 2 - joins words"), "{}", kept("1/checks/unit_tests.log"));
+    let kept =
+        |name: &str| std::fs::read_to_string(dir.join("artifacts/attempts").join(name)).unwrap_or_default();
+    assert!(
+        kept("1/checks/unit_tests.log").contains("not ok 2 - joins words"),
+        "{}",
+        kept("1/checks/unit_tests.log")
+    );
     assert!(kept("2/checks/unit_tests.log").contains("\nok 2 - joins words"));
     assert!(kept("1/diff.patch").contains("a-z.") && kept("2/diff.patch").contains("a-z-"));
     // The repair tells of the failing test alone, and not of the task again.

@@ -161,6 +161,8 @@ fn keep(
         check_containment: None,
         policies: &[],
         checks: &[],
+        verdicts: &[],
+        redact: &str::to_owned,
     };
     if let Err(error) = receipt::write(config, &facts) {
         tracing::warn!(job = %claim.id, %error, "the receipt was lost");
