@@ -88,8 +88,8 @@ fn what_was_broken_before_is_told_apart_from_what_the_job_broke() {
     let check = |name: &str| json!({"name": name, "command": format!("sh {name}.sh"), "baseline": true});
     let (result, dir) = finish(&world, json!({"checks": [check("a"), check("b")]}));
     let lines = result["checks"].to_string();
-    assert!(lines.contains("a: failed (exit 1, passed before the job)"), "{lines}");
-    assert!(lines.contains("b: failed (exit 1, failed before the job too)"), "{lines}");
+    assert!(lines.contains("a: failed (exit 1; passed before the job)"), "{lines}");
+    assert!(lines.contains("b: failed (exit 1; failed before the job too)"), "{lines}");
     assert!(
         result["failure"]["message"].as_str().unwrap_or_default().contains("and passed before the job"),
         "{result}"
@@ -100,31 +100,24 @@ fn what_was_broken_before_is_told_apart_from_what_the_job_broke() {
 #[test]
 fn the_guarded_run_uses_the_worktrees_own_dependencies_and_leaves_no_trace() {
     let weaken = edit("tests/run.sh", "same \"$(slug 'A b')\" a-b", "true");
+    // Without a scope the script that the check runs may be edited, so that the guarded run
+    // alone decides.
+    let named = json!({"paths": ["src", "tests/run.sh"]});
+    let stricter =
+        edit("tests/run.sh", "exit 1; fi", "exit 1; fi\nif same \"$(slug B)\" b; then :; else exit 1; fi");
     let cases = [
-        (json!([weaken.clone(), say("Passes.")]), vec!["src", "tests"], "failed"),
+        (json!([weaken.clone(), say("Passes.")]), json!(null), "failed"),
         // The scope names the test: the planner's wish.
-        (
-            json!([weaken, edit("src/slug.sh", support::BUG.0, support::BUG.1), say("Done.")]),
-            vec!["src", "tests/run.sh"],
-            "completed",
-        ),
-        // A fix, and a test that was made stricter.
-        (
-            json!([
-                fix(),
-                edit("tests/run.sh", "exit 1; fi", "exit 1; fi\n[ \"$(slug B)\" = b ] || exit 1"),
-                say("Done.")
-            ]),
-            vec!["src", "tests"],
-            "completed",
-        ),
+        (json!([weaken, fix(), say("Done.")]), named, "completed"),
+        (json!([fix(), stricter, say("Done.")]), json!(null), "completed"),
     ];
     for (turns, scope, expected) in cases {
         let world = world(&project(), turns);
-        let (result, dir) = finish(
-            &world,
-            json!({"isolation": "worktree", "setup": SETUP, "scoped_patch": {"paths": scope}, "checks": support::slug_check()}),
-        );
+        let mut job = json!({"isolation": "worktree", "setup": SETUP, "checks": support::slug_check()});
+        if scope != json!(null) {
+            job["scoped_patch"] = scope;
+        }
+        let (result, dir) = finish(&world, job);
         assert_eq!(result["job_status"], expected, "{result} {}", findings(&dir));
         if expected == "failed" {
             assert_eq!(result["failure"]["kind"], "tests_weakened", "{result}");
@@ -189,7 +182,7 @@ fn dependencies_that_git_ignores_may_not_be_edited() {
 fn further_tests_are_guarded_by_the_operators_patterns() {
     let contract = "#!/bin/sh\n. ./src/slug.sh\n[ \"$(slug 'A b')\" = a-b ]\n";
     let turns = json!([
-        json!({"tools": [{"write": {"path": "contract/run.sh", "content": "#!/bin/sh\ntrue\n"}}]}),
+        json!({"tools": [{"write": {"path": "contract/run.sh", "content": "#!/bin/sh\n. ./src/slug.sh\n"}}]}),
         say("Done.")
     ]);
     let mut statuses = Vec::new();
