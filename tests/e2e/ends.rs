@@ -222,6 +222,30 @@ fn a_killed_worker_leaves_evidence_and_the_conversation_goes_on() {
     }
 }
 
+/// Many cancels that wait for a stopped worker keep a server from nothing else.
+#[test]
+fn cancels_that_wait_do_not_stop_a_server() {
+    let world = world(slow(60_000));
+    let mut server = world.serve();
+    let job = server.start_job(world.job(json!({"isolation": "worktree"})));
+    until("the agent works", || !marked(&job).is_empty());
+    let worker = workers(&world)[0];
+    signal(worker, "-STOP");
+    for id in 100..120 {
+        server.send(
+            &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+                "params": {"name": "cancel", "arguments": {"job_id": job}}})
+            .to_string(),
+        );
+    }
+    let began = Instant::now();
+    let reply = server.call("tail", json!({"job_id": job}));
+    let took = began.elapsed();
+    signal(worker, "-CONT");
+    assert!(!reply.is_error && took < Duration::from_secs(5), "{took:?}: {}", reply.text);
+    assert_eq!(server.finish(&job)["job_status"], "cancelled");
+}
+
 /// A worker that was only stopped comes back after another process has ended its job: it
 /// changes nothing any more.
 #[test]

@@ -209,6 +209,52 @@ fn ten_servers_keep_one_limit_and_run_no_job_twice() {
     assert!(refused.is_error && refused.text.contains("with other arguments"), "{}", refused.text);
 }
 
+/// The process of the next test: stands for a worker that was stopped in the middle of a write.
+#[test]
+#[ignore = "started by a_stopped_worker_that_locks_the_store_is_ended"]
+fn a_process_that_holds_the_store() {
+    let home = std::path::PathBuf::from(std::env::var_os("LOCKED_HOME").expect("the state directory"));
+    let db = rusqlite::Connection::open(home.join("jobs.db")).expect("the store");
+    db.execute("UPDATE jobs SET worker = ?1, lease_steady_ms = 0", [codex_worker::job::identity::own()])
+        .expect("it is this one's job");
+    db.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    std::fs::write(home.join("locked"), "").expect("written");
+    std::thread::sleep(Duration::from_secs(300));
+}
+
+#[test]
+fn a_stopped_worker_that_locks_the_store_is_ended() {
+    let turns = json!([{"delay_ms": 120_000, "say": "never seen"}]);
+    let world = World::new(SLUG, &json!({"turns": turns}), &Agent::Builtin);
+    let mut server = world.serve();
+    let id = server.start_job(job(&world));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while world.requests(0).is_empty() {
+        assert!(Instant::now() < deadline, "the agent does not start");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let mut holder = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "store::a_process_that_holds_the_store", "--ignored"])
+        .env("LOCKED_HOME", &world.home)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("this program starts");
+    while !world.home.join("locked").exists() {
+        assert!(Instant::now() < deadline, "it does not lock");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let stopped = Command::new("kill").args(["-STOP", &holder.id().to_string()]).status();
+    assert!(stopped.expect("kill runs").success());
+    let began = Instant::now();
+    // Reading goes on, and in the end somebody breaks the lock.
+    assert_eq!(server.call("tail", json!({"job_id": id})).data["job_status"], "running");
+    let result = server.finish(&id);
+    eprintln!("the lock of a stopped worker was broken after {:?}", began.elapsed());
+    assert_eq!(result["job_status"], "interrupted", "{result}");
+    let ended = holder.wait().expect("it ended");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
+}
+
 /// Old jobs go by themselves; unsaved work becomes a ref before its tree does.
 #[test]
 fn an_idle_worker_deletes_old_jobs_and_saves_what_is_unsaved() {

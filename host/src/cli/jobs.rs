@@ -179,8 +179,10 @@ impl Desk {
     fn open(settings: SettingsArgs) -> Result<Desk> {
         let config = settings.load()?;
         let store = SqliteStore::open(&config.home)?;
-        // Whoever looks finds dead workers.
-        reap::sweep(&config, &store)?;
+        // Whoever looks finds dead workers. A store that cannot be written can be read still.
+        if let Err(error) = reap::sweep(&config, &store) {
+            eprintln!("warning: dead workers were not looked for: {}", error.message);
+        }
         let redactor = Redactor::new(config.known_secrets.clone(), None);
         Ok(Desk { config, store, redactor })
     }
@@ -230,8 +232,16 @@ impl Desk {
         if rows.is_empty() {
             return "no jobs in that state\n".to_owned();
         }
+        let width = terminal_width();
+        // In a narrow window the task matters more than two of the numbers.
+        let narrow = width.is_some_and(|columns| columns < NARROW);
+        let cells = |all: [String; 6]| -> Vec<String> {
+            let left_out = |n: usize| narrow && (n == 3 || n == 4);
+            all.into_iter().enumerate().filter(|(n, _)| !left_out(*n)).map(|(_, cell)| cell).collect()
+        };
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"]);
+        let header = ["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"].map(str::to_owned);
+        table.load_style(presets::NOTHING).set_header(cells(header));
         let now = crate::job::identity::now().wall_ms;
         for row in rows {
             let ended = row.finished_ms.unwrap_or(now);
@@ -248,16 +258,15 @@ impl Desk {
                 .as_ref()
                 .map(|r| (r.changed_files.len() + r.changed_files_omitted as usize).to_string())
                 .unwrap_or_else(|| "-".to_owned());
-            table.add_row([
-                row.id.as_str()[..12].to_owned(),
+            table.add_row(cells([
+                row.id.as_str()[..if narrow { 8 } else { 12 }].to_owned(),
                 state,
                 span(now - row.created_ms),
                 row.started_ms.map_or_else(|| "-".to_owned(), |started| span(ended - started)),
                 changed,
                 self.line(&row.spec.prompt, 200),
-            ]);
+            ]));
         }
-        let width = terminal_width();
         let lines: Vec<String> = table.to_string().lines().map(|line| fit(line.trim_end(), width)).collect();
         lines.join("\n") + "\n"
     }
@@ -419,6 +428,9 @@ fn containment(receipt: &std::path::Path) -> Option<String> {
     }
     Some(line)
 }
+
+/// Columns below which a table leaves some of its own out.
+const NARROW: usize = 90;
 
 /// The columns of the terminal; none when it is none, or too narrow for a table to be cut.
 fn terminal_width() -> Option<usize> {

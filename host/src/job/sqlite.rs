@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 pub use self::schema::StoreError;
 use super::identity::{self, Now};
@@ -56,14 +56,15 @@ impl SqliteStore {
     }
 
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T> {
+        self.try_write(change).map_err(|fault| self.explain(fault))
+    }
+
+    fn try_write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut connection = self.lock();
-        let run = || -> Result<T, Fault> {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = change(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        };
-        run().map_err(|fault| self.explain(fault))
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = change(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T> {
@@ -193,6 +194,19 @@ fn to_u32(n: i64) -> u32 {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// A job whose worker is dead.
+struct DeadRow {
+    seq: i64,
+    id: String,
+    epoch: i64,
+    spec: String,
+    holder: String,
+}
+
+fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Ends a job whose record cannot be read: nobody can run it, and nobody can say more of it.
@@ -509,7 +523,7 @@ impl JobStore for SqliteStore {
             }
         };
         // Mostly nobody is dead: look without the write lock first.
-        let dead_rows = |connection: &Connection| -> Result<Vec<(i64, String, i64, String)>, Fault> {
+        let dead_rows = |connection: &Connection| -> Result<Vec<DeadRow>, Fault> {
             let mut statement = connection.prepare(&format!(
                 "SELECT seq, id, epoch, spec, worker, lease_boot, lease_steady_ms, lease_wall_ms FROM jobs \
                  WHERE status IN {ACTIVE} ORDER BY seq"
@@ -517,44 +531,60 @@ impl JobStore for SqliteStore {
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let holder: Option<String> = row.get(4)?;
+                let holder = row.get::<_, Option<String>>(4)?.unwrap_or_default();
                 let boot: Option<String> = row.get(5)?;
-                if dead(holder.as_deref().unwrap_or_default(), boot.as_deref(), row.get(6)?, row.get(7)?) {
-                    found.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                if dead(&holder, boot.as_deref(), row.get(6)?, row.get(7)?) {
+                    let (seq, id) = (row.get(0)?, row.get(1)?);
+                    found.push(DeadRow { seq, id, epoch: row.get(2)?, spec: row.get(3)?, holder });
                 }
             }
             Ok(found)
         };
-        if self.read(dead_rows)?.is_empty() {
+        let holders: Vec<String> = self.read(dead_rows)?.into_iter().map(|row| row.holder).collect();
+        if holders.is_empty() {
             return Ok(None);
         }
-        self.write(|tx| {
-            let mut readable = None;
-            for (seq, id, epoch, spec) in dead_rows(tx)? {
-                match read_spec(&id, &spec) {
-                    Ok(spec) => {
-                        readable = Some((seq, id, to_u64(epoch) + 1, spec));
-                        break;
-                    }
-                    Err(fault) => end_unreadable(tx, seq, JobStatus::Interrupted, &fault, now.wall_ms)?,
+        let take = || {
+            self.try_write(|tx| {
+                for DeadRow { seq, id, epoch, spec, .. } in dead_rows(tx)? {
+                    let spec = match read_spec(&id, &spec) {
+                        Ok(spec) => spec,
+                        Err(fault) => {
+                            end_unreadable(tx, seq, JobStatus::Interrupted, &fault, now.wall_ms)?;
+                            continue;
+                        }
+                    };
+                    let epoch = to_u64(epoch) + 1;
+                    tx.execute(
+                        "UPDATE jobs SET epoch = ?2, worker = ?3, lease_boot = ?4, lease_steady_ms = ?5, \
+                         lease_wall_ms = ?6 WHERE seq = ?1",
+                        params![
+                            seq,
+                            to_i64(epoch),
+                            worker,
+                            now.boot,
+                            now.steady_ms.saturating_add(millis(lease)),
+                            now.wall_ms.saturating_add(millis(lease))
+                        ],
+                    )?;
+                    add_event(tx, seq, now.wall_ms, "state", "its worker died")?;
+                    return Ok(Some(Claim { spec, id: read_id(&id)?, epoch }));
                 }
+                Ok(None)
+            })
+        };
+        let taken = match take() {
+            // A worker that was stopped in the middle of a write keeps everybody out, for as
+            // long as it lives. Its lease is over: it may not.
+            Err(Fault::Sqlite(error))
+                if is_locked(&error) && holders.iter().any(|one| identity::end(one)) =>
+            {
+                tracing::warn!("ended a stopped worker that kept the store locked");
+                take()
             }
-            let Some((seq, id, epoch, spec)) = readable else { return Ok(None) };
-            tx.execute(
-                "UPDATE jobs SET epoch = ?2, worker = ?3, lease_boot = ?4, lease_steady_ms = ?5, lease_wall_ms = ?6 \
-                 WHERE seq = ?1",
-                params![
-                    seq,
-                    to_i64(epoch),
-                    worker,
-                    now.boot,
-                    now.steady_ms.saturating_add(millis(lease)),
-                    now.wall_ms.saturating_add(millis(lease))
-                ],
-            )?;
-            add_event(tx, seq, now.wall_ms, "state", "its worker died")?;
-            Ok(Some(Claim { spec, id: read_id(&id)?, epoch }))
-        })
+            taken => taken,
+        };
+        taken.map_err(|fault| self.explain(fault))
     }
 
     fn load(&self) -> Result<Load> {

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::job::spec::{JobId, JobSpec};
 use crate::job::sqlite::SqliteStore;
 use crate::job::store::{Event, JobRow, JobStore};
-use crate::job::{self, reap, spawn};
+use crate::job::{reap, spawn};
 use crate::report::sanitize::line;
 
 /// How often a waiting call looks, at first and at most.
@@ -32,6 +32,8 @@ const FRESH: Duration = Duration::from_millis(50);
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// How long `cancel` waits for the process tree to be gone.
 const CANCEL_WAIT: Duration = Duration::from_secs(30);
+/// Between looks at whether it is.
+const CANCEL_LOOK: Duration = Duration::from_millis(50);
 const WAIT_JOBS_MAX: usize = 50;
 const TAIL_DEFAULT: u32 = 40;
 const TAIL_MOST: u32 = 500;
@@ -84,19 +86,24 @@ impl Jobs {
 
     /// Jobs whose worker died are ended, and a queue without a worker gets one; at most
     /// every [`HOUSEKEEPING`].
-    async fn keep_house(self: &Arc<Self>) -> Result<()> {
+    async fn keep_house(self: &Arc<Self>) {
         {
             let mut last = self.kept_house.lock().unwrap_or_else(PoisonError::into_inner);
             if last.is_some_and(|at| at.elapsed() < HOUSEKEEPING) {
-                return Ok(());
+                return;
             }
             *last = Some(Instant::now());
         }
-        self.blocking(|config, store| {
-            reap::sweep(config, store)?;
-            spawn::ensure_worker(config, store)
-        })
-        .await
+        let kept = self
+            .blocking(|config, store| {
+                reap::sweep(config, store)?;
+                spawn::ensure_worker(config, store)
+            })
+            .await;
+        if let Err(error) = kept {
+            // A store that cannot be written (a full disk, a lock) can be read still.
+            tracing::warn!(%error, "dead workers were not looked for");
+        }
     }
 
     /// One job, not older than [`FRESH`]: a thousand waiting calls read it once.
@@ -140,7 +147,7 @@ impl Jobs {
     /// `get`.
     pub async fn get(self: &Arc<Self>, args: GetArgs) -> Result<JobView> {
         let id = job_id(&args.job_id)?;
-        self.keep_house().await?;
+        self.keep_house().await;
         let row = self.row(&id).await?;
         if row.status.is_final() {
             return Ok(ended(&row, args.verbose, args.include_diff));
@@ -156,7 +163,7 @@ impl Jobs {
     /// `tail`.
     pub async fn tail(self: &Arc<Self>, args: TailArgs) -> Result<TailReply> {
         let id = job_id(&args.job_id)?;
-        self.keep_house().await?;
+        self.keep_house().await;
         let limit = args.lines.unwrap_or(TAIL_DEFAULT).clamp(1, TAIL_MOST);
         let (status, events) = self
             .blocking(move |_, store| {
@@ -181,7 +188,7 @@ impl Jobs {
         let cancelled = context.map(|context| context.ct.clone()).unwrap_or_default();
         let mut pause = POLL_FIRST;
         loop {
-            self.keep_house().await?;
+            self.keep_house().await;
             let mut first: Option<Arc<JobRow>> = None;
             for id in &ids {
                 let row = self.row(id).await?;
@@ -219,8 +226,24 @@ impl Jobs {
     pub async fn cancel(self: &Arc<Self>, args: CancelArgs) -> Result<CancelReply> {
         let id = job_id(&args.job_id)?;
         let reason = line(args.reason.as_deref().unwrap_or("cancelled by the planner"), 200);
-        let job_status =
-            self.blocking(move |config, store| job::cancel(config, store, &id, &reason, CANCEL_WAIT)).await?;
+        let asked = id.clone();
+        let mut job_status = self.blocking(move |_, store| store.request_cancel(&asked, &reason)).await?;
+        let deadline = Instant::now() + CANCEL_WAIT;
+        // Without holding a thread: many may be cancelled at once, some by a stopped worker.
+        while !job_status.is_final() && Instant::now() < deadline && !self.shutdown.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(CANCEL_LOOK) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+            let id = id.clone();
+            job_status = self
+                .blocking(move |config, store| {
+                    // A dead worker would never answer.
+                    reap::sweep(config, store)?;
+                    Ok(store.get(&id)?.status)
+                })
+                .await?;
+        }
         Ok(CancelReply { job_status })
     }
 
