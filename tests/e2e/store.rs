@@ -246,8 +246,9 @@ fn a_stopped_worker_that_locks_the_store_is_ended() {
     let stopped = Command::new("kill").args(["-STOP", &holder.id().to_string()]).status();
     assert!(stopped.expect("kill runs").success());
     let began = Instant::now();
-    // Reading goes on, and in the end somebody breaks the lock.
-    assert_eq!(server.call("tail", json!({"job_id": id})).data["job_status"], "running");
+    // Reading goes on, and whoever looks breaks the lock.
+    let seen = server.call("tail", json!({"job_id": id}));
+    assert!(!seen.is_error, "{}", seen.text);
     let result = server.finish(&id);
     eprintln!("the lock of a stopped worker was broken after {:?}", began.elapsed());
     assert_eq!(result["job_status"], "interrupted", "{result}");
