@@ -104,6 +104,12 @@ impl Component {
 
     /// Whether the whole component matches.
     pub fn matches(&self, name: &str) -> bool {
+        // Most patterns of the list of sensitive files fail here, before anything is allocated.
+        if let Some(Token::Literal(first)) = self.tokens.first()
+            && !name.starts_with(*first)
+        {
+            return false;
+        }
         let name: Vec<char> = name.chars().collect();
         // The classic two-pointer walk: on a mismatch, let the last `*` take one more.
         let (mut token, mut at) = (0, 0);
