@@ -8,7 +8,6 @@ struct Identity {
     pid: u32,
     start: u64,
     namespace: u64,
-    heir: bool,
 }
 
 /// This process, as [`is_gone`] reads it: `<pid>.<start>.<namespace>`.
@@ -18,7 +17,6 @@ pub fn own() -> String {
         pid,
         start: start_time(pid).unwrap_or_default(),
         namespace: own_namespace().unwrap_or_default(),
-        heir: false,
     };
     format!("{}.{}.{}", identity.pid, identity.start, identity.namespace)
 }
@@ -33,36 +31,6 @@ pub fn is_gone(worker: &str) -> bool {
     start_time(identity.pid) != Some(identity.start)
 }
 
-/// This process when it only ends what a dead worker left: [`end`] never touches it.
-pub fn own_as_heir() -> String {
-    format!("{}.heir", own())
-}
-
-/// Kills the worker process of this name, if it runs here; false if there is none. For one
-/// whose lease is over and that holds something which everybody needs: it was stopped, or
-/// hangs. Waits until it is gone. Blocks.
-pub fn end(worker: &str) -> bool {
-    let Some(identity) = parse(worker).filter(|identity| !identity.heir) else { return false };
-    let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let Some(pid) = pid.filter(|_| identity.pid != std::process::id() && is_running(&identity)) else {
-        return false;
-    };
-    // Between the look and the signal the number could only become another process's if this
-    // one ended by itself and the numbers went once around.
-    let killed = rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
-    while killed && is_running(&identity) && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    killed
-}
-
-fn is_running(identity: &Identity) -> bool {
-    identity.start != 0
-        && own_namespace() == Some(identity.namespace)
-        && start_time(identity.pid) == Some(identity.start)
-}
-
 /// The process id in a worker's name.
 pub fn pid(worker: &str) -> Option<u32> {
     parse(worker).map(|identity| identity.pid)
@@ -74,11 +42,6 @@ fn parse(worker: &str) -> Option<Identity> {
         pid: parts.next()?.parse().ok()?,
         start: parts.next()?.parse().ok()?,
         namespace: parts.next()?.parse().ok()?,
-        heir: match parts.next() {
-            None => false,
-            Some("heir") => true,
-            Some(_) => return None,
-        },
     };
     parts.next().is_none().then_some(identity)
 }
@@ -126,34 +89,12 @@ pub fn now() -> Now {
 
 #[cfg(test)]
 mod tests {
-    use super::{end, is_gone, own, own_as_heir, pid};
+    use super::{is_gone, own, pid};
 
     #[test]
     fn this_process_is_not_gone() {
         assert!(!is_gone(&own()));
-        assert!(!is_gone(&own_as_heir()));
         assert_eq!(pid(&own()), Some(std::process::id()));
-        assert!(!end(&own()), "not itself");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_stopped_worker_is_ended_and_an_heir_or_another_process_is_not() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep starts");
-        let me = own();
-        let namespace = me.rsplit('.').next().expect("a name has dots");
-        let start = super::start_time(child.id()).expect("it runs");
-        let name = format!("{}.{start}.{namespace}", child.id());
-        for other in
-            [format!("{name}.heir"), format!("{}.{}.{namespace}", child.id(), start + 1), "w1".into()]
-        {
-            assert!(!end(&other), "{other}");
-        }
-        assert!(matches!(child.try_wait(), Ok(None)), "it still runs");
-        assert!(end(&name));
-        assert!(!end(&name), "there is none any more");
-        let ended = child.wait().expect("waited");
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
     }
 
     #[cfg(target_os = "linux")]

@@ -35,7 +35,7 @@ const BEAT: Duration = Duration::from_secs(4);
 /// Whoever shows a job to somebody calls this first.
 pub fn sweep(config: &Config, store: &dyn JobStore) -> Result<Vec<JobId>> {
     let mut ended = Vec::new();
-    while let Some(claim) = store.take_over(&identity::own_as_heir(), LEASE)? {
+    while let Some(claim) = store.take_over(&identity::own(), LEASE)? {
         let result = while_holding(store, &claim, || {
             kill_strays(&JobPaths::new(&config.home, &claim.id));
             interrupted(config, store, &claim)

@@ -8,6 +8,7 @@
 //! lie on a network file system: SQLite's WAL does not work there. A store for several
 //! machines is another [`JobStore`].)
 
+mod locked;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -56,15 +57,19 @@ impl SqliteStore {
     }
 
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T> {
-        self.try_write(change).map_err(|fault| self.explain(fault))
-    }
-
-    fn try_write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let value = change(&transaction)?;
-        transaction.commit()?;
-        Ok(value)
+        let connection = self.lock();
+        let run = || -> Result<T, Fault> {
+            let begin = || Transaction::new_unchecked(&connection, TransactionBehavior::Immediate);
+            let transaction = match begin() {
+                // Somebody has held the lock for the whole of the patience.
+                Err(error) if is_locked(&error) && locked::end_stopped_holder(&self.path) => begin()?,
+                begun => begun?,
+            };
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        run().map_err(|fault| self.explain(fault))
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T> {
@@ -194,15 +199,6 @@ fn to_u32(n: i64) -> u32 {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
-}
-
-/// A job whose worker is dead.
-struct DeadRow {
-    seq: i64,
-    id: String,
-    epoch: i64,
-    spec: String,
-    holder: String,
 }
 
 fn is_locked(error: &rusqlite::Error) -> bool {
@@ -523,7 +519,7 @@ impl JobStore for SqliteStore {
             }
         };
         // Mostly nobody is dead: look without the write lock first.
-        let dead_rows = |connection: &Connection| -> Result<Vec<DeadRow>, Fault> {
+        let dead_rows = |connection: &Connection| -> Result<Vec<(i64, String, i64, String)>, Fault> {
             let mut statement = connection.prepare(&format!(
                 "SELECT seq, id, epoch, spec, worker, lease_boot, lease_steady_ms, lease_wall_ms FROM jobs \
                  WHERE status IN {ACTIVE} ORDER BY seq"
@@ -531,60 +527,44 @@ impl JobStore for SqliteStore {
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let holder = row.get::<_, Option<String>>(4)?.unwrap_or_default();
+                let holder: Option<String> = row.get(4)?;
                 let boot: Option<String> = row.get(5)?;
-                if dead(&holder, boot.as_deref(), row.get(6)?, row.get(7)?) {
-                    let (seq, id) = (row.get(0)?, row.get(1)?);
-                    found.push(DeadRow { seq, id, epoch: row.get(2)?, spec: row.get(3)?, holder });
+                if dead(holder.as_deref().unwrap_or_default(), boot.as_deref(), row.get(6)?, row.get(7)?) {
+                    found.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
                 }
             }
             Ok(found)
         };
-        let holders: Vec<String> = self.read(dead_rows)?.into_iter().map(|row| row.holder).collect();
-        if holders.is_empty() {
+        if self.read(dead_rows)?.is_empty() {
             return Ok(None);
         }
-        let take = || {
-            self.try_write(|tx| {
-                for DeadRow { seq, id, epoch, spec, .. } in dead_rows(tx)? {
-                    let spec = match read_spec(&id, &spec) {
-                        Ok(spec) => spec,
-                        Err(fault) => {
-                            end_unreadable(tx, seq, JobStatus::Interrupted, &fault, now.wall_ms)?;
-                            continue;
-                        }
-                    };
-                    let epoch = to_u64(epoch) + 1;
-                    tx.execute(
-                        "UPDATE jobs SET epoch = ?2, worker = ?3, lease_boot = ?4, lease_steady_ms = ?5, \
-                         lease_wall_ms = ?6 WHERE seq = ?1",
-                        params![
-                            seq,
-                            to_i64(epoch),
-                            worker,
-                            now.boot,
-                            now.steady_ms.saturating_add(millis(lease)),
-                            now.wall_ms.saturating_add(millis(lease))
-                        ],
-                    )?;
-                    add_event(tx, seq, now.wall_ms, "state", "its worker died")?;
-                    return Ok(Some(Claim { spec, id: read_id(&id)?, epoch }));
-                }
-                Ok(None)
-            })
-        };
-        let taken = match take() {
-            // A worker that was stopped in the middle of a write keeps everybody out, for as
-            // long as it lives. Its lease is over: it may not.
-            Err(Fault::Sqlite(error))
-                if is_locked(&error) && holders.iter().any(|one| identity::end(one)) =>
-            {
-                tracing::warn!("ended a stopped worker that kept the store locked");
-                take()
+        self.write(|tx| {
+            for (seq, id, epoch, spec) in dead_rows(tx)? {
+                let spec = match read_spec(&id, &spec) {
+                    Ok(spec) => spec,
+                    Err(fault) => {
+                        end_unreadable(tx, seq, JobStatus::Interrupted, &fault, now.wall_ms)?;
+                        continue;
+                    }
+                };
+                let epoch = to_u64(epoch) + 1;
+                tx.execute(
+                    "UPDATE jobs SET epoch = ?2, worker = ?3, lease_boot = ?4, lease_steady_ms = ?5, \
+                     lease_wall_ms = ?6 WHERE seq = ?1",
+                    params![
+                        seq,
+                        to_i64(epoch),
+                        worker,
+                        now.boot,
+                        now.steady_ms.saturating_add(millis(lease)),
+                        now.wall_ms.saturating_add(millis(lease))
+                    ],
+                )?;
+                add_event(tx, seq, now.wall_ms, "state", "its worker died")?;
+                return Ok(Some(Claim { spec, id: read_id(&id)?, epoch }));
             }
-            taken => taken,
-        };
-        taken.map_err(|fault| self.explain(fault))
+            Ok(None)
+        })
     }
 
     fn load(&self) -> Result<Load> {
