@@ -225,3 +225,39 @@ fn the_evidence_of_each_pass_is_kept() {
     let repair = last.rsplit("attempt 2").next().unwrap_or_default();
     assert!(repair.contains("joins words") && !repair.contains("keeps words"), "{repair}");
 }
+
+/// Rust's unit tests stand in the file that they test: only their module is put back.
+#[test]
+fn tests_inside_source_files_are_guarded_too() {
+    const LIB: &str = "pub fn add(a: u8, b: u8) -> u8 {\n    a - b\n}\n\n#[cfg(test)]\nmod tests {\n    \
+        #[test]\n    fn adds() {\n        assert_eq!(super::add(3, 2), 5);\n    }\n}\n";
+    let cargo = std::path::Path::new(env!("CARGO"));
+    let bin = cargo.parent().expect("a directory").display();
+    let checks = json!([{"name": "unit", "command": format!("PATH={bin}:$PATH cargo test -q --offline")}]);
+    let weaken = edit("src/lib.rs", "assert_eq!(super::add(3, 2), 5);", "assert!(super::add(3, 2) < 5);");
+    let fix = edit("src/lib.rs", "a - b", "a + b");
+    let rename = json!({"tools": [
+        {"read": {"path": "src/lib.rs"}},
+        {"edit": {"path": "src/lib.rs", "old": "pub fn add", "new": "pub fn sum"}},
+        {"edit": {"path": "src/lib.rs", "old": "super::add", "new": "super::sum"}}]});
+    let cases = [
+        (json!([weaken, say("Passes.")]), "failed", "tests-weakened"),
+        (json!([fix.clone(), say("Adds now.")]), "completed", ""),
+        // What the old tests call is gone: told, and not denied.
+        (json!([fix, rename, say("Renamed.")]), "completed", "tests-unguarded"),
+    ];
+    for (turns, expected, rule) in cases {
+        let manifest = "[package]\nname = \"sums\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        let files = [("Cargo.toml", manifest), ("src/lib.rs", LIB), (".gitignore", "target/\nCargo.lock\n")];
+        let world = world(&files, turns);
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": "worktree", "scoped_patch": {"paths": ["src"]}, "checks": checks}),
+        );
+        assert_eq!(result["job_status"], expected, "{result} {}", findings(&dir));
+        let found = findings(&dir);
+        assert!(rule.is_empty() || found.contains(rule), "{found}");
+        assert!(rule == "tests-weakened" || !found.contains("tests-weakened"), "{found}");
+        assert!(dir.join("artifacts/checks/unit.log").exists());
+    }
+}
