@@ -72,17 +72,19 @@ impl Recorder {
         root.written(&self.record.shadow, id, &rest, &dir)
     }
 
-    /// The content of a file (as the change set names it) in a recorded tree; none if it is
-    /// no file there, or larger than `max` bytes.
-    pub fn content(&self, tree: &str, told: &str, max: u64) -> Result<Option<Vec<u8>>> {
-        let name = self.name_of(told)?;
-        let entries = entries(&self.record.shadow, tree, std::slice::from_ref(&name))?;
-        let Some((mode, id)) = entries.get(&name) else { return Ok(None) };
+    /// The contents of files (as the change set names them) in a recorded tree; none for one
+    /// that is no file there, or larger than `max` bytes.
+    pub fn contents(&self, tree: &str, told: &[String], max: u64) -> Result<Vec<Option<Vec<u8>>>> {
+        let wanted: Vec<Vec<u8>> = told.iter().map(|told| self.name_of(told)).collect::<Result<_>>()?;
+        let entries = entries(&self.record.shadow, tree, &wanted)?;
         let objects = Objects::open(&self.record.shadow)?;
-        if mode & 0o170000 != 0o100000 || objects.size(id)? > max {
-            return Ok(None);
-        }
-        objects.read(id).map(Some)
+        let read = |name: &Vec<u8>| match entries.get(name) {
+            Some((mode, id)) if mode & 0o170000 == 0o100000 && objects.size(id)? <= max => {
+                objects.read(id).map(Some)
+            }
+            _ => Ok(None),
+        };
+        wanted.iter().map(read).collect()
     }
 
     /// Writes into files that are there in `into` (which stands for [`Recorder::top`]);

@@ -11,6 +11,7 @@ use super::spec::{AllowedDir, CheckCommand, JobId, JobSpec, OnViolation, Permiss
 use crate::config::{Config, Isolation};
 use crate::error::{Error, Kind, Result};
 use crate::mcp::tools::{CheckArgs, ScopedPatchArgs, StartArgs, Tier};
+use crate::verify::guard::Patterns;
 use crate::workspace::root;
 
 /// Bytes. A longer task belongs into a file that the agent reads.
@@ -39,6 +40,11 @@ impl JobSpec {
         let allowed_dirs = directories(&args.allowed_dirs, config)?;
         let checks = checks(args.checks, config)?;
         let scoped_patch = args.scoped_patch.map(scope).transpose()?;
+        // Said now, and not when the agent has done its work.
+        Patterns::new(&config.guard_patterns).map_err(|e| {
+            Error::new(Kind::Config, format!("WORKER_GUARD_PATTERNS cannot be used: {e}"))
+                .hint("give globs such as `acceptance/**`, or `!tests/support/**` to take files out")
+        })?;
         if preset.proof_needed {
             if checks.is_empty() {
                 return Err(usage(

@@ -248,17 +248,20 @@ impl Job {
                 !guard::is_test(old) && !guard::is_named(old, &scope) && !guard::is_named(new, &scope)
             })
             .collect();
+        if candidates.is_empty() {
+            return Ok(());
+        }
         let (recorder_, tree) = (Arc::clone(recorder), recorded.tree.clone());
         let files = blocking(move || {
-            let text = |tree: &str, path: &str| -> Result<Option<String>> {
-                let bytes = recorder_.content(tree, path, INLINE_MAX)?;
-                Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
-            };
+            let (old, new): (Vec<String>, Vec<String>) = candidates.into_iter().unzip();
+            let base = recorder_.contents(&recorder_.base_tree(), &old, INLINE_MAX)?;
+            let result = recorder_.contents(&tree, &new, INLINE_MAX)?;
+            let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             let mut files = Vec::new();
-            for (old, new) in candidates {
-                let (base, result) = (text(&recorder_.base_tree(), &old)?, text(&tree, &new)?);
-                if let Some(spliced) = base.zip(result).and_then(|(b, r)| inline::with_base_tests(&b, &r)) {
-                    files.push((new, spliced.into_bytes()));
+            for ((path, base), result) in new.into_iter().zip(base).zip(result) {
+                let both = text(base).zip(text(result));
+                if let Some(spliced) = both.and_then(|(b, r)| inline::with_base_tests(&b, &r)) {
+                    files.push((path, spliced.into_bytes()));
                 }
             }
             Ok(files)
