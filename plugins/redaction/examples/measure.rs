@@ -2,7 +2,8 @@
 //!
 //! Each line is an object with `text`, `is_secret`, `rule` and `source`; a `rule` that
 //! begins with `benign:` must pass unchanged. With `--missed`, `--false` or `--changed`
-//! prints those cases; with `--speed FILE` scans a plain text and prints MB/s.
+//! prints those cases. On a plain text instead, `--speed` prints MB/s, and `--marks` each
+//! mark with what stands around it.
 
 #![expect(clippy::print_stdout, reason = "it is a command")]
 
@@ -14,7 +15,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| args.iter().any(|arg| arg == name);
     let Some(path) = args.iter().find(|arg| !arg.starts_with("--")) else {
-        println!("usage: measure [--missed] [--false] [--speed] FILE");
+        println!("usage: measure [--missed] [--false] [--changed] CASES | --speed TEXT | --marks TEXT");
         return;
     };
     let Ok(content) = std::fs::read_to_string(path) else {
@@ -24,6 +25,9 @@ fn main() {
     let engine = Engine::new();
     if has("--speed") {
         return speed(&engine, &content);
+    }
+    if has("--marks") {
+        return marks(&engine, &content);
     }
     let mut sources: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     let (mut benign, mut marked, mut unstable) = (0, 0, 0);
@@ -93,4 +97,14 @@ fn speed(engine: &Engine, content: &str) {
         content.len(),
         content.len() as f64 / seconds / 1e6
     );
+}
+
+fn marks(engine: &Engine, content: &str) {
+    for span in engine.find(content, "").spans {
+        let from = content.floor_char_boundary(span.start.saturating_sub(60));
+        let before = content[from..span.start].rsplit('\n').next().unwrap_or_default();
+        let after = content[span.end..].split('\n').next().unwrap_or_default();
+        let after = &after[..after.floor_char_boundary(40)];
+        println!("{}\t{before}⟦{}⟧{after}", span.rule, &content[span.start..span.end]);
+    }
 }

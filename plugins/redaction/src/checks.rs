@@ -34,8 +34,11 @@ pub fn is_jwt_header(token: &[u8]) -> bool {
 
 /// `user:password` in base64.
 pub fn is_basic_auth(value: &[u8]) -> bool {
-    let plain = decode(value);
-    plain.contains(&b':') && plain.iter().all(|b| (0x20..0x7f).contains(b) || *b >= 0x80)
+    let body = value.strip_suffix(b"==").or_else(|| value.strip_suffix(b"=")).unwrap_or(value);
+    let plain = decode(body);
+    plain.len() == body.len() * 3 / 4
+        && plain.contains(&b':')
+        && std::str::from_utf8(&plain).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
 /// GitHub's and npm's tokens end with a CRC-32 of the rest, in six base-62 digits.

@@ -3,7 +3,9 @@
 //! No regular expression: the name is read outwards from a word that was found, then
 //! what stands between name and value, then the value.
 
-use crate::rules::words::{KEY_OF, NOT_AFTER, NOT_BEFORE, Word};
+mod name;
+
+use crate::rules::words::Word;
 use crate::value::{self, Level, Place};
 
 /// A value that was found, and the rule that names it.
@@ -45,10 +47,6 @@ pub fn rule(level: Level) -> &'static str {
     }
 }
 
-fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte >= 0x80
-}
-
 /// Looks at the name around `at..end` in `line`, where `word` was found.
 ///
 /// `provider` says that a provider's name stands shortly before it: a `key` is then that
@@ -56,129 +54,28 @@ fn is_name(byte: u8) -> bool {
 pub fn look(line: &str, at: usize, end: usize, word: &Word, provider: bool) -> Outcome {
     let mut outcome = Outcome::default();
     let bytes = line.as_bytes();
-    if let Some((level, strict, name_start, name_end)) = name(bytes, at, end, word) {
+    if let Some(name) = name::read(bytes, at, end, word) {
         // A name is read for so many bytes, and that may be the middle of a character.
-        let name_start = line.floor_char_boundary(name_start);
-        let name_end = line.ceil_char_boundary(name_end);
-        let level = if provider && level == Level::Weak && !strict { Level::Vendor } else { level };
-        Reader { line, bytes, level, strict, name_start, name_end, outcome: &mut outcome }.read();
+        let name_start = line.floor_char_boundary(name.start);
+        let name_end = line.ceil_char_boundary(name.stop);
+        let raised = name.level == Level::Weak && !name.strict && provider;
+        let level = if raised { Level::Vendor } else { name.level };
+        let spoken = level != Level::Vendor || provider;
+        let owned = name.of_something && level == Level::Weak && !name.strict;
+        Reader {
+            line,
+            bytes,
+            level,
+            strict: name.strict,
+            spoken,
+            owned,
+            name_start,
+            name_end,
+            outcome: &mut outcome,
+        }
+        .read();
     }
     outcome
-}
-
-/// The name's level, whether it is about a secret rather than one, and where it stands.
-fn name(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<(Level, bool, usize, usize)> {
-    let before = at.checked_sub(1).map(|n| bytes[n]);
-    let after = bytes.get(end).copied();
-    // `tokens` and `token` count, `tokenizer` and `secretary` do not.
-    let plural = usize::from(after.is_some_and(|b| b == b's' || b == b'S'));
-    let last_lower = bytes[end - 1].is_ascii_lowercase();
-    let behind = bytes.get(end + plural).copied();
-    let goes_on = |b: Option<u8>| {
-        b.is_some_and(|b| if last_lower { b.is_ascii_lowercase() } else { b.is_ascii_alphabetic() })
-    };
-    if goes_on(behind) && (plural == 1 || goes_on(after)) && !at_known_end(&bytes[end..]) {
-        return None;
-    }
-    let starts_word = before.is_none_or(|b| !b.is_ascii_alphanumeric())
-        || (bytes[at].is_ascii_uppercase() && before.is_some_and(|b| !b.is_ascii_uppercase()));
-    let mut start = at;
-    while start > 0
-        && at - start < 60
-        && (is_name(bytes[start - 1]) || (bytes[start - 1] == b'.' && start > 1 && is_name(bytes[start - 2])))
-    {
-        start -= 1;
-    }
-    let mut stop = end;
-    while stop - end < 60
-        && bytes.get(stop).is_some_and(|b| match b {
-            b'-' => bytes.get(stop + 1) != Some(&b'>'),
-            b'.' => bytes.get(stop + 1).is_some_and(u8::is_ascii_alphabetic),
-            b => is_name(*b),
-        })
-    {
-        stop += 1;
-    }
-    let lead: String = bytes[start..at]
-        .iter()
-        .filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80)
-        .map(|b| b.to_ascii_lowercase() as char)
-        .collect();
-    let mut level = word.level;
-    if word.text == "key" {
-        let owned = KEY_OF.iter().any(|of| lead.ends_with(of));
-        if !starts_word && !owned {
-            return None;
-        }
-        let query = start == at && before.is_some_and(|b| matches!(b, b'?' | b'&'));
-        if owned || query {
-            level = Level::Token;
-        } else if start == at {
-            // `API Key: …` in prose and tables.
-            let spaced = bytes[..at].strip_suffix(b" ").is_some_and(|head| {
-                KEY_OF.iter().any(|of| {
-                    head.len() >= of.len()
-                        && head[head.len() - of.len()..].eq_ignore_ascii_case(of.as_bytes())
-                })
-            });
-            if spaced {
-                level = Level::Token;
-            }
-        }
-    } else if word.at_start && !starts_word {
-        return None;
-    }
-    if word.text != "password" && NOT_BEFORE.iter().any(|not| lead.ends_with(not)) && !lead.ends_with("test")
-    {
-        return None;
-    }
-    let tail: Vec<String> = parts(&bytes[end..stop]);
-    let strict = tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
-    if level == Level::Vendor
-        && (strict
-            || tail.iter().any(|part| {
-                ["commit", "ref", "tag", "branch", "repo", "build", "etag", "run"].contains(&part.as_str())
-            }))
-    {
-        return None;
-    }
-    // Token counts, not tokens.
-    if plural == 1 && level == Level::Weak {
-        return None;
-    }
-    Some((level, strict, start, stop))
-}
-
-/// `tokenProd`, `secretkey`: what may follow a word without a border.
-fn at_known_end(rest: &[u8]) -> bool {
-    ["key", "value", "val", "string", "str", "text", "base64", "b64", "hex", "prod", "dev", "test", "env"]
-        .iter()
-        .any(|known| {
-            rest.len() >= known.len()
-                && rest[..known.len()].eq_ignore_ascii_case(known.as_bytes())
-                && rest.get(known.len()).is_none_or(|b| !b.is_ascii_lowercase())
-        })
-}
-
-/// A name in its parts, in lower case: `ExpiresAt_url` is `expires`, `at`, `url`.
-fn parts(name: &[u8]) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut lower_before = false;
-    for byte in name {
-        if !byte.is_ascii_alphanumeric() {
-            parts.push(String::new());
-        } else {
-            if byte.is_ascii_uppercase() && lower_before {
-                parts.push(String::new());
-            }
-            if let Some(last) = parts.last_mut() {
-                last.push(byte.to_ascii_lowercase() as char);
-            }
-        }
-        lower_before = byte.is_ascii_lowercase();
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 /// What stands between name and value.
@@ -190,15 +87,53 @@ enum Between {
     Argument,
     /// `<name>value`.
     Element,
+    /// `| name | value |`
+    Cell,
     /// Only blanks.
     Blank,
 }
+
+/// Options whose argument is `name=value`.
+const OPTIONS: &[&str] = &[
+    "-e",
+    "--env",
+    "--set",
+    "--set-string",
+    "--build-arg",
+    "-d",
+    "--data",
+    "-var",
+    "-p",
+    "--form",
+    "-F",
+    "-D",
+    "--from-literal",
+];
+/// What may stand in front of `name=value` in a file of settings or on a line of its own.
+const ENVIRONMENT: &[&str] =
+    &["", "export", "set", "Environment=", "env", "ENV", "ARG", "declare -x", "local", "Environment"];
+
+/// The word in front, without the part of the name that is not the name's: `-e`, `--set` in
+/// `--set auth.`; the quote between them does not count.
+fn head_word(before: &str) -> &str {
+    let near = &before[before.floor_char_boundary(before.len().saturating_sub(40))..];
+    near.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "._[]".contains(c))
+        .trim_end_matches([' ', '"', '\'', '='])
+}
+
+/// What joins a value to a name behind it.
+const IN_FRONT: &[&str] =
+    &[".equals(", ".equalsIgnoreCase(", "==", "!=", ",", " name=", " id=", "\"name\":", "\"key\":", ".eq("];
 
 struct Reader<'a> {
     line: &'a str,
     bytes: &'a [u8],
     level: Level,
     strict: bool,
+    /// The value may follow with nothing but a blank between.
+    spoken: bool,
+    /// A key that belongs to something: hex of a digest's length can be one.
+    owned: bool,
     name_start: usize,
     name_end: usize,
     outcome: &'a mut Outcome,
@@ -226,6 +161,7 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) {
+        self.in_front();
         let mut at = self.name_end;
         let quoted_name = self.closes(&mut at);
         let after_name = at;
@@ -237,28 +173,7 @@ impl Reader<'_> {
         }
         let Some((between, mut at)) = self.between(at, blank, quoted_name) else { return };
         if between == Between::Blank && !self.blank_allowed(quoted_name) {
-            // `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
-            let at = ["is ", "was ", "= "]
-                .iter()
-                .find(|word| self.starts(at, word))
-                .map_or(at, |word| at + word.len());
-            if let Some((start, end, _)) = self.quoted(at) {
-                self.judge(start, end, Place::Argument);
-                return;
-            }
-            let at = at + scheme(&self.line[at..]);
-            let (start, end) = self.bare(at, false);
-            let value = &self.bytes[start..end];
-            let digest = value::is_digest(value) && self.level < Level::Token;
-            if value.len() >= 16
-                && self.level != Level::Vendor
-                && !value::is_uuid(value)
-                && !digest
-                && value::is_random(value)
-            {
-                self.judge(start, end, Place::Bare);
-            }
-            return;
+            return self.loose(at);
         }
         at = self.blanks(at);
         if at >= self.bytes.len() || self.only_opens_block(at) {
@@ -270,19 +185,59 @@ impl Reader<'_> {
         self.value(at, between);
     }
 
+    /// `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
+    fn loose(&mut self, at: usize) {
+        let at = ["is: ", "is ", "was ", "= ", "to ", "as "]
+            .iter()
+            .find(|word| self.starts(at, word))
+            .map_or(at, |word| at + word.len());
+        if let Some((start, end, _)) = self.quoted(at) {
+            let said = self.line[..at].trim_end().ends_with([':', 's']) && self.line[..at].ends_with(' ');
+            self.judge(start, end, if said { Place::Quoted } else { Place::Argument });
+            return;
+        }
+        let at = at + scheme(&self.line[at..]);
+        let (start, end) = self.bare(at, false);
+        let value = &self.bytes[start..end];
+        if self.level == Level::Password && value::is_strong(value) {
+            self.judge(start, end, Place::Config);
+            return;
+        }
+        let digest = value::is_digest(value) && self.level == Level::Weak;
+        if value.len() >= 16 && self.spoken && !value::is_uuid(value) && !digest && value::is_random(value) {
+            self.judge(start, end, Place::Bare);
+        }
+    }
+
+    /// A value in front of its name: `"4Fk9…".equals(token)`, `value="4Fk9…" name="token"`.
+    fn in_front(&mut self) {
+        let head = self.line[..self.name_start].trim_end_matches(['"', '\'', '`', ' ', '$', '@', ':']);
+        // The usual case first: nothing of the kind stands there.
+        let Some(head) = IN_FRONT.iter().find_map(|joint| head.strip_suffix(joint)) else { return };
+        let head = head.trim_end();
+        let Some(quote) = head.chars().last().filter(|c| matches!(c, '"' | '\'' | '`')) else { return };
+        let end = head.len() - 1;
+        let floor = head.floor_char_boundary(end.saturating_sub(256));
+        let Some(start) = head[floor..end].rfind(quote).map(|n| floor + n + 1) else { return };
+        self.judge(start, end, Place::Argument);
+    }
+
     /// `- name: DB_PASSWORD`, with `value:` on the next line.
     fn named(&self, at: usize) -> bool {
-        let head = self.line[..self.name_start].trim_end_matches(['"', '\'', ' ', '`']);
         let rest = self.line[at..].trim();
-        let lower = head.to_ascii_lowercase();
-        if rest == "{" && lower.ends_with("variable") {
-            return true;
+        if self.strict || !matches!(rest, "" | "," | "{" | "</key>" | "</name>" | ">" | "/>") {
+            return false;
         }
-        !self.strict
-            && (rest.is_empty() || rest == "," || rest == "</key>" || rest == "</name>")
-            && ["name:", "name\":", "name':", "key:", "key\":", "name=", "key=", "<key>", "<name>"]
-                .iter()
-                .any(|end| lower.ends_with(end))
+        let head = self.line[..self.name_start].trim_end_matches(['"', '\'', ' ', '`']);
+        let (sign, said) = match head.strip_suffix([':', '=', '>']) {
+            Some(said) => (true, said.trim_end_matches(['"', '\'', ' '])),
+            None => (false, head),
+        };
+        let last = said.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        if rest == "{" {
+            return last == "variable";
+        }
+        sign && ["name", "key", "id", "Name", "Key"].contains(&last)
     }
 
     /// Takes quotes and brackets that close the name; whether it stood in quotes.
@@ -292,8 +247,11 @@ impl Reader<'_> {
             if self.starts(*at, "\\\"") || self.starts(*at, "\\'") {
                 *at += 2;
                 quoted = true;
-            } else if self.starts(*at, "&quot;") {
-                *at += 6;
+            } else if let Some(quote) = ["&quot;", "&#34;", "&#39;", "%22", "\\u0022", "”"]
+                .iter()
+                .find(|quote| self.starts(*at, quote))
+            {
+                *at += quote.len();
                 quoted = true;
             } else if matches!(self.byte(*at), b'"' | b'\'' | b'`') {
                 *at += 1;
@@ -333,13 +291,20 @@ impl Reader<'_> {
             (":=", true),
             ("?=", true),
             ("??=", true),
+            ("<<~", true),
             ("+=", true),
             (".=", true),
             ("%3D", true),
             ("%3d", true),
+            ("%3A", false),
+            ("%3a", false),
             ("\\u003d", true),
             ("&#61;", true),
             ("||", true),
+            ("??", true),
+            ("?:", true),
+            ("<-", true),
+            ("~>", true),
             ("->", true),
             ("=", true),
         ] {
@@ -364,8 +329,37 @@ impl Reader<'_> {
         if quoted_name && let Some(after) = self.value_attribute(at) {
             return Some((Between::Sign { tight: true, equals: true }, after));
         }
-        if self.byte(at) == b',' && quoted_name {
-            return Some((Between::Argument, at + 1));
+        if matches!(self.byte(at), b',' | b'{') && (quoted_name || self.byte(at) == b'{') {
+            let after = self.blanks(at + 1);
+            if self.byte(at) == b',' || matches!(self.byte(after), b'"' | b'\'') {
+                return Some((Between::Argument, at + 1));
+            }
+            // `string Password { get; set; } = "…"`
+            if self.starts(after, "get")
+                && let Some(sign) = self.line[after..].find("} = ")
+            {
+                return Some((Between::Sign { tight: false, equals: true }, after + sign + 4));
+            }
+            return None;
+        }
+        if self.byte(at) == b',' && self.name_start == 0 && !blank {
+            // A line of two columns.
+            return Some((Between::Blank, at + 1));
+        }
+        if self.byte(at) == b'|' {
+            if self.line.trim_start().starts_with('|') {
+                return Some((Between::Cell, at + 1));
+            }
+            let after = self.blanks(at + 1);
+            return self.starts(after, "default(").then_some((Between::Argument, after + "default(".len()));
+        }
+        if self.starts(at, "</key>")
+            && let Some(tag) = self.line[at..].find("<string>")
+        {
+            return Some((Between::Element, at + tag + "<string>".len()));
+        }
+        if self.byte(at) == b'>' && quoted_name {
+            return Some((Between::Element, at + 1));
         }
         if self.byte(at) == b'(' && !blank {
             return Some((Between::Argument, at + 1));
@@ -378,6 +372,9 @@ impl Reader<'_> {
             // `name string = value`, `<secret type="x">`
             if let Some(after) = self.typed(at) {
                 return Some((Between::Sign { tight: false, equals: true }, after));
+            }
+            if quoted_name && self.starts(at, "or ") {
+                return Some((Between::Sign { tight: false, equals: true }, at + "or ".len()));
             }
             if blank {
                 return Some((Between::Blank, at));
@@ -405,20 +402,36 @@ impl Reader<'_> {
         (length > 0 && is_sign && matches!(self.byte(value), b'"' | b'\'' | b'`')).then_some(value)
     }
 
+    /// Behind further attributes or members, the value of `value`: `type="hidden" value="…"`.
     fn value_attribute(&self, at: usize) -> Option<usize> {
-        let rest = self.line.get(at..)?;
-        let near = &rest[..rest.floor_char_boundary(80)];
-        let word = near
-            .find("value")
-            .or_else(|| near.find("Value"))
-            .or_else(|| near.find("<string>").map(|n| n + 3))?;
-        if !near[..word].chars().all(|c| {
-            !c.is_alphanumeric() || c == 't' || c == 'y' || c == 'p' || c == 'e' || c == 's' || c == 'r'
-        }) {
-            return None;
+        let mut at = at;
+        for _ in 0..5 {
+            while matches!(self.byte(at), b' ' | b'\t' | b',' | b'"' | b'\'') || self.starts(at, "\\\"") {
+                at += 1;
+            }
+            let word = self.bytes[at.min(self.bytes.len())..]
+                .iter()
+                .take(20)
+                .take_while(|b| b.is_ascii_alphabetic())
+                .count();
+            let name = self.line.get(at..at + word).filter(|name| !name.is_empty())?;
+            let mut after = at + word;
+            while matches!(self.byte(after), b'"' | b'\'' | b' ' | b'\\') {
+                after += 1;
+            }
+            if !matches!(self.byte(after), b'=' | b':') {
+                return None;
+            }
+            after = self.blanks(after + 1);
+            if ["value", "default", "content", "defaultValue"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name))
+            {
+                return Some(after);
+            }
+            at = self.quoted(after)?.2;
         }
-        let after = near[word..].find(['=', ':', '>'])? + word + 1;
-        Some(at + after)
+        None
     }
 
     /// Where blanks alone may stand between name and value.
@@ -430,8 +443,11 @@ impl Reader<'_> {
             .iter()
             .any(|command| trimmed.starts_with(command) && !quoted_name);
         let netrc = head.contains("machine ") || (head.contains("login ") && self.level == Level::Password);
-        let alone =
-            trimmed.is_empty() && self.level == Level::Password && self.name_end - self.name_start <= 10;
+        let rest = self.line[self.name_end..].trim();
+        let alone = trimmed.is_empty()
+            && self.level == Level::Password
+            && self.name_end - self.name_start <= 10
+            && !rest.contains(' ');
         let quote_next = matches!(self.byte(self.blanks(self.name_end)), b'"' | b'\'');
         let sql = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"by")
             || head.to_ascii_lowercase().ends_with("identified ")
@@ -447,10 +463,12 @@ impl Reader<'_> {
 
     /// `|`, `>-` of YAML, an opening quote or bracket alone: the value follows below.
     fn only_opens_block(&self, at: usize) -> bool {
-        matches!(
-            self.line[at..].trim(),
-            "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\"
-        )
+        let rest = self.line[at..].trim();
+        if let Some(word) = rest.strip_prefix("<<") {
+            return word.len() < 20
+                && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"~-_'\"".contains(&b));
+        }
+        matches!(rest, "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\")
     }
 
     fn value(&mut self, at: usize, between: Between) {
@@ -460,13 +478,18 @@ impl Reader<'_> {
         if prefix > 0 && matches!(self.byte(at + prefix), b'"' | b'\'') {
             at += prefix;
         }
-        if let Some((start, end, _)) = self.quoted(at) {
+        if let Some((start, end, after)) = self.quoted(at) {
             let place = if between == Between::Argument { Place::Argument } else { Place::Quoted };
             let value = &self.line[start..end];
             // `Authorization: "Bearer …"` and `"password": "Basic …"`
             let skipped = scheme(value);
             if !self.judge(start + skipped, end, place) && place == Place::Argument {
-                self.arguments(end + 1);
+                return self.arguments(end + 1);
+            }
+            // `"4Fk9" + "x3Lm"`, `"" + "4Fk9…"`
+            let next = self.blanks(after);
+            if matches!(self.byte(next), b'+' | b'.') || self.starts(next, "||") || self.starts(next, "or ") {
+                self.arguments(next);
             }
             return;
         }
@@ -475,17 +498,43 @@ impl Reader<'_> {
         }
         let tight = matches!(between, Between::Sign { tight: true, equals: true });
         let (start, end) = if between == Between::Element {
-            let end = self.line[at..].find('<').map_or(self.bytes.len(), |n| at + n);
-            let inner = self.line[at..end].trim();
-            (at, at + inner.len())
+            const DATA: &str = "<![CDATA[";
+            let (from, close) = if self.starts(at, DATA) { (at + DATA.len(), "]]>") } else { (at, "<") };
+            let end = self.line[from..].find(close).map_or(self.bytes.len(), |n| from + n);
+            let inner = self.line[from..end].trim();
+            (from, from + inner.len())
         } else {
             let skipped = scheme(&self.line[at..]);
             self.bare(at + skipped, tight)
         };
+        if let Some((start, end)) = self.wrapped(at) {
+            self.judge(start, end, Place::Quoted);
+            return;
+        }
         let place = self.place(start, end, between);
-        if !self.judge(start, end, place) && value::is_code(&self.line[start..end]) {
+        if !self.judge(start, end, place) && between != Between::Element && between != Between::Cell {
             self.arguments(at);
         }
+    }
+
+    /// The string in `String::from("…")`, `new Secret("…")`, `Some("…")`: a call that only
+    /// changes the type.
+    fn wrapped(&self, at: usize) -> Option<(usize, usize)> {
+        let length = self.bytes[at..]
+            .iter()
+            .take(60)
+            .take_while(|b| b.is_ascii_alphanumeric() || b"_:. <>*&".contains(b))
+            .count();
+        let call = &self.line[at..at + length];
+        let name = call.rsplit([':', '.', ' ']).next().unwrap_or_default();
+        let changes_type = call.starts_with("new ")
+            || ["from", "new", "Some", "of", "String", "str", "bytes", "Secret", "valueOf", "wrap", "quote"]
+                .contains(&name);
+        if !changes_type || self.byte(at + length) != b'(' {
+            return None;
+        }
+        let (start, end, after) = self.quoted(at + length + 1)?;
+        (self.byte(after) == b')').then_some((start, end))
     }
 
     /// Whether an unquoted value stands where only a value can.
@@ -493,11 +542,14 @@ impl Reader<'_> {
         let name = &self.bytes[self.name_start..self.name_end];
         let shouting = name.iter().any(u8::is_ascii_uppercase) && !name.iter().any(u8::is_ascii_lowercase);
         let head = self.line[..self.name_start].trim_matches(|c: char| " \t+-\"'#".contains(c));
-        let tail = self.line[end..].trim();
+        let tail = self.line[end..].trim_matches(|c: char| " \t\"')]}".contains(c));
         let connection = self.line[..self.name_start].contains(';')
             || (self.byte(end) == b';' && self.line[end + 1..].contains('='));
-        let option =
-            self.line[..self.name_start].ends_with("--") || self.line[..self.name_start].ends_with(" -");
+        let before = &self.line[..self.name_start];
+        let option = before.ends_with("--")
+            || before.ends_with(" -")
+            || before.ends_with("${")
+            || OPTIONS.iter().any(|option| head_word(before).ends_with(option));
         let query = self.name_start > 0 && matches!(self.bytes[self.name_start - 1], b'?' | b'&');
         let configured = match between {
             Between::Element => true,
@@ -506,16 +558,13 @@ impl Reader<'_> {
                 connection
                     || option
                     || query
-                    || (tight
-                        && equals
-                        && (shouting || head.is_empty() || head == "export")
-                        && tail.is_empty())
+                    || (tight && equals && (shouting || (ENVIRONMENT.contains(&head) && tail.is_empty())))
                     || (!equals
-                        && head.is_empty()
+                        && (head.is_empty() || tight)
                         && (tail.is_empty() || tail.starts_with('#'))
                         && self.bytes[start..end].iter().all(|b| *b != b'_'))
             }
-            Between::Argument => false,
+            Between::Argument | Between::Cell => false,
         };
         let lower = self.line.to_ascii_lowercase();
         if connection
@@ -540,8 +589,8 @@ impl Reader<'_> {
         while at < self.bytes.len() && at < from + 300 && seen < 6 {
             if let Some((start, end, after)) = self.quoted(at) {
                 seen += 1;
-                let value = &self.line[start..end];
-                if value::is_random(value.as_bytes()) || (self.level == Level::Password && seen > 1) {
+                let value = self.line[start..end].as_bytes();
+                if value::is_random(value) || (self.level == Level::Password && value::is_strong(value)) {
                     self.judge(start, end, Place::Argument);
                 }
                 at = after;
@@ -569,7 +618,7 @@ impl Reader<'_> {
             let end = from + found;
             let slashes = rest[..end].bytes().rev().take_while(|b| *b == b'\\').count();
             if close.starts_with('\\') || slashes % 2 == 0 {
-                return (end > 0).then_some((start, start + end, start + end + close.len()));
+                return Some((start, start + end, start + end + close.len()));
             }
             from = end + close.len();
         }
@@ -612,6 +661,20 @@ impl Reader<'_> {
         (at, end)
     }
 
+    /// Hex where a key is expected, in a line that speaks of no digest.
+    fn is_hex_key(&self, value: &[u8]) -> bool {
+        let of_digests = || {
+            let lower = self.line.to_ascii_lowercase();
+            ["sha", "hash", "digest", "checksum", "md5", "commit", "integrity"]
+                .iter()
+                .any(|word| lower.contains(word))
+        };
+        matches!(value.len(), 32 | 40 | 64)
+            && value::is_digest(value)
+            && value::is_random(value)
+            && !of_digests()
+    }
+
     fn judge(&mut self, start: usize, end: usize, place: Place) -> bool {
         if start >= end {
             return false;
@@ -623,7 +686,8 @@ impl Reader<'_> {
         if inner.eq_ignore_ascii_case(whole_name) || inner.contains("[REDACTED:") {
             return false;
         }
-        if value::is_secret(self.level, inner, place, self.strict) {
+        let hex = self.owned && place != Place::Bare && self.is_hex_key(inner.as_bytes());
+        if hex || value::is_secret(self.level, inner, place, self.strict) {
             self.outcome.found.push(Found { start, end: start + inner.len(), rule: rule(self.level) });
             return true;
         }

@@ -4,7 +4,9 @@
 //! Pure: the same text and carry give the same spans. It never marks by entropy alone, so
 //! that hashes, identifiers and checksums in diffs and lock files stay readable.
 
+pub mod calls;
 pub mod checks;
+pub mod commands;
 pub mod context;
 pub mod pattern;
 pub mod pem;

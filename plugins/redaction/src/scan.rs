@@ -2,12 +2,15 @@
 
 use std::cell::OnceCell;
 
+use crate::calls;
 use crate::checks;
+use crate::commands;
 use crate::context::{self, Open};
 use crate::pattern::Pattern;
 use crate::pem::{self, Block, Step};
 use crate::prefilter::{Hit, Keyword, Prefilter};
-use crate::rules::words::{SECRETS, VENDOR, VENDORS, Word};
+use crate::rules::vendors::VENDORS;
+use crate::rules::words::{SECRETS, Word};
 use crate::rules::{self, Provider};
 use crate::shadow;
 use crate::url;
@@ -40,10 +43,12 @@ const ADDRESS: u16 = SPECIAL;
 const BEGIN: u16 = SPECIAL + 1;
 const PUTTY: u16 = SPECIAL + 2;
 const DISCORD: u16 = SPECIAL + 3;
-const CURL_USER: u16 = SPECIAL + 4;
-const SHORT_OPTION: u16 = SPECIAL + 5;
-const PGPASS: u16 = SPECIAL + 6;
-const BEARER: u16 = SPECIAL + 7;
+const PGPASS: u16 = SPECIAL + 4;
+const BEARER: u16 = SPECIAL + 5;
+const PHRASE: u16 = SPECIAL + 6;
+const JWK: u16 = SPECIAL + 7;
+const COMMANDS: u16 = 31_000;
+const CALLS: u16 = 32_000;
 
 /// Around a keyword in an overlong line.
 const BEFORE: usize = 200;
@@ -56,6 +61,7 @@ const MASK: &str = "[REDACTED:";
 pub struct Engine {
     filter: Prefilter,
     providers: Vec<&'static Provider>,
+    vendors: Vec<&'static str>,
     patterns: Vec<OnceCell<(Option<Pattern>, Pattern)>>,
     discord: OnceCell<Pattern>,
 }
@@ -87,38 +93,40 @@ impl Engine {
             exact: false,
             id,
         }));
-        keywords.extend((NAMES..).zip(VENDORS).map(|(id, name)| Keyword { text: name, exact: false, id }));
+        let vendors: Vec<&'static str> = VENDORS.split_ascii_whitespace().collect();
+        keywords.extend((NAMES..).zip(&vendors).map(|(id, text)| Keyword { text, exact: false, id }));
         for (text, exact, id) in [
             ("://", true, ADDRESS),
             ("-BEGIN ", true, BEGIN),
             ("- BEGIN ", true, BEGIN),
             ("Private-Lines: ", true, PUTTY),
-            ("curl", true, CURL_USER),
-            ("wget", true, CURL_USER),
-            ("http ", true, CURL_USER),
-            ("mysql", true, SHORT_OPTION),
-            ("mariadb", true, SHORT_OPTION),
-            ("sshpass", true, SHORT_OPTION),
-            ("login", true, SHORT_OPTION),
-            ("psexec", false, SHORT_OPTION),
-            ("redis-cli", true, SHORT_OPTION),
-            ("ldapsearch", true, SHORT_OPTION),
-            ("smbclient", true, SHORT_OPTION),
-            ("sqlcmd", true, SHORT_OPTION),
-            ("mongo", true, SHORT_OPTION),
-            ("net use", false, SHORT_OPTION),
             (":5432:", true, PGPASS),
             (":5433:", true, PGPASS),
             (":*:", true, PGPASS),
             ("bearer ", false, BEARER),
+            ("mnemonic", false, PHRASE),
+            ("phrase", false, PHRASE),
+            ("\"d\":", true, JWK),
+            ("\"k\":", true, JWK),
+            ("\"p\":", true, JWK),
+            ("\"q\":", true, JWK),
+            ("\"dp\":", true, JWK),
+            ("\"dq\":", true, JWK),
+            ("\"qi\":", true, JWK),
         ] {
             keywords.push(Keyword { text, exact, id });
         }
+        keywords.extend((COMMANDS..).zip(commands::names()).map(|(id, text)| Keyword {
+            text,
+            exact: false,
+            id,
+        }));
+        keywords.extend((CALLS..).zip(calls::names()).map(|(id, text)| Keyword { text, exact: true, id }));
         for text in DISCORD_STARTS {
             keywords.push(Keyword { text, exact: true, id: DISCORD });
         }
         let patterns = providers.iter().map(|_| OnceCell::new()).collect();
-        Engine { filter: Prefilter::new(keywords), providers, patterns, discord: OnceCell::new() }
+        Engine { filter: Prefilter::new(keywords), providers, vendors, patterns, discord: OnceCell::new() }
     }
 
     /// The secrets in `text`, whole lines of a longer text; `carry` from the call before.
@@ -322,19 +330,22 @@ impl Line<'_> {
             match hit.id {
                 id if id < WORDS => self.provider(usize::from(id), at, hit.len),
                 id if id < NAMES => {
+                    let word = &SECRETS[usize::from(id - WORDS)];
+                    let (lead, length) = word.core();
                     if let Some(open) = self.name(
-                        at,
-                        hit.len,
-                        &SECRETS[usize::from(id - WORDS)],
+                        at + lead,
+                        length,
+                        word,
                         provider_at.is_some_and(|there: usize| there < at && at - there < 60),
                     ) {
                         next = State::Open(open);
                     }
                 }
                 id if id < SPECIAL => {
-                    let text = VENDORS[usize::from(id - NAMES)];
+                    let text = self.engine.vendors[usize::from(id - NAMES)];
                     provider_at = Some(at);
-                    self.name(at, hit.len, &Word { text, level: VENDOR, at_start: true }, false);
+                    self.name(at, hit.len, &Word { text, level: Level::Vendor, at_start: true }, false);
+                    self.client(at + hit.len);
                 }
                 ADDRESS => {
                     if let Some((start, end)) = url::userinfo(self.line, at) {
@@ -361,9 +372,24 @@ impl Line<'_> {
                     }
                 }
                 DISCORD => self.discord(at),
-                CURL_USER => self.options(&["-u ", "--user ", "-a ", "--auth "], at, true),
-                SHORT_OPTION => self.options(&["-p ", "-p", "-P ", "-a ", "-w ", "-pw "], at, false),
-                PGPASS => self.pgpass(),
+                PGPASS => {
+                    if let Some((start, end)) = commands::pgpass(self.line) {
+                        self.add(start, end, "pgpass");
+                    }
+                }
+                PHRASE => self.phrase(at + hit.len),
+                JWK => self.web_key(at + hit.len),
+                id if id >= CALLS => {
+                    if let Some((start, end, level)) = calls::find(self.line, usize::from(id - CALLS), at) {
+                        self.add(start, end, context::rule(level));
+                    }
+                }
+                id if id >= COMMANDS => {
+                    let line = self.line;
+                    commands::find(line, usize::from(id - COMMANDS), at, |start, end| {
+                        self.add(start, end, commands::RULE);
+                    });
+                }
                 BEARER => self.bearer(at + hit.len),
                 _ => {}
             }
@@ -439,11 +465,44 @@ impl Line<'_> {
         outcome.open.filter(|_| to == self.line.len())
     }
 
+    /// A provider's client and its key: `AcmeClient("4Fk9…")`, `new Acme({ auth: "4Fk9…" })`,
+    /// `acme auth add-key 4Fk9…`.
+    fn client(&mut self, from: usize) {
+        let rest = &self.line[from..self.line.floor_char_boundary((from + 250).min(self.line.len()))];
+        let name = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"_.:".contains(b)).count();
+        let (start, ends) = if rest[name..].starts_with('(') {
+            let Some(quote) = rest[name..].find(['"', '\'', '`']).map(|at| name + at) else { return };
+            // The first thing in the call, or a member's value.
+            if !rest[name + 1..quote].bytes().all(|b| b.is_ascii_alphanumeric() || b" {:=_".contains(&b)) {
+                return;
+            }
+            (quote + 1, ['"', '\'', '`'])
+        } else {
+            let words =
+                ["key ", "auth ", "add-key ", "set-key ", "login ", "token ", "authtoken ", "add-authtoken "];
+            let mut at = name + usize::from(rest[name..].starts_with(' '));
+            let first = at;
+            while let Some(word) = words.iter().find(|word| rest[at..].starts_with(**word)) {
+                at += word.len();
+            }
+            if at == first {
+                return;
+            }
+            (at + usize::from(rest[at..].starts_with(['"', '\''])), [' ', '"', '\''])
+        };
+        let length = rest[start..].find(ends).unwrap_or(rest.len() - start);
+        let value = &rest[start..start + length];
+        let long = value.len() >= 20 && !value::is_uuid(value.as_bytes());
+        if long && value::is_secret(Level::Vendor, value, Place::Argument, false) {
+            self.add(from + start, from + start + length, "provider-key");
+        }
+    }
+
     /// The value below a name that stood alone.
     fn below(&mut self, open: Open) {
         let mut start = self.line.len() - self.line.trim_start_matches(['+', '-', ' ', '\t', '>', '|']).len();
         let mut content = self.line[start..].trim_end();
-        if open.named {
+        if open.named && !content.starts_with("<string>") {
             let lower = content.to_ascii_lowercase();
             let word = lower.find("value").or_else(|| lower.find("default"));
             let Some(after) = word.filter(|at| *at < 3) else { return };
@@ -483,50 +542,32 @@ impl Line<'_> {
         }
     }
 
-    /// `-u user:password`, `-p password` behind a command that takes them so.
-    fn options(&mut self, options: &[&str], from: usize, with_user: bool) {
-        for option in options {
-            let mut at = from;
-            while let Some(found) = self.line[at..].find(option).map(|n| at + n) {
-                at = found + option.len();
-                if !self.line[..found].ends_with([' ', '\t', '"', '\'', '\\']) {
-                    continue;
-                }
-                let rest = self.line[at..].trim_start_matches([' ', '"', '\'', '\\']);
-                let start = self.line.len() - rest.len();
-                let length = rest.find([' ', '"', '\'', '\t', ',', '\\', '`']).unwrap_or(rest.len());
-                let word = &rest[..length];
-                let (start, value) = match word.split_once(':') {
-                    Some((user, value)) if with_user => (start + user.len() + 1, value),
-                    _ if with_user => continue,
-                    _ => (start, word),
-                };
-                let plain = !value.is_empty()
-                    && !value.starts_with(['-', '$', '<', '{', '/', '%', '*'])
-                    && !value.contains(MASK);
-                let number = value.bytes().all(|b| b.is_ascii_digit());
-                if plain
-                    && (with_user
-                        || (value.len() >= 4
-                            && !number
-                            && !value.contains(['/', '=', ':'])
-                            && !value::is_placeholder(value)))
-                {
-                    self.add(start, start + value.len(), "command-password");
-                }
-            }
+    /// The words of a wallet: `mnemonic = "legal winner thank …"`.
+    fn phrase(&mut self, from: usize) {
+        let rest = &self.line[from..];
+        let lead = rest.bytes().take(16).take_while(|b| b" \t=:\"'`\\>".contains(b)).count();
+        if lead == 0 {
+            return;
+        }
+        let length = rest[lead..].bytes().take_while(|b| b.is_ascii_lowercase() || *b == b' ').count();
+        let words = rest[lead..lead + length].trim_end();
+        let count = words.split(' ').count();
+        if matches!(count, 12 | 15 | 18 | 21 | 24) && words.split(' ').all(|word| matches!(word.len(), 3..=8))
+        {
+            self.add(from + lead, from + lead + words.len(), "wallet-phrase");
         }
     }
 
-    /// `host:port:database:user:password`, the whole line.
-    fn pgpass(&mut self) {
-        let fields: Vec<&str> = self.line.trim().splitn(5, ':').collect();
-        let [host, port, _, user, password] = fields.as_slice() else { return };
-        let port_is = *port == "*" || port.bytes().all(|b| b.is_ascii_digit());
-        let plain = |text: &str| !text.is_empty() && !text.contains([' ', '/', '"', '(']);
-        if port_is && plain(host) && plain(user) && plain(password) && !password.contains(MASK) {
-            let end = self.line.trim_end().len();
-            self.add(end - password.len(), end, "pgpass");
+    /// The private members of a JSON Web Key.
+    fn web_key(&mut self, from: usize) {
+        let rest = &self.line[from..];
+        let lead = rest.bytes().take_while(|b| *b == b' ').count();
+        let Some(inner) = rest[lead..].strip_prefix('"') else { return };
+        let length =
+            inner.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+        let long = length >= if self.line.contains("\"kty\"") { 22 } else { 43 };
+        if long && inner[length..].starts_with('"') && value::is_random(&inner.as_bytes()[..length]) {
+            self.add(from + lead + 1, from + lead + 1 + length, "json-web-key");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Is a value a secret? Randomness, placeholders, references to where a secret lies.
 
+use crate::checks;
+
 /// What the name in front of a value promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -35,6 +37,15 @@ pub fn reads_like_words(letters: &[u8]) -> bool {
         })
         .count();
     common * 100 >= pairs * 72
+}
+
+/// Neighbouring letters, and how many of these pairs are common.
+fn pairs(value: &[u8]) -> (usize, usize) {
+    let letters = value.windows(2).filter(|pair| pair.iter().all(u8::is_ascii_alphabetic));
+    letters.fold((0, 0), |(all, common), pair| {
+        let lower = [pair[0].to_ascii_lowercase(), pair[1].to_ascii_lowercase()];
+        (all + 1, common + usize::from(is_common(lower)))
+    })
 }
 
 fn is_common(pair: [u8; 2]) -> bool {
@@ -126,10 +137,14 @@ pub fn is_random(value: &[u8]) -> bool {
     if shape.other * 3 > n || (shape.distinct as usize) < (n / 4).clamp(5, 10) {
         return false;
     }
-    if shape.wordy * 2 > n || (shape.wordy * 3 > n && shape.digits < 4) {
+    let (pairs, common) = pairs(value);
+    if shape.wordy * 2 > n || (shape.wordy * 3 > n && shape.digits < 4 && common * 10 > pairs * 6) {
         return false;
     }
     if shape.digits == 0 {
+        if n >= 20 && shape.other == 0 && shape.lower > 2 && shape.upper > 2 && common * 100 <= pairs * 62 {
+            return true;
+        }
         // Letters alone: long, and not words, with cases mixed or no vowels to speak of.
         return n >= 12
             && shape.wordy * 4 < n
@@ -334,25 +349,10 @@ pub fn is_placeholder(value: &str) -> bool {
             (first, last),
             (b'<', b'>') | (b'{', b'}') | (b'[', b']') | (b'%', b'%') | (b'@', b'@') | (b'(', b')')
         );
-    let reference = [
-        "${",
-        "{{",
-        "$(",
-        "<%",
-        "#{",
-        "%(",
-        "%{",
-        "secrets.",
-        "process.env",
-        "os.environ",
-        "getenv",
-        "env.",
-        "ENV[",
-        "vault:",
-        "[REDACTED",
-    ]
-    .iter()
-    .any(|mark| value.contains(mark));
+    let reference = refers(value)
+        || ["<%", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
+            .iter()
+            .any(|mark| value.contains(mark));
     if wrapped || reference || value.contains("...") || value.contains("…") || value.contains("***") {
         return true;
     }
@@ -396,6 +396,19 @@ pub fn is_placeholder(value: &str) -> bool {
     let mut words =
         value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
     words.peek().is_some() && words.all(is_stop_word)
+}
+
+/// `${NAME}`, `{{ name }}`, `$(command)`, `#{name}`, `%(name)s` in a value.
+fn refers(value: &str) -> bool {
+    [("${", '}'), ("{{", '}'), ("$(", ')'), ("#{", '}'), ("%(", ')'), ("%{", '}')].iter().any(
+        |(open, close)| {
+            value.split(open).skip(1).any(|rest| {
+                let inner = rest.split(*close).next().unwrap_or_default();
+                !rest.is_empty()
+                    && inner.chars().all(|c| c.is_alphanumeric() || " \t_.:|-/'\"(,$[]?!=+@&\\".contains(c))
+            })
+        },
+    )
 }
 
 /// Whether an unquoted value is program text: a call, a path, a member, a type.
@@ -474,8 +487,12 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
     }
     match level {
         Level::Vendor => {
-            n >= 12 && bytes.iter().any(u8::is_ascii_digit) && !value.contains(' ') && is_random(bytes)
+            n >= 12
+                && (n >= 20 || bytes.iter().any(u8::is_ascii_digit))
+                && !value.contains(' ')
+                && is_random(bytes)
         }
+        Level::Weak if n >= 12 && place != Place::Bare && checks::is_basic_auth(bytes) => true,
         Level::Weak => {
             n >= 14 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
         }
@@ -485,6 +502,9 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
                 || (n >= 8 && is_random(bytes))
                 || (n == 40 && is_amazon(bytes))
                 || (n >= 8 && place != Place::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n)
+                || (matches!(n, 8..=15)
+                    && matches!(place, Place::Quoted | Place::Config)
+                    && mixed_cases(bytes))
                 || (n >= 16 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
                 || (n >= 8
                     && place == Place::Quoted
@@ -514,10 +534,33 @@ fn is_amazon(value: &[u8]) -> bool {
         && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
+/// Both cases and a digit, in what reads like no word.
+fn mixed_cases(value: &[u8]) -> bool {
+    let shape = shape(value);
+    let (pairs, common) = pairs(value);
+    shape.digits >= 1
+        && shape.lower >= 1
+        && shape.upper >= 1
+        && shape.other == 0
+        && shape.wordy * 2 < value.len()
+        && common * 10 <= pairs * 7
+}
+
 /// Lower case, and digits or symbols, in one word.
 fn mixed(value: &[u8]) -> bool {
     let shape = shape(value);
     shape.digits >= 2 && shape.lower + shape.upper >= 2 && shape.distinct >= 6
+}
+
+/// Whether a word was made to be a password: letters, digits, and symbols or both cases.
+pub fn is_strong(value: &[u8]) -> bool {
+    let shape = shape(value);
+    let symbols = value.iter().filter(|b| b"!@#$%^&*~?+=".contains(b)).count();
+    (6..=64).contains(&value.len())
+        && shape.digits > 0
+        && shape.lower + shape.upper >= 2
+        && (symbols > 0 || (shape.lower > 0 && shape.upper > 0))
+        && value.iter().all(|b| b.is_ascii_graphic() && !b"_./\\:<>(){}".contains(b))
 }
 
 fn password(value: &str, place: Place) -> bool {
@@ -545,14 +588,14 @@ fn password(value: &str, place: Place) -> bool {
             n >= 6
                 && (is_random(bytes)
                     || (digits > 0 && symbols > 0)
-                    || (digits >= 2 && n >= 8 && !value.contains(['.', '_'])))
+                    || (digits >= 1 && n >= 8 && digits < n && !value.contains(['.', '_'])))
         }
     }
 }
 
 /// A path, an address or a media type; a random part makes it none.
 fn is_path(value: &str) -> bool {
-    if value.contains("://") || value.starts_with("data:") {
+    if value.contains("://") || value.starts_with("data:") || value.starts_with("arn:") {
         return true;
     }
     let slashes = value.matches('/').count();

@@ -3,7 +3,10 @@
 
 mod cloud;
 mod developer;
+mod models;
 mod services;
+mod trade;
+pub mod vendors;
 pub mod words;
 
 /// A token format that is known by its own shape.
@@ -31,7 +34,12 @@ const fn m(name: &'static str, before: &'static str, keyword: &'static str, rest
 
 /// Every provider rule.
 pub fn providers() -> impl Iterator<Item = &'static Provider> {
-    cloud::RULES.iter().chain(developer::RULES).chain(services::RULES)
+    cloud::RULES
+        .iter()
+        .chain(developer::RULES)
+        .chain(models::RULES)
+        .chain(trade::RULES)
+        .chain(services::RULES)
 }
 
 #[cfg(test)]
