@@ -41,6 +41,18 @@ pub fn is_basic_auth(value: &[u8]) -> bool {
         && std::str::from_utf8(&plain).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
+/// Padded base64 of a text that can be read.
+pub fn is_encoded_text(value: &[u8]) -> bool {
+    if value.len() < 8 || !value.len().is_multiple_of(4) || (value.len() < 12 && !value.ends_with(b"=")) {
+        return false;
+    }
+    let body = value.strip_suffix(b"==").or_else(|| value.strip_suffix(b"=")).unwrap_or(value);
+    let plain = decode(body);
+    plain.len() == body.len() * 3 / 4
+        && std::str::from_utf8(&plain)
+            .is_ok_and(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')))
+}
+
 /// GitHub's and npm's tokens end with a CRC-32 of the rest, in six base-62 digits.
 pub fn has_base62_crc32(token: &[u8]) -> bool {
     let Some(mark) = token.iter().position(|b| *b == b'_') else { return false };
@@ -74,6 +86,8 @@ mod tests {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert!(is_basic_auth(b"dXNlcjpwYXNzd29yZA=="));
         assert!(!is_basic_auth(b"authentication"));
+        assert!(is_encoded_text(b"YWRtaW4tcGFzcw=="));
+        assert!(!is_encoded_text(b"production-1") && !is_encoded_text(b"abcdefgh"));
         assert!(is_jwt_header(b"eyJhbGciOiJIUzI1NiJ9.x.y"));
         assert!(!is_jwt_header(b"eyJ2ZXJzaW9uIjozfQ.x"));
         assert!(!has_base62_crc32(b"ghp_0000000000000000000000000000000000000"));

@@ -443,6 +443,8 @@ impl Reader<'_> {
             .iter()
             .any(|command| trimmed.starts_with(command) && !quoted_name);
         let netrc = head.contains("machine ") || (head.contains("login ") && self.level == Level::Password);
+        // The verb: `pass "x" to it`.
+        let verb = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"pass") && !option;
         let rest = self.line[self.name_end..].trim();
         let alone = trimmed.is_empty()
             && self.level == Level::Password
@@ -456,8 +458,8 @@ impl Reader<'_> {
         option
             || command
             || netrc
-            || alone
-            || (quote_next && (sql || trimmed.is_empty() || self.level == Level::Password))
+            || (alone && !verb)
+            || (quote_next && !verb && (sql || trimmed.is_empty() || self.level == Level::Password))
             || sql
     }
 

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod checks;
 pub mod commands;
 pub mod context;
+mod line;
 pub mod pattern;
 pub mod pem;
 mod policy;

@@ -353,7 +353,14 @@ pub fn is_placeholder(value: &str) -> bool {
         || ["<%", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
             .iter()
             .any(|mark| value.contains(mark));
-    if wrapped || reference || value.contains("...") || value.contains("…") || value.contains("***") {
+    let pattern = ["a-z", "A-Z", "0-9]", "].", "\\d", "\\w"].iter().any(|mark| value.contains(mark));
+    if wrapped
+        || reference
+        || pattern
+        || value.contains("...")
+        || value.contains("…")
+        || value.contains("***")
+    {
         return true;
     }
     if *first == b'$'
@@ -387,11 +394,15 @@ pub fn is_placeholder(value: &str) -> bool {
     {
         return true;
     }
-    // One character again and again, or a run such as 12345678.
-    let distinct: std::collections::BTreeSet<u8> =
-        letters_and_digits.iter().map(u8::to_ascii_lowercase).collect();
-    if distinct.len() <= 2 && letters_and_digits.len() > 4 {
+    // One character again and again.
+    let distinct =
+        letters_and_digits.iter().fold(0_u128, |seen, b| seen | 1 << (b.to_ascii_lowercase() & 127));
+    if distinct.count_ones() <= 2 && letters_and_digits.len() > 4 {
         return true;
+    }
+    // No longer than somebody would write in place of a secret.
+    if value.len() > 80 {
+        return false;
     }
     let mut words =
         value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
@@ -400,12 +411,13 @@ pub fn is_placeholder(value: &str) -> bool {
 
 /// `${NAME}`, `{{ name }}`, `$(command)`, `#{name}`, `%(name)s` in a value.
 fn refers(value: &str) -> bool {
-    [("${", '}'), ("{{", '}'), ("$(", ')'), ("#{", '}'), ("%(", ')'), ("%{", '}')].iter().any(
+    [("${", "}"), ("{{", "}}"), ("$(", ")"), ("#{", "}"), ("%(", ")"), ("%{", "}")].iter().any(
         |(open, close)| {
             value.split(open).skip(1).any(|rest| {
-                let inner = rest.split(*close).next().unwrap_or_default();
+                // Not closed: the value was cut off at a blank.
+                let inner = rest.split(close).next().unwrap_or_default();
                 !rest.is_empty()
-                    && inner.chars().all(|c| c.is_alphanumeric() || " \t_.:|-/'\"(,$[]?!=+@&\\".contains(c))
+                    && inner.chars().all(|c| c.is_alphanumeric() || " \t_.:|-/'\"(),$[]?!=+@&\\".contains(c))
             })
         },
     )
@@ -479,7 +491,14 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
     if n > 4096 || is_placeholder(value) || is_path(value) || is_date(bytes) {
         return false;
     }
-    if place == Place::Bare && is_code(value) {
+    if level != Level::Password && (is_version(value) || is_file_name(value)) {
+        return false;
+    }
+    if place == Place::Bare && (is_code(value) || is_version(value)) {
+        return false;
+    }
+    // Letters alone in program text are a name.
+    if place == Place::Bare && level != Level::Password && !bytes.iter().any(u8::is_ascii_digit) {
         return false;
     }
     if strict {
@@ -514,6 +533,29 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
         }
         Level::Password => password(value, place),
     }
+}
+
+/// `1.14.10-1~deb12u1`, `2.0.0-rc.4`, `1:4.13+dfsg1`.
+fn is_version(value: &str) -> bool {
+    let value = value.strip_prefix('v').unwrap_or(value);
+    let value =
+        value.split_once(':').map_or(value, |(epoch, rest)| if epoch.len() == 1 { rest } else { value });
+    let mut parts = value.splitn(3, '.');
+    let number = |part: &str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+    let first = parts.next().is_some_and(number);
+    let second =
+        parts.next().is_some_and(|part| part.starts_with(|c: char| c.is_ascii_digit()) && part.len() <= 20);
+    first && second && value.len() <= 40
+}
+
+/// `auth-D1CeV_Jr.cjs`: its extension says what it is.
+fn is_file_name(value: &str) -> bool {
+    const KNOWN: &[&str] = &[
+        "js", "cjs", "mjs", "ts", "tsx", "jsx", "json", "css", "html", "md", "rs", "py", "go", "rb", "java",
+        "php", "svg", "png", "jpg", "map", "txt", "xml", "yml", "yaml", "toml", "lock", "sh", "pem", "crt",
+        "woff2",
+    ];
+    value.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && KNOWN.contains(&extension))
 }
 
 /// Begins as `2026-11-22`.

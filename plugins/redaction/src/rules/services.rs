@@ -210,8 +210,12 @@ pub(super) const RULES: &[Provider] = &[
     p("ntlm-hash", "aad3b435b51404eeaad3b435b51404ee:", r"^\H{32}"),
     p("jenkins-credential", "{AQAAABAAAA", r"[\b=]{20,}"),
     p("maven-password", "{COQLCE", r"[\b=]{20,}"),
+    p("authress-key", "sc_", r"\l{5,30}\.\l{4,6}\.acc[_-][\l-]{10,32}\.[\u+/=]{30,}"),
+    p("authress-key", "ext_", r"\l{5,30}\.\l{4,6}\.acc[_-][\l-]{10,32}\.[\u+/=]{30,}"),
+    p("authress-key", "authress_", r"\l{5,30}\.\l{4,6}\.acc[_-][\l-]{10,32}\.[\u+/=]{30,}"),
+    p("defined-networking-key", "dnkey-", r"[\u=]{26,}"),
     // Of nobody
-    p("jwt", "eyJ", r"\u{8,}\.[\u]{4,}(\.[\u]{0,})?(\.[\u]{1,}\.[\u]{1,})?"),
+    p("jwt", "eyJ", r"\u{8,1500}\.[\u]{4,}(\.[\u]{0,})?(\.[\u]{1,}\.[\u]{1,})?"),
     p("basic-auth-header", "basic ", r"^[\b_-]{8,}={0,2}"),
     p("basic-auth-header", "BASIC ", r"^[\b_-]{8,}={0,2}"),
     p("basic-auth-header", "Basic ", r"^[\b_-]{8,}={0,2}"),

@@ -125,6 +125,9 @@ pub(super) const RULES: &[Provider] = &[
     p("sumsub-token", "sbx:", r"\a{24}\.\a{32}"),
     p("sumsub-token", "prd:", r"\a{24}\.\a{32}"),
     // Markets and chains
+    p("settlemint-token", "sm_aat_", r"\a{16}"),
+    p("settlemint-token", "sm_pat_", r"\a{16}"),
+    p("settlemint-token", "sm_sat_", r"\a{16}"),
     p("coingecko-key", "CG-", r"\a{24}"),
     p("blockfrost-key", "mainnet", r"\a{32}"),
     p("blockfrost-key", "preprod", r"\a{32}"),
