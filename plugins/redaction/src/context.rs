@@ -123,7 +123,7 @@ fn head_word(before: &str) -> &str {
 
 /// What joins a value to a name behind it.
 const IN_FRONT: &[&str] =
-    &[".equals(", ".equalsIgnoreCase(", "==", "!=", ",", " name=", " id=", "\"name\":", "\"key\":", ".eq("];
+    &[".equals(", ".equalsIgnoreCase(", "==", "!=", ",", " name=", " id=", "\"name", "\"key", ".eq("];
 
 struct Reader<'a> {
     line: &'a str,
@@ -187,19 +187,16 @@ impl Reader<'_> {
 
     /// `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
     fn loose(&mut self, at: usize) {
-        let at = ["is: ", "is ", "was ", "= ", "to ", "as "]
-            .iter()
-            .find(|word| self.starts(at, word))
-            .map_or(at, |word| at + word.len());
+        let said = ["is: ", "is ", "was ", "= ", "to ", "as "].iter().find(|word| self.starts(at, word));
+        let at = at + said.map_or(0, |word| word.len());
         if let Some((start, end, _)) = self.quoted(at) {
-            let said = self.line[..at].trim_end().ends_with([':', 's']) && self.line[..at].ends_with(' ');
-            self.judge(start, end, if said { Place::Quoted } else { Place::Argument });
+            self.judge(start, end, if said.is_some() { Place::Quoted } else { Place::Argument });
             return;
         }
         let at = at + scheme(&self.line[at..]);
         let (start, end) = self.bare(at, false);
         let value = &self.bytes[start..end];
-        if self.level == Level::Password && value::is_strong(value) {
+        if self.level == Level::Password && said.is_some() && value::is_made_up(value) {
             self.judge(start, end, Place::Config);
             return;
         }
@@ -214,11 +211,12 @@ impl Reader<'_> {
         let head = self.line[..self.name_start].trim_end_matches(['"', '\'', '`', ' ', '$', '@', ':']);
         // The usual case first: nothing of the kind stands there.
         let Some(head) = IN_FRONT.iter().find_map(|joint| head.strip_suffix(joint)) else { return };
-        let head = head.trim_end();
+        let head = head.trim_end_matches([' ', ',']);
         let Some(quote) = head.chars().last().filter(|c| matches!(c, '"' | '\'' | '`')) else { return };
-        let end = head.len() - 1;
-        let floor = head.floor_char_boundary(end.saturating_sub(256));
-        let Some(start) = head[floor..end].rfind(quote).map(|n| floor + n + 1) else { return };
+        let head = head[..head.len() - 1].trim_end_matches('\\');
+        let floor = head.floor_char_boundary(head.len().saturating_sub(256));
+        let Some(start) = head[floor..].rfind(quote).map(|n| floor + n + 1) else { return };
+        let end = head.len();
         self.judge(start, end, Place::Argument);
     }
 
@@ -244,8 +242,9 @@ impl Reader<'_> {
     fn closes(&self, at: &mut usize) -> bool {
         let mut quoted = false;
         for _ in 0..4 {
-            if self.starts(*at, "\\\"") || self.starts(*at, "\\'") {
-                *at += 2;
+            let slashes = self.bytes[*at..].iter().take(16).take_while(|b| **b == b'\\').count();
+            if slashes > 0 && matches!(self.byte(*at + slashes), b'"' | b'\'') {
+                *at += slashes + 1;
                 quoted = true;
             } else if let Some(quote) = ["&quot;", "&#34;", "&#39;", "%22", "\\u0022", "”"]
                 .iter()
@@ -513,6 +512,11 @@ impl Reader<'_> {
             self.judge(start, end, Place::Quoted);
             return;
         }
+        // A number in JSON: a mask in its place would be no JSON.
+        let quoted_name = self.line[..self.name_start].ends_with(['"', '\'']);
+        if quoted_name && self.bytes[start..end].iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b)) {
+            return;
+        }
         let place = self.place(start, end, between);
         if !self.judge(start, end, place) && between != Between::Element && between != Between::Cell {
             self.arguments(at);
@@ -591,7 +595,7 @@ impl Reader<'_> {
         while at < self.bytes.len() && at < from + 300 && seen < 6 {
             if let Some((start, end, after)) = self.quoted(at) {
                 seen += 1;
-                let value = self.line[start..end].as_bytes();
+                let value = &self.bytes[start..end];
                 if value::is_random(value) || (self.level == Level::Password && value::is_strong(value)) {
                     self.judge(start, end, Place::Argument);
                 }
@@ -607,24 +611,48 @@ impl Reader<'_> {
 
     /// The inside of a quoted string that begins at `at`, and where it is over.
     fn quoted(&self, at: usize) -> Option<(usize, usize, usize)> {
-        let quotes = [
-            "\\\\\"", "\\\"", "\\'", "\"\"\"", "'''", "&quot;", "&#34;", "%22", "\\u0022", "“", "\"", "'",
-            "`",
-        ];
-        let open = quotes.iter().find(|quote| self.starts(at, quote))?;
+        let slashes = self.bytes[at..].iter().take(16).take_while(|b| **b == b'\\').count();
+        if let Some(quote) =
+            self.bytes.get(at + slashes).copied().filter(|b| matches!(b, b'"' | b'\'' | b'`'))
+        {
+            return self.quoted_by(at, slashes, quote);
+        }
+        let open = ["&quot;", "&#34;", "%22", "\\u0022", "“"].iter().find(|quote| self.starts(at, quote))?;
         let close = if *open == "“" { "”" } else { open };
         let start = at + open.len();
-        let rest = &self.line[start..];
-        let mut from = 0;
-        while let Some(found) = rest[from..].find(close) {
-            let end = from + found;
-            let slashes = rest[..end].bytes().rev().take_while(|b| *b == b'\\').count();
-            if close.starts_with('\\') || slashes % 2 == 0 {
-                return Some((start, start + end, start + end + close.len()));
-            }
-            from = end + close.len();
+        match self.line[start..].find(close) {
+            Some(length) => Some((start, start + length, start + length + close.len())),
+            None => self.unclosed(start),
         }
-        // Not closed on this line: up to a blank.
+    }
+
+    /// The inside of a string whose quotes have so many backslashes in front: strings within
+    /// strings within JSON. Never over the end of the string around it.
+    fn quoted_by(&self, at: usize, slashes: usize, quote: u8) -> Option<(usize, usize, usize)> {
+        let triple = slashes == 0 && (self.starts(at, "\"\"\"") || self.starts(at, "'''"));
+        let start = at + slashes + if triple { 3 } else { 1 };
+        let mut end = start;
+        while let Some(next) = self.line.get(end..)?.find(quote as char).map(|n| end + n) {
+            let before = self.bytes[start..next].iter().rev().take_while(|b| **b == b'\\').count();
+            // With none in front an even number is escaped text, with one three are one, …
+            if before % (2 * (slashes + 1)) == slashes || before < slashes {
+                let length = if triple { 3 } else { 1 };
+                if triple
+                    && self.bytes.get(next..next + 3).is_none_or(|three| three.iter().any(|b| *b != quote))
+                {
+                    end = next + 1;
+                    continue;
+                }
+                return Some((start, next - before.min(slashes), next + length));
+            }
+            end = next + 1;
+        }
+        self.unclosed(start)
+    }
+
+    /// Not closed on this line: up to a blank.
+    fn unclosed(&self, start: usize) -> Option<(usize, usize, usize)> {
+        let rest = self.line.get(start..)?;
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
         (end >= 8).then_some((start, start + end, start + end))
     }

@@ -94,10 +94,9 @@ impl Line<'_> {
                 BEGIN if at >= in_key => {
                     let from = at + self.line[at..].find("BEGIN").unwrap_or(0);
                     if let Some(end) = pem::begins(self.line, from) {
-                        let (mask, open) = pem::rest_of_line(self.line, end);
-                        // What is left of an open block is all key, or nothing is.
-                        in_key = if open { self.line.len() } else { mask.map_or(end, |(_, end)| end) };
-                        if let Some((start, end)) = mask {
+                        let (masks, stop, open) = pem::rest_of_line(self.line, end);
+                        in_key = stop;
+                        for (start, end) in masks {
                             self.add(start, end, pem::RULE);
                         }
                         if open {
@@ -124,10 +123,8 @@ impl Line<'_> {
                 JWK => {
                     self.near(at, |part, at| part.web_key(at + hit.len));
                 }
-                DATA => {
-                    if self.line.trim_matches([' ', '+', '-']) == "data:" {
-                        next = State::Data(MOST_MEMBERS);
-                    }
+                DATA if self.line.trim_matches([' ', '+', '-']) == "data:" => {
+                    next = State::Data(MOST_MEMBERS);
                 }
                 id if id >= CALLS => {
                     self.near(at, |part, at| {

@@ -68,6 +68,23 @@ impl Pattern {
         (found, (BUDGET - budget) as usize)
     }
 
+    /// A text that matches, as short as can be; `draw` picks a character of a set. And where
+    /// in it the secret begins.
+    #[cfg(test)]
+    pub(crate) fn sample(&self, mut draw: impl FnMut(&[u8]) -> u8) -> (String, usize) {
+        let (mut text, mut begin) = (String::new(), 0);
+        for item in self.0.first().into_iter().flatten() {
+            match item {
+                Item::Begin => begin = text.len(),
+                Item::Run { set, min, .. } => {
+                    let set: Vec<u8> = (b' '..0x7f).filter(|byte| set.has(*byte)).collect();
+                    (0..*min).for_each(|_| text.push(draw(&set) as char));
+                }
+            }
+        }
+        (text, begin)
+    }
+
     /// For a run that stands before a keyword: the longest match of a single-set pattern
     /// that ends at `end`.
     pub fn back_from(&self, text: &[u8], end: usize) -> Option<usize> {

@@ -41,19 +41,43 @@ pub fn begins(line: &str, at: usize) -> Option<usize> {
     private.then(|| at + "BEGIN ".len() + dashes + tail)
 }
 
-/// What follows a BEGIN marker on its own line: the range to mask, and whether the block is
-/// still open.
-pub fn rest_of_line(line: &str, from: usize) -> (Option<(usize, usize)>, bool) {
-    let rest = &line[from..];
-    let end = rest.find("-----END").or_else(|| rest.find("---- END"));
-    let inner = &rest[..end.unwrap_or(rest.len())];
-    let stop =
-        if end.is_some() { inner.len() } else { inner.find(['"', '\'', '`', '<']).unwrap_or(inner.len()) };
-    let (start, stop) = trimmed(&inner[..stop]);
-    let content =
-        inner[start..stop].bytes().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
-    let mask = (content >= 8 && !inner.contains("[REDACTED:")).then_some((from + start, from + stop));
-    (mask, end.is_none())
+/// What follows a BEGIN marker on its own line: the ranges to mask, where the key ends, and
+/// whether it goes on below. Strings that are joined are masked one by one, so that their
+/// quotes stay; the string around a key that never ends is its end.
+pub fn rest_of_line(line: &str, from: usize) -> (Vec<(usize, usize)>, usize, bool) {
+    let mut masks = Vec::new();
+    let mut has_content = false;
+    let mut at = from;
+    loop {
+        let rest = &line[at..];
+        let length = rest.find(['"', '\'', '`', '<', '{']).unwrap_or(rest.len());
+        let end = rest[..length].find("-----END").or_else(|| rest[..length].find("---- END"));
+        let inner = &rest[..end.unwrap_or(length)];
+        let (start, stop) = trimmed(inner);
+        let is_body = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+        let content = inner.as_bytes()[start..stop].iter().filter(|b| is_body(b)).count();
+        has_content |= content >= 8;
+        if content >= 8 && !inner.contains("[REDACTED:") {
+            masks.push((at + start, at + stop));
+        }
+        if end.is_some() || length == rest.len() {
+            return (masks, at + inner.len(), end.is_none());
+        }
+        // The next of several strings, when it goes on like a key.
+        let joint = rest[length..].bytes().take_while(|b| b" \t\"'`+.,&\\".contains(b)).count();
+        let next = &rest[length + joint..];
+        let run = next.bytes().take_while(|b| is_base64(*b)).count();
+        if next.is_empty() {
+            // `"…key…",` is all of it; `"BEGIN…",` alone, or `" +`, goes on below.
+            let joined = rest[length..].contains(['+', '\\', '.', '&']);
+            let open = joined || !has_content;
+            return (masks, line.len(), open);
+        }
+        if joint == 0 || (run < 16 && !next.starts_with("-----END")) {
+            return (masks, at + length, false);
+        }
+        at += length + joint;
+    }
 }
 
 /// Without blanks, quotes and escaped line ends at both ends.

@@ -594,6 +594,16 @@ fn mixed(value: &[u8]) -> bool {
     shape.digits >= 2 && shape.lower + shape.upper >= 2 && shape.distinct >= 6
 }
 
+/// Whether a word in a sentence can only be a password.
+pub fn is_made_up(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    is_strong(value)
+        || (value.len() >= 8
+            && digits > 0
+            && digits < value.len()
+            && value.iter().all(u8::is_ascii_alphanumeric))
+}
+
 /// Whether a word was made to be a password: letters, digits, and symbols or both cases.
 pub fn is_strong(value: &[u8]) -> bool {
     let shape = shape(value);

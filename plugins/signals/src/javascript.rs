@@ -99,9 +99,15 @@ pub fn vitest(lines: &[&str]) -> Option<Signal> {
     total.nothing_ran &= errors == 0;
     for (index, line) in lines.iter().enumerate() {
         let Some(id) = line.trim_start().strip_prefix("FAIL ") else { continue };
-        if !id.contains(" > ") {
+        // `FAIL  a.test.ts [ a.test.ts ]`: a file that could not be loaded.
+        let file = id.trim().split_once(" [ ").map(|(file, _)| file);
+        if file.is_some() {
+            total.errors = total.errors.saturating_add(1);
+            total.nothing_ran = false;
+        } else if !id.contains(" > ") {
             continue;
         }
+        let id = file.unwrap_or(id);
         let stop = |line: &str| line.trim_start().starts_with("FAIL ") || line.starts_with("⎯⎯");
         let (at, message) = report(lines, index + 1, stop);
         add(&mut total, failure(id, at, message));
@@ -172,6 +178,10 @@ pub fn node_test(lines: &[&str]) -> Option<Signal> {
         }
     }
     let [Some(_), Some(passed), Some(failed), cancelled, skipped, todo] = values else { return None };
+    // Others close their TAP with the first three only.
+    if cancelled.is_none() && skipped.is_none() {
+        return None;
+    }
     let skipped = skipped.unwrap_or(0).saturating_add(todo.unwrap_or(0));
     let mut total = signal("node-test", passed, failed, skipped, cancelled.unwrap_or(0));
     for (index, line) in lines.iter().enumerate() {
@@ -182,7 +192,8 @@ pub fn node_test(lines: &[&str]) -> Option<Signal> {
             }
             let place =
                 index.checked_sub(1).and_then(|before| lines[before].trim_start().strip_prefix("test at "));
-            let (at, message) = report(lines, index + 1, |line| line.trim_start().starts_with("✖ "));
+            let (at, message) =
+                report(lines, index + 1, |line| line.trim_start().starts_with(['✖', '✔', 'ℹ', '▶', '﹣']));
             let name = id.rsplit_once(" (").map_or(id, |(name, _)| name);
             let new = failure(name, place.and_then(crate::text::location).or(at), message);
             // The list at the end says where; the tree above only what.

@@ -212,6 +212,18 @@ fn jest(value: &Value) -> Signal {
         signal("jest", count(value, "numPassedTests"), count(value, "numFailedTests"), skipped, errors);
     for suite in list(value, "testResults") {
         let path = text(suite, "name");
+        // A file that could not be loaded has no tests; vitest counts it nowhere.
+        if text(suite, "status") == "failed" && list(suite, "assertionResults").is_empty() {
+            if errors == 0 {
+                total.errors = total.errors.saturating_add(1);
+                total.nothing_ran = false;
+            }
+            let message = text(suite, "message");
+            let at = message.lines().find_map(location).or((!path.is_empty()).then_some((path, 0)));
+            let first =
+                message.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('●'));
+            add(&mut total, failure(path, at, first.unwrap_or_default()));
+        }
         for test in list(suite, "assertionResults").iter().filter(|test| text(test, "status") == "failed") {
             let message = list(test, "failureMessages").first().and_then(Value::as_str).unwrap_or_default();
             let at = message.lines().find_map(location).or((!path.is_empty()).then_some((path, 0)));

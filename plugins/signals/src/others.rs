@@ -107,7 +107,7 @@ pub fn tap(lines: &[&str]) -> Option<Signal> {
                 // Perl and shell say why in a comment; the first line that says something.
                 if let Some(comment) = text.strip_prefix("# ")
                     && message.is_empty()
-                    && !comment.starts_with("Subtest: ")
+                    && !["Subtest: ", "tests ", "pass ", "fail "].iter().any(|word| comment.starts_with(word))
                 {
                     message = comment.trim();
                 }
@@ -121,6 +121,16 @@ pub fn tap(lines: &[&str]) -> Option<Signal> {
                         message = rest.trim().trim_matches(['"', '\'']);
                     }
                 }
+            }
+            // Some say it in plain lines.
+            if message.is_empty() {
+                message = lines[index + 1..]
+                    .iter()
+                    .take(1)
+                    .take_while(below)
+                    .map(|line| line.trim())
+                    .find(|text| !text.starts_with("---") && !text.starts_with('#'))
+                    .unwrap_or_default();
             }
             add(&mut failures, failure(name, at, message));
         }

@@ -17,7 +17,7 @@ pub fn pytest(lines: &[&str]) -> Option<Signal> {
             }
         }
     }
-    let mut total = total?;
+    let mut total = total.or_else(|| pytest_quiet(lines))?;
     let sections = sections(lines);
     // A map, so that many failures take time in proportion to their number.
     let by_title: BTreeMap<&str, Option<(&str, u32)>> = sections.iter().rev().copied().collect();
@@ -42,6 +42,14 @@ pub fn pytest(lines: &[&str]) -> Option<Signal> {
     Some(total)
 }
 
+/// `-qq` prints no summary line: what failed is counted in the list that it does print.
+fn pytest_quiet(lines: &[&str]) -> Option<Signal> {
+    let from = lines.iter().rposition(|line| line.trim_matches(['=', ' ']) == "short test summary info")?;
+    let count = |start: &str| lines[from..].iter().filter(|line| line.starts_with(start)).count() as u32;
+    let (failed, errors) = (count("FAILED "), count("ERROR "));
+    (failed + errors > 0).then(|| signal("pytest", 0, failed, 0, errors))
+}
+
 /// The parts under `____ test_x ____`, each with the last place that it names.
 fn sections<'a>(lines: &[&'a str]) -> Vec<(&'a str, Option<(&'a str, u32)>)> {
     let mut sections: Vec<(&str, Option<(&str, u32)>)> = Vec::new();
@@ -59,6 +67,11 @@ fn sections<'a>(lines: &[&'a str]) -> Vec<(&'a str, Option<(&'a str, u32)>)> {
             && !line.starts_with([' ', '>', 'E'])
             && let Some(found) = location(line)
         {
+            *at = Some(found);
+        } else if let Some((_, at)) = sections.last_mut()
+            && let Some(found) = python_frame(line)
+        {
+            // `--tb=native`
             *at = Some(found);
         }
     }
@@ -119,6 +132,16 @@ pub fn unittest(lines: &[&str]) -> Option<Signal> {
         }
     }
     let mut total = total?;
+    // Each subtest that fails counts as a failure, and all of them together as one test.
+    let mut parents = BTreeMap::new();
+    for line in lines {
+        let id = line.strip_prefix("FAIL: ").or_else(|| line.strip_prefix("ERROR: "));
+        if let Some((parent, _)) = id.and_then(|id| id.split_once(") (").or_else(|| id.split_once(") ["))) {
+            *parents.entry(parent).or_insert(0_u32) += 1;
+        }
+    }
+    let again = parents.values().fold(0_u32, |sum, count| sum.saturating_add(count - 1));
+    total.passed = total.passed.saturating_add(again.min(total.failed.saturating_add(total.errors)));
     for (index, line) in lines.iter().enumerate() {
         let Some(id) = line.strip_prefix("FAIL: ").or_else(|| line.strip_prefix("ERROR: ")) else { continue };
         let (mut at, mut message) = (None, "");

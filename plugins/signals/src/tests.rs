@@ -74,6 +74,26 @@ fn python() {
         "unittest 2/0/3/0",
     );
     check(
+        "unittest subtests",
+        "FAIL: test_sub (t.T.test_sub) (i=0)\n----\nTraceback (most recent call last):\n  File \"t.py\", line 9, in test_sub\n    self.assertEqual(i, 1)\nAssertionError: 0 != 1\n\n====\nFAIL: test_sub (t.T.test_sub) (i=2)\n----\nTraceback (most recent call last):\n  File \"t.py\", line 9, in test_sub\n    self.assertEqual(i, 1)\nAssertionError: 2 != 1\n\n----\nRan 3 tests in 0.001s\n\nFAILED (failures=2)\n",
+        "unittest 2/2/0/0; test_sub (t.T.test_sub) (i=0)@t.py:9; test_sub (t.T.test_sub) (i=2)@t.py:9",
+    );
+    check(
+        "native traceback",
+        "=== FAILURES ===\n____ test_bad ____\nTraceback (most recent call last):\n  File \"/w/test_a.py\", line 3, in test_bad\n    assert 0\nAssertionError: assert 0\n=== short test summary info ===\nFAILED test_a.py::test_bad - AssertionError: assert 0\n=== 1 failed in 0.02s ===\n",
+        "pytest 0/1/0/0; test_a.py::test_bad@/w/test_a.py:3",
+    );
+    check(
+        "very quiet",
+        "F.E\n=== short test summary info ===\nFAILED test_a.py::test_b - assert 0\nERROR test_a.py::test_c - no db\n",
+        "pytest 0/1/0/1; test_a.py::test_b@test_a.py; test_a.py::test_c@test_a.py",
+    );
+    check(
+        "translated and interleaved",
+        "worker 3: réussi\n\r 10%\r 50%\r100%\n\u{1b}[32mINFO\u{1b}[0m connexion fermée\n\u{1b}[31m=== \u{1b}[1m1 failed\u{1b}[0m, 2 passed in 0.03s ===\u{1b}[0m\r\n",
+        "pytest 2/1/0/0",
+    );
+    check(
         "ruff",
         "src/a.py:1:8: F401 [*] `os` imported but unused\nFound 1 error.\n",
         "python-lint 0/0/0/1; F401@src/a.py:1",
@@ -142,6 +162,21 @@ fn javascript() {
         "vitest",
         "⎯⎯⎯⎯ Failed Tests 1 ⎯⎯⎯⎯\n\n FAIL  src/a.test.ts > sum > adds\nAssertionError: expected 4 to be 3\n ❯ src/a.test.ts:7:20\n      6| \n\n⎯⎯⎯⎯[1/1]⎯\n\n Test Files  1 failed | 2 passed (3)\n      Tests  1 failed | 612 passed | 3 skipped (616)\n   Start at  10:00:00\n   Duration  1.2s\n",
         "vitest 612/1/3/0; src/a.test.ts > sum > adds@src/a.test.ts:7",
+    );
+    check(
+        "vitest file that does not load",
+        "⎯⎯⎯ Failed Suites 1 ⎯⎯⎯\n\n FAIL  c.test.ts [ c.test.ts ]\nError: Cannot find module './nope'\n ❯ c.test.ts:1:1\n\n Test Files  1 failed | 1 passed (2)\n      Tests  3 passed (3)\n",
+        "vitest 3/0/0/1; c.test.ts@c.test.ts:1",
+    );
+    check(
+        "vitest json",
+        "{\"numTotalTests\":1,\"numPassedTests\":1,\"numFailedTests\":0,\"numPendingTests\":0,\"testResults\":[{\"name\":\"/w/c.test.ts\",\"status\":\"failed\",\"message\":\"Cannot find module './nope'\",\"assertionResults\":[]}]}",
+        "jest 1/0/0/1; /w/c.test.ts@/w/c.test.ts",
+    );
+    check(
+        "mocha tap",
+        "not ok 1 sum adds\n  1 == 2\n  AssertionError [ERR_ASSERTION]: 1 == 2\n      at Context.<anonymous> (mo/a.js:2:63)\nok 2 sum ok\nok 3 sum later # SKIP -\n# tests 2\n# pass 1\n# fail 1\n1..3\n",
+        "tap 1/1/1/0; sum adds@mo/a.js:2",
     );
     check("vitest none", "No test files found, exiting with code 1\n", "vitest 0/0/0/0 none");
     check("vitest no tests", " Test Files  1 failed (1)\n      Tests  no tests\n", "vitest 0/0/0/0 none");

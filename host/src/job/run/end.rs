@@ -331,7 +331,7 @@ impl Job {
     fn commit_message(&self) -> String {
         let first =
             self.claim.spec.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("codex-worker job");
-        sanitize::line(&self.redactor.floor_only(first), 72)
+        sanitize::line(&self.redactor.text(first), 72)
     }
 
     /// `WORKER_FAILURE_DIGEST`: two sentences of the cheap model on a failed job. A guess,

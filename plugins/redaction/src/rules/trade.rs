@@ -63,7 +63,7 @@ pub(super) const RULES: &[Provider] = &[
     ),
     p("bitcoin-extended-key", "xprv", r"\a{100,}"),
     p("bitcoin-extended-key", "zprv", r"\a{100,}"),
-    m("maxmind-license-key", r"[\a]{6}_[\a]{29}", "_mmk", ""),
+    m("maxmind-license-key", r"[\a_]{36}", "_mmk", ""),
     // Shops and content
     p("shopify-token", "shpat_", r"\a{32,}"),
     p("shopify-token", "shpca_", r"\a{32,}"),
