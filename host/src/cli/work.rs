@@ -3,6 +3,8 @@
 
 use super::settings::SettingsArgs;
 use crate::error::{Error, Kind, Result};
+use crate::report::log::{MaskedStderr, mask_panics};
+use crate::report::redact::Redactor;
 
 /// Run queued jobs.
 #[derive(Debug, clap::Args)]
@@ -25,9 +27,12 @@ pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
     // To standard error, which is worker.log for a worker that a server started. A program
     // that has set up logging already keeps its own.
+    let redactor = Redactor::new(config.known_secrets.clone(), None);
+    mask_panics(redactor.clone());
+    let log = MaskedStderr::new(redactor);
     let _ = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
-        .with_writer(std::io::stderr)
+        .with_writer(move || log.clone())
         .with_ansi(false)
         .try_init();
     tokio::runtime::Builder::new_multi_thread()

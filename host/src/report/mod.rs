@@ -2,6 +2,7 @@
 //! everything passes.
 
 mod build;
+pub mod log;
 pub mod receipt;
 pub mod redact;
 pub mod result;

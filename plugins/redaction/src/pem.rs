@@ -73,7 +73,8 @@ pub fn rest_of_line(line: &str, from: usize) -> (Vec<(usize, usize)>, usize, boo
             let open = joined || !has_content;
             return (masks, line.len(), open);
         }
-        if joint == 0 || (run < 16 && !next.starts_with("-----END")) {
+        let quotes = rest[length..length + joint].bytes().filter(|b| b"\"'`".contains(b)).count();
+        if quotes < 2 || (run < 16 && !next.starts_with("-----END")) {
             return (masks, at + length, false);
         }
         at += length + joint;

@@ -294,6 +294,7 @@ fn passwords_on_command_lines_and_in_calls() {
                 ".basic_auth(\"bob\", Some(\"@\"))",
                 "id: admin, pw: @",
                 "Password is @",
+                "the password is '@'",
                 "CREATE USER bob IDENTIFIED BY '@';",
                 "ALTER ROLE bob WITH ENCRYPTED PASSWORD '@';",
             ],
@@ -335,6 +336,29 @@ fn secrets_of_several_values() {
         ("{\"auth\": \"Ym9iOmNvcnJlY3QtaDByc2U=\"}".to_owned(), "{\"auth\": \"[REDACTED:key-value]\"}"),
     ] {
         assert_eq!(redact(&engine, &text), expected);
+    }
+}
+
+/// JSON stays JSON, with its members' names: also strings within strings, keys of several
+/// lines that never end, numbers.
+#[test]
+fn json_stays_json() {
+    let engine = Engine::new();
+    let key = format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n", draw(5, ALNUM, 64));
+    for (line, _) in (1..4).flat_map(planted) {
+        let inner = serde_json::json!({"text": line, "password": 12_345_678, "items": [key, "next", 3]});
+        let middle =
+            serde_json::json!({"api_key": inner.to_string(), "secret": [line, 123_456_789_012_345_678_u64]});
+        let outer = serde_json::json!({"command": middle.to_string(), "key": key, "token": line, "end": {"ok": true}});
+        for text in [outer.to_string(), serde_json::to_string_pretty(&outer).expect("it is JSON")] {
+            let out = redact(&engine, &text);
+            let read: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+            assert_eq!(read["end"]["ok"], true, "{out}");
+            assert!(
+                read["command"].as_str().is_some_and(|inner| !inner.contains(&draw(5, ALNUM, 64))),
+                "{out}"
+            );
+        }
     }
 }
 

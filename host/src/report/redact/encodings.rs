@@ -43,6 +43,9 @@ fn one_value(value: &str, found: &mut BTreeSet<String>) {
     }
     found.insert(value.to_owned());
     base64_forms(value.as_bytes(), found);
+    // What PowerShell's `-EncodedCommand` takes.
+    let wide: Vec<u8> = value.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    base64_forms(&wide, found);
     hex_forms(value.as_bytes(), found);
     percent_forms(value, found);
     json_forms(value, found);
@@ -103,6 +106,8 @@ fn percent_forms(value: &str, found: &mut BTreeSet<String>) {
                 let _ = write!(lower, "%{byte:02x}");
             }
         }
+        // An address within an address.
+        found.insert(upper.replace('%', "%25"));
         found.insert(upper.replace("%20", "+"));
         found.insert(lower.replace("%20", "+"));
         found.insert(upper);
@@ -143,6 +148,7 @@ fn json_escape(value: &str, also: impl Fn(char) -> bool) -> String {
 
 /// Inside single quotes, double quotes, and with a backslash before each special character.
 fn shell_forms(value: &str, found: &mut BTreeSet<String>) {
+    found.insert(windows_argument(value));
     found.insert(value.replace('\'', "'\\''"));
     found.insert(value.replace('\'', "'\"'\"'"));
     found.insert(value.replace('\'', "''"));
@@ -150,6 +156,21 @@ fn shell_forms(value: &str, found: &mut BTreeSet<String>) {
     found.insert(backslashed(value, |c| "\"\\$`!".contains(c)));
     found.insert(backslashed(value, |c| !(c.is_alphanumeric() || "-_./:=@%+,".contains(c))));
     found.insert(backslashed(value, |c| !(c.is_alphanumeric() || "-_./".contains(c))));
+}
+
+/// As an argument on a Windows command line: a backslash before each quote, and those in
+/// front of it doubled.
+fn windows_argument(value: &str) -> String {
+    let mut out = String::with_capacity(value.len() + 8);
+    let mut slashes = 0;
+    for c in value.chars() {
+        if c == '"' {
+            out.push_str(&"\\".repeat(slashes + 1));
+        }
+        slashes = if c == '\\' { slashes + 1 } else { 0 };
+        out.push(c);
+    }
+    out
 }
 
 fn backslashed(value: &str, special: impl Fn(char) -> bool) -> String {
@@ -198,8 +219,31 @@ mod tests {
             "7026772264272fc3a4202b783120247a",
             "7026772264272FC3A4202B783120247A",
             "cCZ3ImQnL8OkICt4MSAkeg",
+            "p%2526w%2522d%2527%252F%25C3%25A4%2520%252Bx1%2520%2524z",
+            "cAAmAHcAIgBkACcALwDkACAAKwB4ADEAIAAkAHoA",
         ] {
             assert!(all.contains(form), "no form {form:?}");
+        }
+    }
+
+    /// The encoders of GitHub's runner, each on a value that it changes.
+    #[test]
+    fn every_encoder_of_the_runner() {
+        for (encoder, value, form) in [
+            ("base64", "s3cret-value", "czNjcmV0LXZhbHVl"),
+            ("base64, one byte in", "s3cret-value", "MzY3JldC12YWx1Z"),
+            ("base64, two bytes in", "s3cret-value", "zM2NyZXQtdmFsdW"),
+            ("command-line argument", "a\\b\\\"c d\"e", "a\\b\\\\\\\"c d\\\"e"),
+            ("expression string", "it's-a-value", "it''s-a-value"),
+            ("JSON string", "line\"one\"two", "line\\\"one\\\"two"),
+            ("URI data", "with space&more", "with%20space%26more"),
+            ("XML data", "a<b>&\"value\"", "a&lt;b&gt;&amp;&quot;value&quot;"),
+            ("trimmed quotes", "\"quoted-value\"", "quoted-value"),
+            ("before an ampersand", "first-half&second-half", "first-half"),
+            ("behind an ampersand", "first-half&second-half", "second-half"),
+        ] {
+            let all = variants(value);
+            assert!(all.contains(form), "{encoder}: no {form:?} of {value:?}");
         }
     }
 
