@@ -316,7 +316,8 @@ impl Reader<'_> {
         }
         if self.byte(at) == b':' {
             if self.byte(at + 1) == b':' {
-                return None;
+                // LDIF's sign for base64.
+                return (self.byte(at + 2) == b' ').then_some((Between::Sign { tight: true, equals: false }, at + 2));
             }
             // `name: type = value`
             if let Some(after) = self.typed(at + 1) {
@@ -552,6 +553,9 @@ impl Reader<'_> {
         let connection = self.line[..self.name_start].contains(';')
             || (self.byte(end) == b';' && self.line[end + 1..].contains('='));
         let before = &self.line[..self.name_start];
+        // `user=app password=…`: a connection string of words.
+        let previous = before.strip_suffix(' ').and_then(|head| head.rsplit([' ', '"', '\'']).next());
+        let in_words = previous.is_some_and(|word| word.contains('=') && !word.ends_with([',', '=', ';']));
         let option = before.ends_with("--")
             || before.ends_with(" -")
             || before.ends_with("${")
@@ -564,6 +568,7 @@ impl Reader<'_> {
                 connection
                     || option
                     || query
+                    || (tight && equals && in_words)
                     || (tight && equals && (shouting || (ENVIRONMENT.contains(&head) && tail.is_empty())))
                     || (!equals
                         && (head.is_empty() || tight)

@@ -254,7 +254,8 @@ impl Line<'_> {
     fn client(&mut self, from: usize) {
         let rest = &self.line[from..self.line.floor_char_boundary((from + 250).min(self.line.len()))];
         let name = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"_.:".contains(b)).count();
-        let (start, ends) = if rest[name..].starts_with('(') {
+        let call = rest[name..].starts_with('(');
+        let (start, ends) = if call {
             let Some(quote) = rest[name..].find(['"', '\'', '`']).map(|at| name + at) else { return };
             // The first thing in the call, or a member's value.
             if !rest[name + 1..quote].bytes().all(|b| b.is_ascii_alphanumeric() || b" {:=_".contains(&b)) {
@@ -276,7 +277,7 @@ impl Line<'_> {
         };
         let length = rest[start..].find(ends).unwrap_or(rest.len() - start);
         let value = &rest[start..start + length];
-        let long = value.len() >= 20 && !value::is_uuid(value.as_bytes());
+        let long = value.len() >= 20 && !(call && value::is_uuid(value.as_bytes()));
         if long && value::is_secret(Level::Vendor, value, Place::Argument, false) {
             self.add(from + start, from + start + length, "provider-key");
         }

@@ -56,7 +56,10 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
         let user = &info[..colon];
         return (user.len() >= 16 && value::is_random(user.as_bytes())).then_some((start, start + colon));
     }
-    (!is_template(password)).then_some((start + colon + 1, start + last))
+    // A token in the user's place: `https://4Fk9…:x-oauth-basic@host`.
+    let user = info[..colon].as_bytes();
+    let from = if user.len() >= 20 && value::is_random(user) { start } else { start + colon + 1 };
+    (!is_template(password)).then_some((from, start + last))
 }
 
 fn is_template(password: &str) -> bool {

@@ -515,7 +515,7 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
         Level::Weak => {
             n >= 14 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
         }
-        Level::Token if value.contains(' ') => false,
+        Level::Token if value.contains(' ') => n >= 40 && is_of_symbols(bytes),
         Level::Token => {
             is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-'))
                 || (n >= 8 && is_random(bytes))
@@ -556,6 +556,16 @@ fn is_file_name(value: &str) -> bool {
         "woff2",
     ];
     value.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && KNOWN.contains(&extension))
+}
+
+/// Printable characters of all kinds, as WordPress draws its keys.
+fn is_of_symbols(value: &[u8]) -> bool {
+    let shape = shape(value);
+    shape.other * 5 >= value.len()
+        && shape.digits >= 3
+        && shape.wordy == 0
+        && shape.distinct >= 24
+        && value.is_ascii()
 }
 
 /// Begins as `2026-11-22`.

@@ -1,6 +1,8 @@
 //! Machine-readable output: lines of JSON (cargo, libtest, go) and whole documents
 //! (SARIF, jest, mocha, eslint).
 
+use std::collections::BTreeMap;
+
 use codex_worker_policy::Signal;
 use serde_json::Value;
 
@@ -181,12 +183,24 @@ pub fn document(content: &str) -> Option<Signal> {
     .then(|| eslint(files))
 }
 
-/// SARIF 2.1: results of level `error`; the default level is `warning`.
+/// SARIF 2.1: results of level `error`; one without a level has its rule's, else `warning`.
 fn sarif(value: &Value) -> Signal {
     let mut total = signal("sarif", 0, 0, 0, 0);
     for run in list(value, "runs") {
+        let driver = run.get("tool").and_then(|tool| tool.get("driver"));
+        let rules: BTreeMap<&str, &Value> = driver
+            .map(|driver| list(driver, "rules"))
+            .unwrap_or_default()
+            .iter()
+            .map(|rule| (text(rule, "id"), rule))
+            .collect();
         for result in list(run, "results") {
-            if text(result, "level") != "error" {
+            let own = Some(text(result, "level")).filter(|level| !level.is_empty());
+            let usual =
+                || Some(text(rules.get(text(result, "ruleId"))?.get("defaultConfiguration")?, "level"));
+            // What was checked and found good is a result too.
+            let fails = matches!(text(result, "kind"), "" | "fail");
+            if !fails || own.or_else(usual) != Some("error") {
                 continue;
             }
             total.errors = total.errors.saturating_add(1);

@@ -252,6 +252,11 @@ fn go_jvm_and_others() {
         "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 1, Time elapsed: 0.1 s - in a.BarTest\n[ERROR] Tests run: 2, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 0.02 s <<< FAILURE! - in a.FooTest\n[ERROR] a.FooTest.bar  Time elapsed: 0.01 s  <<< FAILURE!\n[INFO] Results:\n[ERROR] Failures: \n[ERROR]   FooTest.bar:12 expected: <1> but was: <2>\n[ERROR] Tests run: 5, Failures: 1, Errors: 0, Skipped: 1\n",
         "maven 3/1/1/0; FooTest.bar@FooTest.java:12",
     );
+    check(
+        "maven with surefire 3",
+        "[INFO] Running a.FooTest$Inner\n[ERROR] Tests run: 1, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 0.010 s <<< FAILURE! -- in a.FooTest$Inner\n[ERROR] a.FooTest$Inner.deep -- Time elapsed: 0.003 s <<< FAILURE!\n[INFO] Results:\n[ERROR] Failures: \n[ERROR]   FooTest$Inner.deep:10 deep down\n[ERROR] Errors: \n[ERROR]   FooTest.err:7 IllegalState boom\n[ERROR] Tests run: 4, Failures: 1, Errors: 1, Skipped: 1\n",
+        "maven 1/1/1/1; FooTest$Inner.deep@FooTest.java:10; FooTest.err@FooTest.java:7",
+    );
     check("maven none", "[INFO] No tests to run.\n", "maven 0/0/0/0 none");
     check(
         "gradle",
@@ -316,11 +321,13 @@ fn what_is_no_runner_says_nothing() {
 #[test]
 fn reports() {
     let sarif = r#"{"version":"2.1.0","runs":[{"results":[{"ruleId":"R1","level":"error","message":{"text":"bad"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"src/a.c"},"region":{"startLine":4}}}]},{"ruleId":"R2","message":{"text":"meh"}}]}]}"#;
+    let by_rule = r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[{"id":"R1","defaultConfiguration":{"level":"error"}},{"id":"R2","defaultConfiguration":{"level":"note"}}]}},"results":[{"ruleId":"R1","message":{"text":"bad"}},{"ruleId":"R1","kind":"pass","message":{"text":"good"}},{"ruleId":"R2","message":{"text":"meh"}}]}]}"#;
     let surefire = r#"<testsuite name="A" tests="2" failures="1"><testcase name="x" classname="A"/><testcase name="y" classname="A"><error message="npe" type="E">at A.y(A.java:7)</error></testcase></testsuite>"#;
     let empty = "<?xml version='1.0'?>\n<testsuites name='x' tests='0'></testsuites>";
     let broken = r#"<testsuite><testcase name="a"><failure message="x > y">t.py:3: no</failure></testcase><testcase name="b""#;
     let table: &[(&[&str], &str)] = &[
         (&[sarif], "sarif 0/0/0/1; R1@src/a.c:4"),
+        (&[by_rule], "sarif 0/0/0/1; R1"),
         (&[surefire], "junit 1/0/0/1; A.y@A.java:7"),
         (&[surefire, surefire], "junit 2/0/0/2; A.y@A.java:7"),
         (&[empty], "junit 0/0/0/0 none"),

@@ -164,7 +164,7 @@ pub(super) const RULES: &[Provider] = &[
     p("coralogix-key", "cxup_", r"\a{30}"),
     p("sumologic-collector", "collectors.sumologic.com/receiver/v1/http/", r"^[\u=]{60,}"),
     p("logdna-key", "logs.logdna.com/logs/ingest?apikey=", r"^\h{32}"),
-    p("loggly-token", "logs-01.loggly.com/inputs/", r"^\h{8}-\h{4}-\h{4}-\h{4}-\h{12}"),
+    p("loggly-token", "loggly.com/inputs/", r"^\h{8}-\h{4}-\h{4}-\h{4}-\h{12}"),
     p("datadog-key", "DD-API-KEY: ", r"^\h{32}"),
     p("datadog-key", "DD-APPLICATION-KEY: ", r"^\h{40}"),
     p("instana-key", "apiToken ", r"^\u{16,}"),
