@@ -11,6 +11,7 @@ pub mod context;
 mod line;
 pub mod pattern;
 pub mod pem;
+mod placeholder;
 mod policy;
 pub mod prefilter;
 pub mod rules;

@@ -57,7 +57,7 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
         return (user.len() >= 16 && value::is_random(user.as_bytes())).then_some((start, start + colon));
     }
     // A token in the user's place: `https://4Fk9…:x-oauth-basic@host`.
-    let user = info[..colon].as_bytes();
+    let user = &info.as_bytes()[..colon];
     let from = if user.len() >= 20 && value::is_random(user) { start } else { start + colon + 1 };
     (!is_template(password)).then_some((from, start + last))
 }
