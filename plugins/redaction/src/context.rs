@@ -212,7 +212,12 @@ impl Reader<'_> {
     fn in_front(&mut self) {
         let head = self.line[..self.name_start].trim_end_matches(['"', '\'', '`', ' ', '$', '@', ':']);
         // The usual case first: nothing of the kind stands there.
-        let Some(head) = IN_FRONT.iter().find_map(|joint| head.strip_suffix(joint)) else { return };
+        let Some(joint) = IN_FRONT.iter().find(|joint| head.ends_with(**joint)) else { return };
+        // `("user", "password")` are two values; `("4Fk9…", password)` is one and its name.
+        if *joint == "," && self.line[..self.name_start].ends_with(['"', '\'', '`']) {
+            return;
+        }
+        let head = &head[..head.len() - joint.len()];
         let head = head.trim_end_matches([' ', ',']);
         let Some(quote) = head.chars().last().filter(|c| matches!(c, '"' | '\'' | '`')) else { return };
         let head = head[..head.len() - 1].trim_end_matches('\\');
@@ -561,7 +566,7 @@ impl Reader<'_> {
         let in_words = previous.is_some_and(|word| word.contains('=') && !word.ends_with([',', '=', ';']));
         let option = before.ends_with("--")
             || before.ends_with(" -")
-            || before.ends_with("${")
+            || (before.ends_with("${") && self.bytes[start..end].iter().any(u8::is_ascii_digit))
             || OPTIONS.iter().any(|option| head_word(before).ends_with(option));
         let query = self.name_start > 0 && matches!(self.bytes[self.name_start - 1], b'?' | b'&');
         let configured = match between {
