@@ -89,6 +89,42 @@ fn weight(byte: u8) -> u32 {
     }
 }
 
+/// The sequences of three letters that are commonest in program text and prose: a keyword
+/// is rarely looked for by one of these.
+const COMMON: &str = "\
+    ion the tio ing con ent ons str ode ate sel ter elf ass for nst typ ype res ame com est tur tri \
+    ser ect and sta pro ati cod tes rin int err val nam let par def ind che ert ile ite rea ret ess \
+    ver spa ort all ext cti men fil las cla rro urn etu ref use one dat ror nte ine pan pat thi ers \
+    ult rat por pub ead per der mat ted exp lin alu ins ith not lue req ble end tru ope pti ont set \
+    ist his age opt sse equ omm mod arg get out rom pre unc tem wit mpl tra sio ali ath cal key our \
+    ore tor ize ure fun nde fin tat ang wor ime ten nal ara eve rce tch abl ram iti cat lse len fro \
+    tim omp ere tex are lic hat ack ire orm les mut ord rec nce ces eri als new ple ran tin sou ive \
+    add art atc urc nod cha her nct han ata met tha efi imp ies rit ema red nit pec app tar ini att \
+    ome rop eat loc obj jec ase son din ain ica put mes esu gen onf ste lib rti sul hre bje rep pla \
+    ail num ock ach atu enc hem mme map nts ace rma dex lat act lis ide ool non ost bin cor ssi era \
+    rue oun sch rap und eco ues mpo man tre nfi doc ign lan gin tte ndi des rse nge ren que ans qui \
+    ars pli fal ull tho dir reg ken rsi ule cra jso tok fig siz ven ill col som ial sed git can lit \
+    ned scr src ens eng arr aul ork fau sit mit cri efa ume uir min sin oke nti own rip ner nta htt \
+    ttp max hea xml any ria hec ust ity eck yte tie rou ljs ern hlj whe clo wri pac spe fer uti amp \
+    led pen hin uct ast sub den sig hen cre hos els ber dis low ntr emp ipt ade ngt tab odu anc lon \
+    ruc fie dge job rts gth tan har sto byt nsi sts its ove rra mbe uni ses run sec ded roc sag ray \
+    ele ges lle ete exa ona mma zod pri xpo arn dul rde cke lea ute eme tml del dec htm ild tai liz \
+    cte nne ttr bas ppl oce til nin but cto eta try ssa fla ifi lid too rge umb pos std llo bac oin \
+    erv ina wra syn has inf unt xam xte ory ant ams oth old dit gra ice ese ole kin inp war cas oll \
+    rac ker fai cop isi cfg esc thr npu fea usi cur vec ose ree nse tps ana ene chi sup emo rgs xpe \
+    ian eth sen row mpt log dif ual ori dle ise ngs nds url rte var ler nfo sho ndl tit fix cli eti \
+    tiv tic edi ari sha xpr pon ear ibc vis spo eso nes onl oca whi buf rai oot lar boo loa pol ote \
+    ync egi xsl roo you sti rve ors slt inc ong ffe nly erm ena ura mer pas uil rem bui mem rig wil \
+    tom riv ato see aut epr iff pes tal was unw ems nco ake cou ric epo ful eld api ndg ink ell rot \
+    ond imi ush ege ept fac pin igh fol nul rna nto ilt ary mar rns iss ppe lem utp nwr cap ili eci \
+";
+/// What being common weighs.
+const COMMON_WEIGHT: u32 = 30;
+
+fn key_of(three: &[u8]) -> u32 {
+    three.iter().fold(0, |key, byte| key << 6 | u32::from(class(*byte)))
+}
+
 impl Prefilter {
     /// Keywords shorter than three bytes are not accepted (and caught by the tests).
     pub fn new(keywords: Vec<Keyword>) -> Self {
@@ -96,14 +132,22 @@ impl Prefilter {
         for (byte, class_of) in (0..=255).zip(classes.iter_mut()) {
             *class_of = class(byte);
         }
+        let mut common = vec![0_u64; TABLE_BITS / 64];
+        for key in COMMON.split_ascii_whitespace().map(|three| key_of(three.as_bytes())) {
+            common[key as usize / 64] |= 1 << (key % 64);
+        }
+        let weigh = |three: &[u8]| {
+            let key = key_of(three);
+            let is_common = common[key as usize / 64] >> (key % 64) & 1 == 1;
+            three.iter().map(|byte| weight(*byte)).sum::<u32>() + if is_common { COMMON_WEIGHT } else { 0 }
+        };
         let mut bits = vec![0; TABLE_BITS / 64];
         let mut entries: Vec<Entry> = Vec::with_capacity(keywords.len());
         for (n, keyword) in keywords.iter().enumerate() {
             let text = keyword.text.as_bytes();
-            let rarest = (0..text.len().saturating_sub(2))
-                .min_by_key(|at| text[*at..at + 3].iter().map(|byte| weight(*byte)).sum::<u32>());
+            let rarest = (0..text.len().saturating_sub(2)).min_by_key(|at| weigh(&text[*at..at + 3]));
             let Some(at) = rarest else { continue };
-            let key = text[at..at + 3].iter().fold(0, |key, byte| key << 6 | u32::from(class(*byte)));
+            let key = key_of(&text[at..at + 3]);
             bits[key as usize / 64] |= 1_u64 << (key % 64);
             entries.push(Entry { key, back: (at + 3) as u8, keyword: n as u16 });
         }
