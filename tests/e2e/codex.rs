@@ -9,50 +9,21 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, BIN, GATEWAY_KEY, SLUG, World, cli, repair, slug_check, write};
+use crate::support::{Agent, BIN, GATEWAY_KEY, SLUG, World, agents, cli, repair, slug_check, write};
 
-/// The shipped file with this test's values, as a person would edit it, and a scripted
-/// model provider beside it.
-fn configuration(world: &World, provider: &str) -> String {
+/// The shipped file, byte for byte but for the two values that a person must edit: where
+/// jobs may work, and where the gateway is. The program is found on PATH as it stands there.
+fn configuration(world: &World) -> String {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../codex-mcp.example.toml");
-    let text = std::fs::read_to_string(shipped).expect("the shipped file");
-    let mut config: toml::Table = text.parse().expect("the shipped file is TOML");
-    let server = &mut config["mcp_servers"]["worker"];
-    server["command"] = BIN.into();
-    for (name, value) in [
-        ("SANDBOX_ROOT", world.repo.display().to_string()),
-        ("CODEX_WORKER_HOME", world.home.display().to_string()),
-        ("ONEAPI_BASE_URL", world.value("ONEAPI_BASE_URL")),
-        ("CLAUDE_MODEL", "scripted-coder".to_owned()),
-        ("AGENT", "builtin".to_owned()),
-        ("WAIT_DEFAULT_MS", "60000".to_owned()),
+    let mut text = std::fs::read_to_string(shipped).expect("the shipped file");
+    for (example, ours) in [
+        ("\"/path/to/your/projects\"", world.repo.display().to_string()),
+        ("\"https://gateway.example/v1\"", world.value("ONEAPI_BASE_URL")),
     ] {
-        server["env"].as_table_mut().expect("a table").insert(name.to_owned(), value.into());
+        assert_eq!(text.matches(example).count(), 1, "{example} in the shipped file");
+        text = text.replace(example, &toml::Value::String(ours).to_string());
     }
-    let more: toml::Table = format!(
-        r#"
-        model = "mock-model"
-        model_provider = "mock"
-        check_for_update_on_startup = false
-        [analytics]
-        enabled = false
-        [model_providers.mock]
-        name = "mock"
-        base_url = "{provider}"
-        wire_api = "responses"
-        env_key = "MOCK_KEY"
-        request_max_retries = 0
-        stream_max_retries = 0
-        "#
-    )
-    .parse()
-    .expect("TOML");
-    config.extend(more);
-    let features = config["features"].as_table_mut().expect("a table");
-    for name in ["plugins", "apps", "remote_plugin"] {
-        features.insert(name.to_owned(), false.into());
-    }
-    toml::to_string(&config).expect("TOML")
+    text
 }
 
 /// A model that calls `start`, then `wait` until the job has ended, then says so. Keeps
@@ -60,6 +31,8 @@ fn configuration(world: &World, provider: &str) -> String {
 struct Planner {
     start: Value,
     shown: Mutex<Vec<String>>,
+    /// The tools of the first request, as the model is offered them.
+    offered: Mutex<Value>,
 }
 
 impl Planner {
@@ -116,6 +89,9 @@ impl Planner {
                 other => other.to_string(),
             })
             .collect();
+        if outputs.is_empty() {
+            *self.offered.lock().expect("not poisoned") = request["tools"].clone();
+        }
         *self.shown.lock().expect("not poisoned") = outputs.clone();
         let n = outputs.len();
         let call = |name: &str, arguments: &Value| {
@@ -154,14 +130,37 @@ fn events(item: Value) -> String {
     .collect()
 }
 
-fn codex(program: &Path, world: &World, home: &Path) -> std::process::Output {
+/// Runs `codex exec`. The scripted model and what keeps Codex off the network come on the
+/// command line, so that its configuration is the shipped file.
+fn codex(program: &Path, world: &World, home: &Path, model: &str, provider: &str) -> std::process::Output {
+    let path = std::env::join_paths(
+        std::iter::once(home.join("bin"))
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )
+    .expect("a PATH");
     let mut command = Command::new(program);
+    command.args(["exec", "--json"]);
+    for setting in [
+        format!("model=\"{model}\""),
+        "model_provider=\"mock\"".to_owned(),
+        format!(
+            "model_providers.mock={{name=\"mock\", base_url=\"{provider}\", wire_api=\"responses\", \
+             env_key=\"MOCK_KEY\", request_max_retries=0, stream_max_retries=0}}"
+        ),
+        "check_for_update_on_startup=false".to_owned(),
+        "analytics.enabled=false".to_owned(),
+        "features.plugins=false".to_owned(),
+        "features.apps=false".to_owned(),
+        "features.remote_plugin=false".to_owned(),
+    ] {
+        command.args(["-c", &setting]);
+    }
     command
-        .args(["exec", "--json", "hand the failing test to the worker"])
+        .arg("hand the failing test to the worker")
         .env_clear()
         .env("HOME", home)
-        .env("CODEX_HOME", home)
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("CODEX_HOME", home.join(".codex"))
+        .env("PATH", path)
         .env("MOCK_KEY", "dummy")
         .env("ONEAPI_API_KEY", GATEWAY_KEY)
         .current_dir(&world.repo)
@@ -169,23 +168,65 @@ fn codex(program: &Path, world: &World, home: &Path) -> std::process::Output {
     command.output().expect("codex runs")
 }
 
+/// A home as a person has it: Codex's configuration, our program and the agent on PATH.
+fn home(world: &World, agent: &Agent) -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a directory");
+    write(&home.path().join(".codex/config.toml"), &configuration(world));
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).expect("it is made");
+    std::os::unix::fs::symlink(BIN, bin.join("codex-worker")).expect("a link");
+    match agent {
+        Agent::ClaudeCode(path) => {
+            std::os::unix::fs::symlink(path, bin.join("claude")).expect("a link");
+        }
+        // The shipped file means Claude Code; another agent is set in our own file.
+        Agent::Builtin => {
+            let file = home.path().join(".config/codex-worker/codex-worker.toml");
+            write(&file, "[agent]\nkind = \"builtin\"\n");
+        }
+    }
+    home
+}
+
+/// With every agent of this machine, for a model that Codex does not know and for one of its
+/// catalog, which works in code mode.
 #[test]
 fn real_codex_delegates_a_job_through_the_shipped_file() {
     let Some(program) = cli("CODEX_BIN", "codex") else { return };
-    let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
-    let start = world
-        .job(json!({"scoped_patch": {"paths": ["src"]}, "checks": slug_check(), "isolation": "worktree"}));
-    let planner = Arc::new(Planner { start, shown: Mutex::default() });
-    let home = tempfile::tempdir().expect("a directory");
-    let config = configuration(&world, &Arc::clone(&planner).serve());
-    write(&home.path().join("config.toml"), &config);
+    for (agent, model) in agents().into_iter().zip(["mock-model", "gpt-6-sol"]) {
+        let world = World::new(SLUG, &json!({"turns": repair()}), &agent);
+        let start = world.job(
+            json!({"scoped_patch": {"paths": ["src"]}, "checks": slug_check(), "isolation": "worktree"}),
+        );
+        let planner = Arc::new(Planner { start, shown: Mutex::default(), offered: Mutex::default() });
+        let home = home(&world, &agent);
 
-    let out = codex(&program, &world, home.path());
-    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "codex: {}\n{stdout}\n{stderr}", out.status);
-    let shown = planner.shown.lock().expect("not poisoned").clone();
-    let last = shown.last().unwrap_or_else(|| panic!("codex called nothing\n{stdout}\n{stderr}"));
-    assert!(last.contains("changed_files") && last.contains("src/slug.sh"), "{shown:?}\n{stdout}");
-    assert!(last.contains("unit tests: passed"), "{shown:?}");
-    assert!(!shown.concat().contains(GATEWAY_KEY));
+        let out = codex(&program, &world, home.path(), model, &Arc::clone(&planner).serve());
+        let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let state = home.path().join(".local/state/codex-worker");
+        let log = std::fs::read_to_string(state.join("worker.log")).unwrap_or_default();
+        let seen = format!("{agent:?}, {model}\n{stdout}\n{stderr}\nworker: {log}");
+        assert!(out.status.success(), "codex: {}\n{seen}", out.status);
+        // The tools stand in the request itself: no search for them costs a turn.
+        let offered = planner.offered.lock().expect("not poisoned").to_string();
+        assert!(offered.contains("mcp__worker") && offered.contains("idempotency_key"), "{offered}\n{seen}");
+        let shown = planner.shown.lock().expect("not poisoned").clone();
+        assert_eq!(shown.len(), 2, "one start and one wait: {shown:?}\n{seen}");
+        let last = &shown[1];
+        let at = last.find('{').unwrap_or_else(|| panic!("no JSON: {last}\n{seen}"));
+        let result: Value = serde_json::Deserializer::from_str(&last[at..])
+            .into_iter()
+            .next()
+            .and_then(Result::ok)
+            .unwrap_or_else(|| panic!("no JSON: {last}\n{seen}"));
+        assert_eq!(result["job_status"], "completed", "{result}\n{seen}");
+        assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{result}");
+        let checks = result["checks"].to_string();
+        assert!(checks.contains("scoped_patch: passed (src)"), "{checks}");
+        assert!(checks.contains("unit tests: passed"), "{checks}");
+        assert!(state.join("jobs.db").exists(), "the state lies where the platform has it");
+        // The key came by `env_vars` and went to the gateway, nowhere else.
+        assert_eq!(world.requests(0)[0]["authorization"], format!("Bearer {GATEWAY_KEY}"));
+        assert!(!shown.concat().contains(GATEWAY_KEY) && !stdout.contains(GATEWAY_KEY));
+    }
 }

@@ -160,13 +160,21 @@ fn await_true(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn the_adapter_waits_out_a_busy_gateway() {
-    for fault in [
-        json!([{"turn": 0, "times": 2, "status": 429, "retry_after": "1"}]),
-        json!([{"turn": 1, "times": 2, "status": 500}]),
+    // Which turn, what goes wrong there, and the seconds that a try must wait.
+    for (turn, fault, least) in [
+        (0, json!([{"turn": 0, "times": 2, "status": 429, "retry_after": "1"}]), 2),
+        (1, json!([{"turn": 1, "times": 2, "status": 500}]), 0),
     ] {
-        play(json!({"turns": repair(), "faults": fault}), scoped(json!({})), |_, result, _| {
-            assert_eq!(result["job_status"], "completed", "{result}");
-        });
+        for agent in agents() {
+            let world = World::new(SLUG, &json!({"turns": repair(), "faults": fault}), &agent);
+            let began = Instant::now();
+            let result = world.serve().run_job(world.job(scoped(json!({}))));
+            assert_eq!(result["job_status"], "completed", "{agent:?}: {result}");
+            // Two refused tries and the third that is answered: the adapter's, not the agent's.
+            let tries = world.requests(0).iter().filter(|request| request["turn"] == turn).count();
+            assert_eq!(tries, 3, "{agent:?}: {fault}");
+            assert!(began.elapsed() >= Duration::from_secs(least), "{agent:?}: Retry-After was not heeded");
+        }
     }
 }
 
@@ -196,12 +204,39 @@ fn odd_streams_do_not_stop_the_job() {
     parallel[0]["tools"] = json!([{"read": {"path": "src/slug.sh"}}, {"read": {"path": "tests/run.sh"}}]);
     let mut reasoning = repair();
     reasoning[0]["think"] = json!("The separator looks wrong. ".repeat(20));
-    for scenario in
-        [cut, json!({"turns": malformed}), json!({"turns": parallel}), json!({"turns": reasoning})]
-    {
-        play(scenario, scoped(json!({})), |_, result, _| {
-            assert_eq!(result["job_status"], "completed", "{result}");
-            assert_eq!(result["changed_files"], json!(["src/slug.sh"]));
+    // For each, what the next request must show that the agent was told.
+    let asked = |world: &World, turn: usize| {
+        let requests = world.requests(0);
+        let request = requests.iter().find(|request| request["turn"] == turn).expect("the turn was played");
+        request["body"]["messages"].clone()
+    };
+    let results = |messages: &Value| {
+        messages.as_array().into_iter().flatten().filter(|message| message["role"] == "tool").count()
+    };
+    type Told<'a> = &'a dyn Fn(&World) -> bool;
+    let again = |world: &World| world.requests(0).iter().filter(|request| request["turn"] == 1).count() >= 2;
+    let refused = |world: &World| {
+        let told = asked(world, 2);
+        results(&told) == 2 && told.to_string().contains("src/sl")
+    };
+    let both = |world: &World| {
+        let told = asked(world, 1);
+        results(&told) == 2
+            && told.to_string().contains("Prints its argument")
+            && told.to_string().contains("Prints TAP")
+    };
+    let went_on = |world: &World| results(&asked(world, 1)) == 1;
+    let cases: [(&str, Value, Told<'_>); 4] = [
+        ("a cut stream is asked for again", cut, &again),
+        ("malformed arguments are answered to the model", json!({"turns": malformed}), &refused),
+        ("both of two calls are made", json!({"turns": parallel}), &both),
+        ("reasoning is no obstacle", json!({"turns": reasoning}), &went_on),
+    ];
+    for (what, scenario, told) in cases {
+        play(scenario, scoped(json!({})), |world, result, agent| {
+            assert_eq!(result["job_status"], "completed", "{what}, {agent:?}: {result}");
+            assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{what}");
+            assert!(told(world), "{what}, {agent:?}: {:#?}", world.requests(0));
         });
     }
 }
@@ -210,13 +245,21 @@ fn odd_streams_do_not_stop_the_job() {
 fn a_job_outlives_its_server() {
     let mut turns = repair();
     turns[0]["delay_ms"] = json!(1500);
-    let world = World::new(SLUG, &json!({"turns": turns}), &Agent::Builtin);
-    let mut first = world.serve();
-    let job = first.start_job(world.job(scoped(json!({}))));
-    first.child.kill().expect("the server is killed");
-    drop(first);
-    let result = world.serve().finish(&job);
-    assert_eq!(result["job_status"], "completed", "{result}");
+    for agent in agents() {
+        let world = World::new(SLUG, &json!({"turns": turns}), &agent);
+        let mut first = world.serve();
+        let job = first.start_job(world.job(scoped(json!({}))));
+        first.child.kill().expect("the server is killed");
+        drop(first);
+        let mut second = world.serve();
+        let seen = second.call("get", json!({"job_id": job}));
+        let status = seen.data["job_status"].as_str().unwrap_or_default();
+        assert!(["queued", "running"].contains(&status), "{agent:?}: {}", seen.data);
+        let result = second.finish(&job);
+        assert_eq!(result["job_status"], "completed", "{agent:?}: {result}");
+        let seen = second.call("get", json!({"job_id": job}));
+        assert_eq!(seen.data, result, "get and wait say the same");
+    }
 }
 
 #[test]

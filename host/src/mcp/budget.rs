@@ -97,7 +97,7 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
         cap(text, summary);
     }
     for text in view.checks.iter_mut().flatten() {
-        cap(text, check);
+        cap_check(text, check);
     }
     if let Some(failure) = &mut view.failure {
         cap(&mut failure.message, other);
@@ -109,6 +109,29 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
     if let Some(branch) = view.workspace.as_mut().and_then(|workspace| workspace.branch.as_mut()) {
         cap(branch, 80);
     }
+}
+
+/// The words that a check's or a policy's line says after its name.
+const WORDS: [&str; 6] = [": passed", ": failed", ": timed out", ": not run", ": denied", ": warned"];
+
+/// Where the verdict begins and ends in a check's line. The first one counts: what follows
+/// it may quote anything.
+fn verdict(text: &str) -> Option<(usize, usize)> {
+    WORDS.iter().filter_map(|word| text.find(word).map(|at| (at, at + word.len()))).min()
+}
+
+/// Cuts a check's line; a long name gives way to its verdict.
+fn cap_check(text: &mut String, max: usize) {
+    if text.len() <= max {
+        return;
+    }
+    *text = match verdict(text) {
+        Some((at, end)) if end + 4 > max => {
+            let word = text[at..end].to_owned();
+            format!("{}{word}", line(&text[..at], max.saturating_sub(word.len()).max(4)))
+        }
+        _ => line(text, max),
+    };
 }
 
 fn keep_files(view: &mut JobView, keep: usize) {
@@ -131,26 +154,43 @@ fn cap_files(view: &mut JobView, max: usize) {
     }
 }
 
+/// What stands in the place of checks that were left out.
+const MORE: &str = " more; artifact result.json has them";
+
+fn left_out(text: &str) -> Option<usize> {
+    text.strip_prefix("note: ")?.strip_suffix(MORE)?.parse().ok()
+}
+
 fn keep_checks(view: &mut JobView, keep: usize) {
     let Some(checks) = &mut view.checks else { return };
     if checks.len() > keep {
+        let earlier = checks.pop_if(|last| left_out(last).is_some()).and_then(|note| left_out(&note));
+        let out = checks.len() - (keep - 1) + earlier.unwrap_or(0);
         // Failures first: they are what the planner must see.
-        let out = checks.len() - (keep - 1);
-        checks.sort_by_key(|text| text.contains(": passed") || text.starts_with("note:"));
+        checks.sort_by_key(|text| match verdict(text) {
+            Some((at, end)) => &text[at..end] == ": passed",
+            None => true,
+        });
         checks.truncate(keep - 1);
-        checks.push(format!("note: {out} more; see get with verbose"));
+        checks.push(format!("note: {out}{MORE}"));
     }
 }
 
 fn keep_artifacts(view: &mut JobView, keep: usize) {
-    if let Some(artifacts) = &mut view.artifacts {
+    let Some(artifacts) = &mut view.artifacts else { return };
+    if artifacts.len() > keep {
+        let out = (artifacts.len() - keep) as u32;
         artifacts.truncate(keep);
+        view.artifacts_omitted = Some(view.artifacts_omitted.unwrap_or(0) + out);
     }
 }
 
 fn keep_policies(view: &mut JobView, keep: usize) {
-    if let Some(policies) = &mut view.policies {
+    let Some(policies) = &mut view.policies else { return };
+    if policies.len() > keep {
+        let out = (policies.len() - keep) as u32;
         policies.truncate(keep);
+        view.policies_omitted = Some(view.policies_omitted.unwrap_or(0) + out);
     }
 }
 
@@ -223,6 +263,58 @@ mod tests {
             assert_eq!(shown + view.changed_files_omitted.unwrap_or(0) as usize, files, "the count is right");
             assert!(view.failure.is_some() && view.next_action.is_some() && view.job_status.is_some());
         }
+    }
+
+    #[test]
+    fn what_is_cut_is_counted() {
+        let mut view = worst(2_000, 60, 250);
+        fit(&mut view, false);
+        let artifacts = view.artifacts.as_ref().map_or(0, Vec::len);
+        let policies = view.policies.as_ref().map_or(0, Vec::len);
+        assert_eq!(artifacts + view.artifacts_omitted.unwrap_or(0) as usize, 40);
+        assert_eq!(policies + view.policies_omitted.unwrap_or(0) as usize, 12);
+        let checks = view.checks.clone().unwrap_or_default();
+        let Some(note) = checks.last().and_then(|text| text.strip_prefix("note: ")) else {
+            panic!("no note: {checks:?}")
+        };
+        let out: usize = note.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        assert_eq!(checks.len() - 1 + out, 60, "{checks:?}");
+    }
+
+    #[test]
+    fn a_verdict_survives_every_cut() {
+        for (text, max, expected) in [
+            ("unit tests: failed (exit 1)", 60, "unit tests: failed (exit 1)"),
+            ("unit tests: failed (exit 1; and more of it)", 30, "unit tests: failed (exit 1;…"),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: failed (exit 1)", 24, "aaaaaaaaaaaaa…: failed"),
+            ("äöüäöüäöüäöüäöüäöü: timed out", 24, "äöüäö…: timed out"),
+            ("note: aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 12, "note: aaa…"),
+            // What a failing test prints is no verdict.
+            ("t: failed (case 3: passed)", 26, "t: failed (case 3: passed)"),
+        ] {
+            let mut cut = text.to_owned();
+            cap_check(&mut cut, max);
+            assert_eq!(cut, expected);
+        }
+        // Twenty checks with the longest names: every failed one still says so.
+        let mut view = worst(400, 0, 250);
+        view.checks = Some(
+            (0..20)
+                .map(|n| {
+                    let word = if n % 2 == 0 { "failed (x: passed)" } else { "passed (1 passed)" };
+                    format!("{n}{}: {word}", "é".repeat(99))
+                })
+                .collect(),
+        );
+        fit(&mut view, false);
+        let checks = view.checks.unwrap_or_default();
+        assert!(checks.iter().take(3).all(|text| text.contains(": failed")), "{checks:?}");
+        assert!(
+            checks.iter().all(|text| text.contains(": failed")
+                || text.contains(": passed")
+                || text.starts_with("note: ")),
+            "{checks:?}"
+        );
     }
 
     #[test]

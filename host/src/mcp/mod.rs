@@ -2,17 +2,19 @@
 //!
 //! `transport` reads and writes lines, `server` is the handler, `tools` and `schema` are
 //! what clients see of it, `jobs`, `artifact` and `apply` do the calls, `budget` keeps
-//! replies small, `tasks` is the second face of the same jobs.
+//! replies small, `tasks` is the second face of the same jobs, `prompts` what a person may
+//! pick from a menu.
 
 pub mod apply;
 pub mod artifact;
 pub mod budget;
 pub mod jobs;
 mod lines;
+mod prompts;
 pub mod schema;
 pub mod serve;
 pub mod server;
-mod tasks;
+pub mod tasks;
 pub mod tools;
 pub mod transport;
 pub mod wire;

@@ -2,21 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use rmcp::ServerHandler;
 use rmcp::service::{ServerInitializeError, serve_server};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, stdio_pipes};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::server::Server;
 use super::transport::LineTransport;
 use crate::error::{Error, Kind, Result};
 
 /// Serves one client until its end of input or `shutdown`; both mean that nobody listens:
 /// waiting calls are answered at once, jobs go on.
-pub async fn stdio(server: Server, shutdown: CancellationToken) -> Result<()> {
+pub async fn stdio(server: impl ServerHandler, shutdown: CancellationToken) -> Result<()> {
     let (read, write) = stdio_pipes();
     let transport = LineTransport::new(read, write, shutdown.clone());
     let running = match serve_server(server, transport).await {
@@ -30,9 +32,19 @@ pub async fn stdio(server: Server, shutdown: CancellationToken) -> Result<()> {
     }
 }
 
-/// Serves Streamable HTTP at `http://<address>/mcp` until `shutdown`. Loopback only: there
-/// is no authentication, and the transport checks the Host header against rebinding.
-pub async fn http(server: Server, address: SocketAddr, shutdown: CancellationToken) -> Result<()> {
+/// Origins from which a browser may speak to the HTTP mode: pages of this machine.
+const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
+/// After a connection that could not be accepted, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens at `address` and serves Streamable HTTP at `http://<address>/mcp` until
+/// `shutdown`. Loopback only: there is no authentication, and the transport checks the
+/// Host and Origin headers against pages that rebind a name or post across sites.
+pub async fn http(
+    server: impl ServerHandler + Clone + Sync,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+) -> Result<()> {
     if !address.ip().is_loopback() {
         return Err(Error::new(Kind::Refused, format!("{address} is not a loopback address"))
             .hint("use 127.0.0.1:PORT; there is no authentication"));
@@ -41,20 +53,35 @@ pub async fn http(server: Server, address: SocketAddr, shutdown: CancellationTok
         Error::new(Kind::Environment, format!("cannot listen on {address}: {error}"))
             .hint("choose another port; 0 takes a free one")
     };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
-    let local = listener.local_addr().map_err(fault)?;
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
     // Standard error: standard output stays clean in both modes.
-    eprintln!("codex-worker: MCP at http://{local}/mcp");
-    let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.clone());
+    eprintln!("codex-worker: MCP at http://{}/mcp", listener.local_addr().map_err(fault)?);
+    http_on(server, listener, shutdown).await;
+    Ok(())
+}
+
+/// Serves Streamable HTTP on a listener until `shutdown`.
+pub async fn http_on(
+    server: impl ServerHandler + Clone + Sync,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) {
+    let config = StreamableHttpServerConfig::default()
+        .with_cancellation_token(shutdown.clone())
+        .with_allowed_origins(ORIGINS);
     let service = StreamableHttpService::new(
         move || Ok(server.clone()),
         Arc::new(LocalSessionManager::default()),
         config,
     );
     loop {
-        let (stream, _) = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            accepted = listener.accept() => accepted.map_err(fault)?,
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
         };
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(async move {

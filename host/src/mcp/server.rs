@@ -7,10 +7,10 @@ use std::sync::{Arc, LazyLock};
 use futures_util::FutureExt;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ContentBlock,
-    CreateTaskResult, ErrorCode, ErrorData, GetTaskParams, GetTaskResult, Implementation,
-    ListResourceTemplatesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities,
-    ServerConfig, Tool, UpdateTaskParams,
+    CreateTaskResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
+    GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    ResourceContents, ResourceTemplate, ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::jobs::{Jobs, job_id};
 use super::tools::{self, JobView};
 use super::wire::Ordered;
-use super::{artifact, lines, schema, tasks};
+use super::{artifact, lines, prompts, schema, tasks};
 use crate::config::{Config, nearest};
 use crate::error::{Error, Kind};
 use crate::job::paths::JobPaths;
@@ -195,19 +195,25 @@ async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     }
 }
 
-fn protocol_error(error: &Error) -> ErrorData {
+/// rmcp turns the code of a missing resource into the one that the client's revision has.
+fn resource_error(error: &Error, uri: &str) -> ErrorData {
     let code = match error.kind {
         Kind::NotFound => ErrorCode::RESOURCE_NOT_FOUND,
         Kind::Usage => ErrorCode::INVALID_PARAMS,
         _ => ErrorCode::INTERNAL_ERROR,
     };
-    ErrorData::new(code, error.to_string(), None)
+    ErrorData::new(code, error.to_string(), Some(serde_json::json!({ "uri": uri })))
 }
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_tasks().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_prompts()
+            .enable_completions()
+            .enable_tasks()
+            .build();
         ServerConfig::new(capabilities)
             .with_server_info(
                 Implementation::new("codex-worker", env!("CARGO_PKG_VERSION")).with_title("codex-worker"),
@@ -266,8 +272,29 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let contents = caught(self.resource(request.uri)).await.map_err(|error| protocol_error(&error))?;
+        let uri = request.uri.clone();
+        let contents =
+            caught(self.resource(request.uri)).await.map_err(|error| resource_error(&error, &uri))?;
         Ok(ReadResourceResult::new(vec![contents]).into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::list()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        let prompt = prompts::get(&request.name, &arguments)
+            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
+        Ok(prompt.into())
     }
 
     async fn get_task(
@@ -276,7 +303,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
         let work = tasks::get(&self.jobs, &request.task_id, |view| self.task_result(view, &context));
-        caught(work).await.map(GetTaskResult::new).map_err(|error| task_error(&error))
+        caught(work).await.map(GetTaskResult::new).map_err(|error| tasks::error(&error))
     }
 
     async fn update_task(
@@ -284,9 +311,7 @@ impl ServerHandler for Server {
         request: UpdateTaskParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        // A job asks nothing; the id must be right all the same.
-        let work = async { self.jobs.get(tasks::known(&request.task_id)?).await.map(drop) };
-        caught(work).await.map_err(|error| task_error(&error))
+        caught(tasks::update(&self.jobs, &request.task_id)).await.map_err(|error| tasks::error(&error))
     }
 
     async fn cancel_task(
@@ -294,17 +319,7 @@ impl ServerHandler for Server {
         request: CancelTaskParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let id = job_id(&request.task_id).map_err(|error| task_error(&error))?;
-        let work = self.jobs.blocking(move |_, store| store.request_cancel(&id, "tasks/cancel").map(drop));
-        caught(work).await.map_err(|error| task_error(&error))
-    }
-}
-
-/// SEP-2663: an unknown task is a wrong parameter.
-fn task_error(error: &Error) -> ErrorData {
-    match error.kind {
-        Kind::NotFound | Kind::Usage => ErrorData::invalid_params(error.to_string(), None),
-        _ => protocol_error(error),
+        caught(tasks::cancel(&self.jobs, &request.task_id)).await.map_err(|error| tasks::error(&error))
     }
 }
 

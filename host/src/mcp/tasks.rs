@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{CallToolResult, DetailedTask, Task, TaskPayload, TaskStatus};
+use rmcp::model::{CallToolResult, DetailedTask, ErrorData, JsonObject, Task, TaskPayload, TaskStatus};
 
 use super::jobs::{Jobs, ended, job_id};
 use super::tools::{GetArgs, JobView, WaitArgs};
@@ -22,7 +22,9 @@ pub async fn create(jobs: &Arc<Jobs>, args: WaitArgs) -> Result<Option<Task>> {
     Ok((!row.status.is_final()).then(|| task(&row)))
 }
 
-/// The task's state; `encode` makes the result of the call that became the task.
+/// The task's state; `encode` makes the result of the call that became the task. A job that
+/// failed is a completed task (the call is answered); only one whose result is lost is a
+/// failed task.
 pub async fn get(
     jobs: &Arc<Jobs>,
     id: &str,
@@ -33,6 +35,7 @@ pub async fn get(
     let row = load(jobs, id).await?;
     let payload = match row.status {
         JobStatus::Cancelled => TaskPayload::Cancelled,
+        status if status.is_final() && row.result.is_none() => TaskPayload::Failed { error: lost() },
         status if status.is_final() => {
             let result = serde_json::to_value(encode(ended(&row, false, None))).map_err(|error| {
                 Error::new(Kind::Internal, format!("a result could not be written: {error}"))
@@ -44,8 +47,34 @@ pub async fn get(
     Ok(DetailedTask::new(task(&row), payload))
 }
 
+/// Asks for the job's end; answered before it has ended. Nothing happens to one that has.
+pub async fn cancel(jobs: &Arc<Jobs>, id: &str) -> Result<()> {
+    let id = job_id(id)?;
+    jobs.blocking(move |_, store| store.request_cancel(&id, "tasks/cancel").map(drop)).await
+}
+
+/// A job asks its client nothing, so there is nothing to take; the id must be right all the
+/// same.
+pub async fn update(jobs: &Arc<Jobs>, id: &str) -> Result<()> {
+    load(jobs, id).await.map(drop)
+}
+
+/// SEP-2663: an unknown task is a wrong parameter.
+pub fn error(error: &Error) -> ErrorData {
+    match error.kind {
+        Kind::NotFound | Kind::Usage => ErrorData::invalid_params(error.to_string(), None),
+        _ => ErrorData::internal_error(error.to_string(), None),
+    }
+}
+
+/// The error of a job that ended without leaving a result.
+fn lost() -> JsonObject {
+    let error = ErrorData::internal_error("this job ended, but its result is lost", None);
+    serde_json::to_value(error).ok().and_then(|value| value.as_object().cloned()).unwrap_or_default()
+}
+
 /// The task's id as `get`'s arguments.
-pub fn known(id: &str) -> Result<GetArgs> {
+fn known(id: &str) -> Result<GetArgs> {
     job_id(id)?;
     Ok(GetArgs { job_id: id.to_owned(), verbose: false, include_diff: None })
 }
@@ -60,6 +89,7 @@ fn task(row: &JobRow) -> Task {
     let updated = row.finished_ms.unwrap_or(if row.status.is_final() { row.created_ms } else { now });
     let status = match row.status {
         JobStatus::Cancelled => TaskStatus::Cancelled,
+        status if status.is_final() && row.result.is_none() => TaskStatus::Failed,
         status if status.is_final() => TaskStatus::Completed,
         _ => TaskStatus::Working,
     };

@@ -353,12 +353,18 @@ pub struct JobView {
     #[expect(missing_docs, reason = "see JobResult")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<Vec<String>>,
+    /// Policies that are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies_omitted: Option<u32>,
     #[expect(missing_docs, reason = "see JobResult")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<Workspace>,
     #[expect(missing_docs, reason = "see JobResult")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<Vec<Artifact>>,
+    /// Artifacts that are left out; `artifact` with a wrong name lists them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifacts_omitted: Option<u32>,
     /// Since it was started, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,

@@ -12,6 +12,9 @@ use crate::verify::outcome::{Outcome, Source, Verdict, holds};
 /// The store keeps this many paths; replies show fewer.
 const FILES_KEPT: usize = 400;
 const LINES_KEPT: usize = 60;
+/// Failing tests that a check's line names, and bytes of what each has to say.
+const FAILURES_SHOWN: usize = 3;
+const FAILURE_MAX: usize = 120;
 const LINE_MAX: usize = 300;
 const SUMMARY_MAX: usize = 600;
 
@@ -76,7 +79,7 @@ pub fn build(parts: Parts<'_>) -> JobResult {
         job_status: parts.outcome.status,
         changed_files_omitted: u32::try_from(total - files.len()).unwrap_or(u32::MAX),
         changed_files: files,
-        checks: check_lines(parts).iter().take(LINES_KEPT).map(|text| redact(text, LINE_MAX)).collect(),
+        checks: kept(check_lines(parts)).iter().map(|text| redact(text, LINE_MAX)).collect(),
         diff: (parts.redact)(parts.diff),
         summary: redact(&parts.agent.claim, SUMMARY_MAX),
         attempts: parts.attempts,
@@ -93,6 +96,16 @@ pub fn build(parts: Parts<'_>) -> JobResult {
     };
     result.next_action = next_action(&result, parts.id);
     result
+}
+
+/// The first lines, and how many there are besides.
+fn kept(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES_KEPT {
+        let out = lines.len() - (LINES_KEPT - 1);
+        lines.truncate(LINES_KEPT - 1);
+        lines.push(format!("note: {out} findings more; artifact findings.json has them"));
+    }
+    lines
 }
 
 /// `name: passed (…)` for the scope and each check, then what the policies had to say.
@@ -185,13 +198,16 @@ fn check_line(check: &CheckResult, holds: bool) -> String {
     if matches!(check.guarded, Some(CheckStatus::Failed | CheckStatus::TimedOut)) {
         facts.push("fails with the tests as they were before the job".to_owned());
     }
-    if !holds && let Some(first) = check.signals.iter().flat_map(|signal| &signal.first_failures).next() {
-        let at = match (&first.path, first.line) {
-            (Some(path), Some(number)) => format!(" {path}:{number}"),
-            (Some(path), None) => format!(" {path}"),
-            _ => String::new(),
-        };
-        facts.push(format!("{}{at}: {}", first.id, first.message));
+    if !holds {
+        let failures = check.signals.iter().flat_map(|signal| &signal.first_failures);
+        for failure in failures.take(FAILURES_SHOWN) {
+            let at = match (&failure.path, failure.line) {
+                (Some(path), Some(number)) => format!(" {path}:{number}"),
+                (Some(path), None) => format!(" {path}"),
+                _ => String::new(),
+            };
+            facts.push(format!("{}{at}: {}", failure.id, line(&failure.message, FAILURE_MAX)));
+        }
     }
     let word = match check.status {
         CheckStatus::Passed if holds => "passed",

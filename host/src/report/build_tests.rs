@@ -165,6 +165,31 @@ fn a_denied_scope_stands_in_one_line() {
 }
 
 #[test]
+fn hundreds_of_findings_are_counted_and_three_failures_named() {
+    let warn = |n: usize| {
+        verdict(
+            Source::Verifier,
+            "integrity@0.1.0",
+            json!({"rule": "stub", "severity": "warn", "message": format!("finding {n}")}),
+        )
+    };
+    let many: Vec<Verdict> = (0..300).map(warn).collect();
+    let result = result(&outcome(JobStatus::Completed, None), &many, 1);
+    assert_eq!(result.checks.len(), LINES_KEPT);
+    // The scope, the check and 57 findings are shown; 243 findings and a note are not.
+    let last = result.checks.last().map(String::as_str);
+    assert_eq!(last, Some("note: 244 findings more; artifact findings.json has them"));
+
+    let failures: Vec<_> = (1..=5)
+        .map(|n| json!({"id": format!("t{n}"), "path": "a.py", "line": n, "message": "m".repeat(500)}))
+        .collect();
+    let signal = json!({"runner": "pytest", "passed": 0, "failed": 5, "skipped": 0, "errors": 0, "first_failures": failures});
+    let line = check_line(&check(json!({"status": "failed", "exit_code": 1, "signals": [signal]})), false);
+    assert!(line.contains("t1 a.py:1: mmm") && line.contains("t3 a.py:3: mmm"), "{line}");
+    assert!(!line.contains("t4") && line.len() < 500, "{line}");
+}
+
+#[test]
 fn every_failure_has_a_next_action() {
     let id = JobId::parse("0123456789abcdef0123456789abcdef").expect("an id");
     for kind in [
