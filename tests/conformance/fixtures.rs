@@ -51,6 +51,12 @@ pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
         .map_err(|error| ErrorData::internal_error(format!("a fixture is wrong: {error}"), None))
 }
 
+/// A result of the protocol; it says that it is one.
+pub fn complete<T: DeserializeOwned>(mut value: Value) -> Result<T, ErrorData> {
+    value["resultType"] = "complete".into();
+    read(value)
+}
+
 /// One line of text.
 pub fn text(line: impl Into<String>) -> CallToolResult {
     CallToolResult::success(vec![ContentBlock::text(line.into())])
@@ -149,19 +155,19 @@ impl Fixtures {
         let result = match request.name.as_ref() {
             "greet" => text(format!("Hello, {}!", argument("name"))),
             "test_simple_text" => text("This is a simple text response for testing."),
-            "test_image_content" => read(json!({"content": [image]}))?,
+            "test_image_content" => complete(json!({"content": [image]}))?,
             "test_audio_content" => {
-                read(json!({"content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}]}))?
+                complete(json!({"content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}]}))?
             }
             "test_embedded_resource" => {
                 let inner = resource("test://embedded-resource", json!({"text": "An embedded resource."}));
-                read(json!({"content": [{"type": "resource", "resource": inner}]}))?
+                complete(json!({"content": [{"type": "resource", "resource": inner}]}))?
             }
             "test_multiple_content_types" => {
                 let body =
                     json!({"mimeType": "application/json", "text": "{\"test\":\"data\",\"value\":123}"});
                 let inner = resource("test://mixed-content-resource", body);
-                read(json!({"content": [{"type": "text", "text": "Multiple content types test:"}, image,
+                complete(json!({"content": [{"type": "text", "text": "Multiple content types test:"}, image,
                     {"type": "resource", "resource": inner}]}))?
             }
             "test_error_handling" => {
@@ -304,7 +310,7 @@ impl ServerHandler for Fixtures {
     ) -> Result<ListResourcesResult, ErrorData> {
         let known = ["test://static-text", "test://static-binary", "test://watched-resource"];
         let resources = known.map(|uri| json!({"uri": uri, "name": uri, "description": "A fixture"}));
-        read(json!({ "resources": resources }))
+        complete(json!({ "resources": resources }))
     }
 
     async fn list_resource_templates(
@@ -312,7 +318,9 @@ impl ServerHandler for Fixtures {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        read(json!({"resourceTemplates": [{"uriTemplate": "test://template/{id}/data", "name": "template"}]}))
+        complete(
+            json!({"resourceTemplates": [{"uriTemplate": "test://template/{id}/data", "name": "template"}]}),
+        )
     }
 
     async fn read_resource(
@@ -337,7 +345,7 @@ impl ServerHandler for Fixtures {
                 json!({"mimeType": "application/json", "text": text.to_string()})
             }
         };
-        let result: ReadResourceResult = read(json!({"contents": [resource(uri, body)]}))?;
+        let result: ReadResourceResult = complete(json!({"contents": [resource(uri, body)]}))?;
         Ok(result.into())
     }
 
@@ -351,7 +359,7 @@ impl ServerHandler for Fixtures {
             let arguments: Vec<Value> = arguments.iter().map(|name| argument(name)).collect();
             json!({"name": name, "description": "A fixture", "arguments": arguments})
         };
-        read(json!({"prompts": [
+        complete(json!({"prompts": [
             prompt("test_simple_prompt", &[]),
             prompt("test_prompt_with_arguments", &["arg1", "arg2"]),
             prompt("test_prompt_with_embedded_resource", &["resourceUri"]),
@@ -389,7 +397,7 @@ impl ServerHandler for Fixtures {
             }
             other => return Err(ErrorData::invalid_params(format!("unknown prompt {other}"), None)),
         };
-        let result: GetPromptResult = read(json!({ "messages": messages }))?;
+        let result: GetPromptResult = complete(json!({ "messages": messages }))?;
         Ok(result.into())
     }
 

@@ -10,7 +10,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
-use crate::fixtures::{read, text};
+use crate::fixtures::{complete, read, text};
 
 pub const PROMPT: &str = "test_input_required_result_prompt";
 pub const TOOLS: &[&str] = &[
@@ -156,6 +156,6 @@ pub fn prompt(request: &GetPromptRequestParams) -> Result<Option<GetPromptRespon
     };
     let line = format!("In the context of {}", answer["content"]["context"]);
     let result: GetPromptResult =
-        read(json!({"messages": [{"role": "user", "content": {"type": "text", "text": line}}]}))?;
+        complete(json!({"messages": [{"role": "user", "content": {"type": "text", "text": line}}]}))?;
     Ok(Some(result.into()))
 }

@@ -1,8 +1,7 @@
 //! The protocol's own tools against the real binary: inspector `--strict` on stdio, and the
-//! conformance scenarios that need no fixture in HTTP mode. `MCP_NODE_DIR` names a directory
-//! with both (and a Node that runs them) under `node_modules`.
+//! conformance scenarios that need no fixture in HTTP mode. With the fixtures the same
+//! transport is tried whole in `tests/conformance`.
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,21 +9,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Agent, BIN, SLUG, World};
 
-/// The directory with the tools; with `CODEX_WORKER_REQUIRE_MCP_TOOLS=1` it must be there.
-fn tools() -> Option<PathBuf> {
-    let dir = std::env::var_os("MCP_NODE_DIR").map(PathBuf::from);
-    if dir.is_none() {
-        assert!(
-            std::env::var_os("CODEX_WORKER_REQUIRE_MCP_TOOLS").is_none(),
-            "MCP_NODE_DIR is not set, but CODEX_WORKER_REQUIRE_MCP_TOOLS asks for it"
-        );
-        eprintln!("NOT RUN with the inspector and the conformance tool: set MCP_NODE_DIR");
-    }
-    dir
-}
+#[path = "../conformance/tool.rs"]
+mod tool;
 
 /// One of the tools, with this world's environment.
-fn tool(world: &World, dir: &std::path::Path, name: &str) -> Command {
+fn node(world: &World, dir: &std::path::Path, name: &str) -> Command {
     let mut command = world.command(&[]);
     let environment: Vec<_> =
         command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
@@ -36,9 +25,9 @@ fn tool(world: &World, dir: &std::path::Path, name: &str) -> Command {
 
 #[test]
 fn the_inspector_finds_nothing_wrong() {
-    let Some(dir) = tools() else { return };
+    let Some(dir) = tool::dir() else { return };
     let world = World::new(SLUG, &json!({"turns": [{"say": "unused"}]}), &Agent::Builtin);
-    let out = tool(&world, &dir, "mcp-inspector")
+    let out = node(&world, &dir, "mcp-inspector")
         .args(["--cli", BIN, "mcp", "--method", "tools/list", "--strict"])
         .output()
         .expect("the inspector runs");
@@ -58,20 +47,44 @@ impl Drop for Http {
 }
 
 /// What every server must do, whatever its tools are.
-const SCENARIOS: &[&str] = &[
-    "server-initialize",
-    "ping",
-    "tools-list",
-    "resources-list",
-    "prompts-list",
-    "completion-complete",
-    "server-sse-multiple-streams",
-    "dns-rebinding-protection",
+const SCENARIOS: &[(&str, &[&str])] = &[
+    (
+        "2025-11-25",
+        &[
+            "server-initialize",
+            "server-session-lifecycle",
+            "ping",
+            "tools-list",
+            "resources-list",
+            "prompts-list",
+            "completion-complete",
+            "server-sse-multiple-streams",
+            "dns-rebinding-protection",
+        ],
+    ),
+    (
+        "2026-07-28",
+        &[
+            "tools-list",
+            "resources-list",
+            "prompts-list",
+            "completion-complete",
+            "server-sse-multiple-streams",
+            "dns-rebinding-protection",
+            "caching",
+            "sep-2164-resource-not-found",
+            "http-header-validation",
+            "input-required-result-missing-input-response",
+            "input-required-result-unsupported-methods",
+            "input-required-result-ignore-extra-params",
+            "input-required-result-validate-input",
+        ],
+    ),
 ];
 
 #[test]
 fn the_conformance_scenarios_without_fixtures_pass() {
-    let Some(dir) = tools() else { return };
+    let Some(dir) = tool::dir() else { return };
     let world = World::new(SLUG, &json!({"turns": [{"say": "unused"}]}), &Agent::Builtin);
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -85,12 +98,25 @@ fn the_conformance_scenarios_without_fixtures_pass() {
         assert!(Instant::now() < deadline, "the server does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let out = tool(&world, &dir, "conformance")
-        .args(["server", "--url", &format!("http://{address}/mcp"), "--spec-version", "2025-11-25", "-o"])
-        .arg(world.home.join("conformance"))
-        .output()
-        .expect("the conformance tool runs");
-    let text = String::from_utf8_lossy(&out.stdout);
-    let failed: Vec<&&str> = SCENARIOS.iter().filter(|name| !text.contains(&format!("✓ {name}: "))).collect();
-    assert!(failed.is_empty(), "{failed:?} did not pass:\n{text}");
+    for (version, scenarios) in SCENARIOS {
+        let out = world.home.join(version);
+        let report = tool::run(&dir, &format!("http://{address}/mcp"), &out, &["--requirements", version]);
+        for scenario in *scenarios {
+            let checks: Vec<_> = report.checks.iter().filter(|check| check.scenario == *scenario).collect();
+            assert!(!checks.is_empty(), "{version}: {scenario} was not run\n{}", report.text);
+            let bad: Vec<&str> =
+                checks.iter().filter(|check| check.is_bad()).map(|check| check.about.as_str()).collect();
+            assert!(bad.is_empty(), "{version}: {scenario}: {bad:#?}");
+        }
+        // The rest want tools, resources and prompts that only a fixture has; what the
+        // protocol itself demands there must hold all the same.
+        let wrong: Vec<&str> = report
+            .checks
+            .iter()
+            .filter(|check| check.is_bad() && check.scenario == "server-stateless")
+            .map(|check| check.about.as_str())
+            .filter(|about| !about.contains("diagnostic tool") && !about.contains("test_"))
+            .collect();
+        assert!(wrong.is_empty(), "{version}: server-stateless: {wrong:#?}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod analyze;
+mod answer;
 mod cheats;
 mod codex;
 mod conformance;

@@ -179,6 +179,46 @@ fn the_end_of_input_and_sigterm_answer_what_waits_and_leave_the_job() {
 }
 
 #[test]
+fn a_call_that_asks_gets_progress_and_cancelling_it_leaves_the_job() {
+    let (_world, mut raw, job) = sleeping();
+    let wait = |id: i64, token: Value| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "wait", "arguments": {"job_id": job, "timeout_ms": 100_000}, "_meta": {"progressToken": token}}})
+    };
+    raw.send(&wait(10, json!("mine")));
+    let mut last = 0.0;
+    // The worker claims the job, prepares and starts the agent: more than one event.
+    while last < 2.0 {
+        let told = raw.answer();
+        assert_eq!(told["method"], "notifications/progress", "{told}");
+        assert_eq!(told["params"]["progressToken"], "mine", "{told}");
+        assert!(told["params"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
+        let progress = told["params"]["progress"].as_f64().expect("a number");
+        assert!(progress > last, "{told}");
+        last = progress;
+    }
+    raw.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 10, "reason": "test"}}));
+    // The call is not answered any more; the next one is, and the job runs.
+    raw.call(11, "get", json!({"job_id": job}));
+    let mut answer = raw.answer();
+    while answer["method"] == "notifications/progress" {
+        answer = raw.answer();
+    }
+    assert_eq!(answer["id"], 11, "{answer}");
+    let status = answer["result"]["structuredContent"]["job_status"].clone();
+    assert!(["queued", "running"].contains(&status.as_str().unwrap_or_default()), "{answer}");
+    // Nobody asked for progress here: only the answer comes.
+    raw.call(12, "wait", json!({"job_id": job, "timeout_ms": 300}));
+    let answer = raw.answer();
+    assert_eq!(
+        (&answer["id"], &answer["result"]["structuredContent"]["job_status"]),
+        (&json!(12), &json!("running"))
+    );
+    raw.call(13, "cancel", json!({"job_id": job}));
+    assert_eq!(raw.answer()["result"]["structuredContent"]["job_status"], "cancelled");
+}
+
+#[test]
 fn a_thousand_calls_in_flight() {
     let (_world, mut raw, job) = sleeping();
     let started = Instant::now();
@@ -192,6 +232,21 @@ fn a_thousand_calls_in_flight() {
         largest = largest.max(answer["result"]["structuredContent"].to_string().len());
         seen.insert(answer["id"].as_i64());
     }
+    // Calls that read the store, all at once, each with its own answer.
+    for id in 0..1000 {
+        let tool = ["get", "tail", "artifact", "no such tool"][id as usize % 4];
+        raw.call(2000 + id, tool, json!({"job_id": job, "name": "diff.patch"}));
+    }
+    let mut others = std::collections::BTreeSet::new();
+    for _ in 0..1000 {
+        let answer = raw.answer();
+        let id = answer["id"].as_i64().expect("an id");
+        let wrong = answer["result"]["isError"] == true;
+        // `tail` and `get` know no `name`; there is no diff and no such tool.
+        assert!(wrong && answer["result"]["content"][0]["text"].is_string(), "{answer}");
+        others.insert(id);
+    }
+    assert_eq!(others.len(), 1000);
     eprintln!("1,000 waits of 1.5 s answered after {:?}, largest {largest} bytes", started.elapsed());
     assert_eq!(seen.len(), 1000);
     assert!(largest < 300, "{largest} bytes");
@@ -203,7 +258,6 @@ fn a_thousand_calls_in_flight() {
 #[test]
 fn both_eras_and_old_clients() {
     let world = world();
-    let missing = json!({"job_id": "0".repeat(32)});
     // Before structured content: the whole JSON is the text.
     let mut raw = Raw::start(world.command(&["mcp"]));
     assert_eq!(raw.initialize("2025-03-26")["result"]["protocolVersion"], "2025-03-26");
@@ -214,36 +268,90 @@ fn both_eras_and_old_clients() {
     // A version that does not exist gets one that does.
     let mut raw = Raw::start(world.command(&["mcp"]));
     assert_eq!(raw.initialize("1999-01-01")["result"]["protocolVersion"], "2025-11-25");
+}
 
-    // Stateless: no handshake, everything in _meta.
-    let mut raw = Raw::start(world.command(&["mcp"]));
-    let meta = json!({
+/// What a client of 2026-07-28 sends with every request.
+fn meta(capabilities: Value) -> Value {
+    json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
         "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "0"}
-    });
-    raw.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}));
-    let answer = raw.answer();
-    assert!(answer["result"]["supportedVersions"].to_string().contains("2026-07-28"), "{answer}");
-    raw.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
-        "params": {"name": "get", "arguments": missing, "_meta": meta}}));
-    let answer = raw.answer();
+    })
+}
+
+#[test]
+fn a_whole_job_without_a_handshake() {
+    let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let mut raw = Raw::start(world.command(&["mcp", "--test-panic"]));
+    let mut id = 0;
+    let mut ask = |raw: &mut Raw, method: &str, mut params: Value| {
+        id += 1;
+        params["_meta"] = meta(json!({}));
+        raw.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        let answer = raw.answer();
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    };
+    let found = ask(&mut raw, "server/discover", json!({}));
+    assert!(found["result"]["supportedVersions"].to_string().contains("2026-07-28"), "{found}");
     assert_eq!(
-        (&answer["result"]["isError"], &answer["result"]["resultType"]),
-        (&json!(true), &json!("complete")),
-        "{answer}"
+        found["result"]["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "codex-worker",
+        "{found}"
     );
+    let extensions = &found["result"]["capabilities"]["extensions"];
+    assert!(extensions.get("io.modelcontextprotocol/tasks").is_some(), "{found}");
+    let listed = ask(&mut raw, "tools/list", json!({}));
+    assert_eq!(listed["result"]["tools"].as_array().map(Vec::len), Some(8));
+    assert!(listed["result"]["ttlMs"].is_u64() && listed["result"]["cacheScope"].is_string(), "{listed}");
+
+    let job = world.job(json!({"checks": slug_check(), "isolation": "worktree"}));
+    let started = ask(&mut raw, "tools/call", json!({"name": "start", "arguments": job}));
+    let job = started["result"]["structuredContent"]["job_id"].clone();
+    assert_eq!(started["result"]["resultType"], "complete", "{started}");
+    let ended = ask(
+        &mut raw,
+        "tools/call",
+        json!({"name": "wait", "arguments": {"job_id": job, "timeout_ms": 60_000}}),
+    );
+    assert_eq!(ended["result"]["structuredContent"]["job_status"], "completed", "{ended}");
+
+    // Odd requests of this era, each answered, none the last.
+    let unknown = ask(&mut raw, "no/such", json!({}));
+    assert_eq!(unknown["error"]["code"], -32601, "{unknown}");
+    let removed = ask(&mut raw, "ping", json!({}));
+    assert_eq!(removed["error"]["code"], -32601, "{removed}");
+    let panicked = ask(&mut raw, "tools/call", json!({"name": "panic", "arguments": {}}));
+    assert_eq!(panicked["result"]["isError"], true, "{panicked}");
+    let missing = ask(&mut raw, "resources/read", json!({"uri": "job://x/y"}));
+    assert_eq!(missing["error"]["code"], -32602, "{missing}");
+    let gated = ask(&mut raw, "tasks/get", json!({"taskId": job}));
+    assert_eq!(gated["error"]["code"], -32021, "{gated}");
+    raw.send(&json!({"jsonrpc": "2.0", "id": "bare", "method": "tools/list", "params": {}}));
+    let bare = raw.answer();
+    assert_eq!((&bare["id"], &bare["error"]["code"]), (&json!("bare"), &json!(-32602)), "{bare}");
+    let mut later = meta(json!({}));
+    later["io.modelcontextprotocol/protocolVersion"] = json!("2031-01-01");
+    raw.send(&json!({"jsonrpc": "2.0", "id": "later", "method": "tools/list", "params": {"_meta": later}}));
+    let later = raw.answer();
+    assert_eq!(later["error"]["code"], -32022, "{later}");
+    raw.bytes(b"junk");
+    assert_eq!(raw.answer()["error"]["code"], -32700);
+    let prompts = ask(&mut raw, "prompts/list", json!({}));
+    assert_eq!(prompts["result"]["prompts"][0]["name"], "delegate", "{prompts}");
+    let prompt =
+        ask(&mut raw, "prompts/get", json!({"name": "delegate", "arguments": {"task": "fix slug()"}}));
+    assert!(prompt["result"]["messages"].to_string().contains("fix slug()"), "{prompt}");
+    let prompt = ask(&mut raw, "prompts/get", json!({"name": "delegate"}));
+    assert_eq!(prompt["error"]["message"], "task is missing\nhint: say what is to be done", "{prompt}");
+    raw.stdin.take();
+    assert_eq!(raw.ends_within(Duration::from_secs(5)), Some(0));
 }
 
 #[test]
 fn a_wait_is_a_task_for_clients_that_declare_it() {
     let (world, _raw, job) = sleeping();
     let mut raw = Raw::start(world.command(&["mcp"]));
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
-        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "0"}
-    });
+    let meta = meta(json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
     let ask = |raw: &mut Raw, id: i64, method: &str, mut params: Value| {
         params["_meta"] = meta.clone();
         raw.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
@@ -297,43 +405,93 @@ fn refusals_of_start_say_what_and_what_to_do() {
     std::fs::create_dir(&outside).expect("it is made");
     #[cfg(unix)]
     std::os::unix::fs::symlink(&outside, world.repo.join("link")).expect("a link");
+    let root = world.repo.display().to_string();
+    let link = world.repo.join("link");
+    let todo = "\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both";
+    let outside_of_root = format!("{outside:?} lies outside SANDBOX_ROOT {root}{todo}");
+    let by_link =
+        format!("{link:?} lies outside SANDBOX_ROOT {root} (it leads to {}){todo}", outside.display());
     let cases = [
-        (json!({"prompt": ""}), "prompt is empty\nhint: say what the agent is to do"),
-        (json!({"promt": "x"}), "unknown argument promt\nhint: did you mean prompt?"),
+        (
+            json!({"prompt": ""}),
+            "prompt is empty\nhint: say what the agent is to do; it sees nothing else".to_owned(),
+        ),
+        (json!({"prompt": " \n"}), "prompt is empty\nhint: say what".to_owned()),
+        (json!({"promt": "x"}), "unknown argument promt\nhint: did you mean prompt?".to_owned()),
         (
             json!({"checks": [{"name": "a", "comand": "x"}]}),
-            "unknown argument checks[0].comand\nhint: did you mean checks[0].command?",
+            "unknown argument checks[0].comand\nhint: did you mean checks[0].command?".to_owned(),
         ),
-        (json!({"timeout_ms": "5"}), "timeout_ms is \"5\", which is not a whole number"),
-        (json!({"isolation": "worktre"}), "did you mean worktree?"),
-        (json!({"allowed_dirs": [outside]}), "lies outside SANDBOX_ROOT"),
-        (json!({"allowed_dirs": [world.repo.join("link")]}), "lies outside SANDBOX_ROOT"),
+        (
+            json!({"timeout_ms": "5"}),
+            "timeout_ms is \"5\", which is not a whole number\nhint: timeout_ms: For the whole job."
+                .to_owned(),
+        ),
+        (
+            json!({"isolation": "worktre"}),
+            "isolation is \"worktre\", which is not one of none, worktree\nhint: did you mean worktree?"
+                .to_owned(),
+        ),
+        (json!({"allowed_dirs": [outside]}), outside_of_root),
+        (json!({"allowed_dirs": [link]}), by_link),
         (
             json!({"permission_mode": "bypassPermissions"}),
-            "ALLOW_BYPASS_PERMISSIONS is not 1\nhint: use acceptEdits",
+            "ALLOW_BYPASS_PERMISSIONS is not 1\nhint: use acceptEdits".to_owned(),
         ),
-        (json!({"resume": "0".repeat(32)}), "which does not exist\nhint: leave resume out"),
+        (json!({"resume": "0".repeat(32)}), "which does not exist\nhint: leave resume out".to_owned()),
     ];
     let mut server = world.serve();
     for (extra, expected) in cases {
         let reply = server.call("start", world.job(extra.clone()));
-        assert!(reply.is_error && reply.text.contains(expected), "{extra}: {}", reply.text);
+        assert!(reply.is_error && reply.text.contains(&expected), "{extra}: {}", reply.text);
+        assert!(reply.text.lines().count() >= 2, "what and what to do: {}", reply.text);
     }
     let unknown = server.call("strat", json!({}));
-    assert!(unknown.text.contains("did you mean start?"), "{}", unknown.text);
+    assert_eq!(unknown.text, "unknown tool \"strat\"\nhint: did you mean start?");
 
     world.set("AGENT", "claude-code");
     world.set("CLAUDE_BIN", "/nowhere/claude");
     let reply = world.serve().call("start", world.job(json!({})));
-    assert!(
-        reply.is_error && reply.text.contains("claude") && reply.text.contains("hint:"),
-        "{}",
-        reply.text
-    );
+    assert!(reply.is_error, "{}", reply.text);
+    let (what, todo) = reply.text.split_once("\nhint: ").expect("what and what to do");
+    assert!(what.contains("/nowhere/claude"), "{what}");
+    assert!(todo.contains("CLAUDE_BIN"), "{todo}");
     world.set("AGENT", "builtin");
     world.set("ONEAPI_BASE_URL", "");
     let reply = world.serve().call("start", world.job(json!({})));
     assert!(reply.text.contains("ONEAPI_BASE_URL is not set\nhint: set ONEAPI_BASE_URL"), "{}", reply.text);
+}
+
+#[test]
+fn an_unreachable_gateway_and_a_corrupt_plugin_say_what_and_what_to_do() {
+    // Nothing listens there: the port was free a moment ago.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let mut world = world();
+    world.set("ONEAPI_BASE_URL", &format!("http://{closed}/v1"));
+    let result = world.serve().run_job(world.job(json!({})));
+    assert_eq!(result["failure"]["kind"], "gateway", "{result}");
+    let message = result["failure"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("refused") || message.contains("reach"), "{message}");
+    assert!(result["failure"]["hint"].as_str().is_some_and(|hint| hint.len() > 10), "{result}");
+    assert!(result["next_action"].as_str().is_some_and(|text| text.contains("doctor --network")), "{result}");
+    let (out, err, code) = world.run(&["doctor", "--network"]);
+    assert_eq!(code, 6, "{out}{err}");
+    assert!(out.contains("FAILED   gateway answers"), "{out}");
+
+    let mut world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let plugins = world.home.parent().expect("a parent").join("plugins");
+    super::support::write(&plugins.join("broken.wasm"), "this is no component");
+    world.set("CODEX_WORKER_PLUGINS", &plugins.display().to_string());
+    let result = world.serve().run_job(world.job(json!({"checks": slug_check()})));
+    assert_eq!(result["failure"]["kind"], "policy_broken", "{result}");
+    assert!(
+        result["failure"]["message"].as_str().is_some_and(|text| text.contains("broken.wasm")),
+        "{result}"
+    );
+    assert!(result["failure"]["hint"].as_str().is_some_and(|hint| hint.contains("remove")), "{result}");
+    let (out, _, code) = world.run(&["doctor"]);
+    assert_eq!(code, 6, "{out}");
+    assert!(out.contains("broken.wasm") && out.contains("-> repair or remove the file"), "{out}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::settings::SettingsArgs;
-use crate::config::{Config, Env, SETTINGS};
+use crate::config::{Config, Env, SETTINGS, Source};
 use crate::error::{Error, Kind, Result};
 
 /// Look at the settings.
@@ -52,7 +52,13 @@ pub fn run(args: Args) -> Result<()> {
             .iter()
             .map(|shown| {
                 let value = shown.value.as_deref().unwrap_or("-");
-                format!("{:width$}  {value}  ({})\n", shown.key, shown.source)
+                let setting = SETTINGS.iter().find(|setting| setting.key == shown.key);
+                // Where nothing is set, how it could be.
+                let how = match (&shown.source, setting) {
+                    (Source::Default, Some(setting)) => format!("; {}", setting.env.join(" or ")),
+                    _ => String::new(),
+                };
+                format!("{:width$}  {value}  ({}{how})\n", shown.key, shown.source)
             })
             .collect()
     };

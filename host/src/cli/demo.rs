@@ -74,6 +74,8 @@ async fn demo(args: Args) -> Result<()> {
     // In the order of the wire, verdict first; a JSON value would sort its keys.
     let shape: JobResult = serde_json::from_value(played.result.clone())
         .map_err(|e| Error::new(Kind::Internal, format!("the result has not the documented shape: {e}")))?;
+    let wire = serde_json::to_string(&shape).unwrap_or_default().len();
+    shown.say(&format!("\nthe result, as Codex gets it ({wire} bytes; indented here)"));
     print(&serde_json::to_string_pretty(&shape).unwrap_or_default())?;
     tell(&shown, &played, args.keep);
     played.close(&shown, args.keep)

@@ -34,8 +34,33 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    // In the order in which a newcomer meets them.
     /// See a whole job on this machine: offline, no key, nothing else installed.
     Demo(demo::Args),
+    /// Print what goes into Codex's configuration, or put it there.
+    Setup(setup::Args),
+    /// Check this machine: git, the agent, the gateway, the directories, containment.
+    Doctor(doctor::Args),
+    /// Serve MCP: what Codex starts.
+    Mcp(mcp::Args),
+    /// Look at jobs, end them, clean up after them.
+    Jobs(jobs::Args),
+    /// What jobs cost, from the usage rows.
+    Stats(stats::Args),
+    /// Say why a job was judged as it was; try another policy on recorded jobs.
+    Policy(policy::Args),
+    /// Look at a job's receipt, or verify it.
+    Receipt(receipt::Args),
+    /// Write, build, check, try, look at and pin policies.
+    Plugin(plugin::Args),
+    /// Look at the settings.
+    Config(config::Args),
+    /// Run queued jobs; `start` does this by itself.
+    Work(work::Args),
+    /// Run the Anthropic-to-OpenAI adapter alone, for any Claude Code.
+    Adapter(adapter::Args),
+    /// Mask secrets in standard input, line by line.
+    Redact(redact::Args),
     /// The contained child process of the built-in agent.
     #[command(hide = true)]
     AgentBuiltin(agent_builtin::Args),
@@ -45,30 +70,6 @@ enum Command {
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
     ScriptedGateway(scripted_gateway::Args),
-    /// Run the Anthropic-to-OpenAI adapter alone, for any Claude Code.
-    Adapter(adapter::Args),
-    /// Look at the settings.
-    Config(config::Args),
-    /// Look at jobs, end them, clean up after them.
-    Jobs(jobs::Args),
-    /// Write, build, check, try, look at and pin policies.
-    Plugin(plugin::Args),
-    /// Say why a job was judged as it was; try another policy on recorded jobs.
-    Policy(policy::Args),
-    /// Mask secrets in standard input, line by line.
-    Redact(redact::Args),
-    /// Run queued jobs; `start` does this by itself.
-    Work(work::Args),
-    /// Serve MCP: what Codex starts.
-    Mcp(mcp::Args),
-    /// Look at a job's receipt, or verify it.
-    Receipt(receipt::Args),
-    /// What jobs cost, from the usage rows.
-    Stats(stats::Args),
-    /// Print what goes into Codex's configuration, or put it there.
-    Setup(setup::Args),
-    /// Check this machine: git, the agent, the gateway, the directories, containment.
-    Doctor(doctor::Args),
 }
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.

@@ -249,3 +249,50 @@ fn overrides_survive_the_way_to_a_worker() {
     let args: Vec<String> = cli.to_args().into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     assert_eq!(args, ["--home", "/state", "--config", "/c.toml", "--set", "jobs.max_running=2"]);
 }
+
+/// Whoever comes from the upstream project looks for these names in the README.
+#[test]
+fn the_readme_names_every_variable_of_the_upstream_project_and_our_own() {
+    let readme = include_str!("../../../README.md");
+    for name in [
+        "SANDBOX_ROOT",
+        "ONEAPI_BASE_URL",
+        "ANTHROPIC_BASE_URL",
+        "ONEAPI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "CLAUDE_MODEL",
+        "ANTHROPIC_MODEL",
+        "CLAUDE_CODE_MODEL",
+        "CLAUDE_PERMISSION_MODE",
+        "USE_OPENAI_ADAPTER",
+        "WAIT_DEFAULT_MS",
+        "MAX_RUNNING_JOBS",
+        "DIFF_MAX_BYTES",
+        "INCLUDE_DIFF_DEFAULT",
+        "CHECK_OUTPUT_RESPONSE_MAX",
+        "WORKER_METRICS_FILE",
+        "WORKER_ESCALATE_MODEL",
+        "WORKER_ISOLATION",
+        "WORKER_LITE_MODEL",
+        "FALLBACK_BASE_URL",
+        "FALLBACK_API_KEY",
+        "FALLBACK_MODEL",
+        "FALLBACK_MODELS",
+        "ALLOW_BYPASS_PERMISSIONS",
+        "WORKER_PRICE_INPUT",
+        "WORKER_PRICE_OUTPUT",
+        "WORKER_PRICE_CACHE",
+        "CODEX_WORKER_HOME",
+        "CODEX_WORKER_PLUGINS",
+        "CODEX_WORKER_CONFIG",
+        "AGENT",
+        "AGENT_COMMAND",
+        "CLAUDE_BIN",
+        "ADAPTER_TOKEN",
+    ] {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+        let ours = ["CODEX_WORKER_HOME", "CODEX_WORKER_CONFIG"].contains(&name);
+        let known = SETTINGS.iter().any(|setting| setting.env.contains(&name));
+        assert!(known || ours, "{name} is no setting");
+    }
+}
