@@ -11,6 +11,7 @@ use rmcp::service::{ServerInitializeError, serve_server};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, stdio_pipes};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::transport::LineTransport;
@@ -34,6 +35,8 @@ pub async fn stdio(server: impl ServerHandler, shutdown: CancellationToken) -> R
 
 /// Origins from which a browser may speak to the HTTP mode: pages of this machine.
 const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
+/// For the answers of calls that wait when the server is told to end.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// After a connection that could not be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,9 +77,11 @@ pub async fn http_on(
         Arc::new(LocalSessionManager::default()),
         config,
     );
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
@@ -84,11 +89,14 @@ pub async fn http_on(
             continue;
         };
         let service = TowerToHyperService::new(service.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             // A broken connection is the client's business.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
     }
+    // Waiting calls are answered now; a connection that is merely kept open ends with us.
+    let _ =
+        tokio::time::timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
 }
