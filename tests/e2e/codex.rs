@@ -170,7 +170,8 @@ fn codex(program: &Path, world: &World, home: &Path, model: &str, provider: &str
 
 /// A home as a person has it: Codex's configuration, our program and the agent on PATH.
 fn home(world: &World, agent: &Agent) -> tempfile::TempDir {
-    let home = tempfile::tempdir().expect("a directory");
+    // Not below /tmp: a job sees another one, and would not find the agent there.
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     write(&home.path().join(".codex/config.toml"), &configuration(world));
     let bin = home.path().join("bin");
     std::fs::create_dir(&bin).expect("it is made");

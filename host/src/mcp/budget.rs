@@ -75,12 +75,14 @@ fn cut(view: &mut JobView, step: u32) {
         14 => {
             keep_policies(view, 2);
             keep_artifacts(view, 2);
-            keep_checks(view, 4);
-            cap_texts(view, 0, 60, 80);
-        }
-        _ => {
             cap_files(view, 40);
             keep_files(view, 4);
+            cap_texts(view, 0, 60, 80);
+        }
+        // A planner can do without paths before it can do without a failed check.
+        _ => {
+            keep_checks(view, 4);
+            keep_files(view, 2);
             cap_texts(view, 0, 40, 60);
         }
     }
