@@ -33,19 +33,6 @@ pub struct Report {
     pub code: Option<i32>,
 }
 
-impl Report {
-    /// How many checks passed.
-    pub fn passed(&self) -> usize {
-        self.checks.iter().filter(|check| check.status == "SUCCESS").count()
-    }
-
-    /// Those that did not; a warning is as bad as a failure.
-    pub fn bad(&self) -> Vec<String> {
-        let bad = self.checks.iter().filter(|check| check.is_bad());
-        bad.map(|check| format!("{}: {}", check.scenario, check.about)).collect()
-    }
-}
-
 impl Check {
     /// It failed or warned.
     pub fn is_bad(&self) -> bool {

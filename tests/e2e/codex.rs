@@ -31,7 +31,7 @@ fn configuration(world: &World) -> String {
 struct Planner {
     start: Value,
     shown: Mutex<Vec<String>>,
-    /// The tools of the first request, as the model is offered them.
+    /// The first request: what the model is told of our tools before it calls any.
     offered: Mutex<Value>,
 }
 
@@ -90,7 +90,7 @@ impl Planner {
             })
             .collect();
         if outputs.is_empty() {
-            *self.offered.lock().expect("not poisoned") = request["tools"].clone();
+            *self.offered.lock().expect("not poisoned") = request.clone();
         }
         *self.shown.lock().expect("not poisoned") = outputs.clone();
         let n = outputs.len();

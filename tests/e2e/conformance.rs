@@ -101,6 +101,8 @@ fn the_conformance_scenarios_without_fixtures_pass() {
     for (version, scenarios) in SCENARIOS {
         let out = world.home.join(version);
         let report = tool::run(&dir, &format!("http://{address}/mcp"), &out, &["--requirements", version]);
+        // Without the fixtures it cannot be content; it must have come to its end.
+        assert_eq!(report.code, Some(1), "{}", report.text);
         for scenario in *scenarios {
             // Of these the tool warns where its own fixture tool is missing.
             let wants_fixture = scenario.starts_with("input-required-result");

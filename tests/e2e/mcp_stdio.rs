@@ -498,7 +498,11 @@ fn an_unreachable_gateway_and_a_corrupt_plugin_say_what_and_what_to_do() {
     );
     let (out, _, code) = world.run(&["doctor"]);
     assert_eq!(code, 6, "{out}");
-    assert!(out.contains("broken.wasm") && out.contains("-> repair or remove the file"), "{out}");
+    assert!(
+        out.contains("plugins/broken.wasm: it is no WebAssembly")
+            && out.contains("-> repair or remove the file"),
+        "{out}"
+    );
 }
 
 #[test]

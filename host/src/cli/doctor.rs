@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::Gateway;
 use crate::job::paths::create_private;
 use crate::job::sqlite::SqliteStore;
-use crate::policy::{PolicySet, Settings};
+use crate::policy::{Origin, PolicySet, Settings};
 use crate::report::redact::Redactor;
 
 /// Check this machine: git, the agent, the gateway, the directories, containment.
@@ -209,7 +209,16 @@ fn policies(config: &Config) -> Vec<Row> {
         .broken()
         .iter()
         .map(|broken| {
-            Row::failed("policy", format!("{}: {}", broken.label, broken.reason), "repair or remove the file")
+            let (seen, todo) = match &broken.origin {
+                Origin::File(path) => (
+                    format!("{}: {}", path.display(), broken.reason),
+                    "repair or remove the file; jobs are denied while it is there",
+                ),
+                Origin::Shipped => {
+                    (format!("{}: {}", broken.label, broken.reason), "install codex-worker again")
+                }
+            };
+            Row::failed("policy", seen, todo)
         })
         .collect();
     rows.extend(set.strays().iter().map(|name| {

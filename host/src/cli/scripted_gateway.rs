@@ -129,7 +129,7 @@ pub struct Fault {
     /// And this body; an OpenAI-style error when absent.
     #[serde(default)]
     pub body: Option<String>,
-    /// Or: cuts the connection after this many events of the true answer.
+    /// Or: cuts the connection after this many events (or pieces) of the true answer.
     #[serde(default)]
     pub cut_after: Option<usize>,
 }
@@ -242,12 +242,20 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let usage = (!state.scenario.no_usage).then(|| state.usage(&body, play));
     let calls: Vec<(String, String)> = play.tools.iter().map(|action| call(action, &body["tools"])).collect();
     let id = format!("chatcmpl-scripted-{turn}-{tries}");
+    let cut = fault.and_then(|f| f.cut_after);
     if body["stream"] == true {
         let events = events(&id, turn, play, &calls, usage.as_ref(), &body);
-        let cut = fault.and_then(|f| f.cut_after);
-        Ok(streamed(events, cut))
-    } else {
-        Ok(whole(StatusCode::OK, &completion(&id, turn, play, &calls, usage.as_ref())))
+        return Ok(streamed(events, cut, "text/event-stream"));
+    }
+    let answer = completion(&id, turn, play, &calls, usage.as_ref());
+    match cut {
+        // In pieces, so that there is something to cut.
+        Some(_) => {
+            let text = answer.to_string();
+            let pieces = pieces(&text).into_iter().map(Bytes::from).collect();
+            Ok(streamed(pieces, cut, "application/json"))
+        }
+        None => Ok(whole(StatusCode::OK, &answer)),
     }
 }
 
@@ -411,7 +419,7 @@ fn pieces(text: &str) -> Vec<String> {
     out
 }
 
-fn streamed(events: Vec<Bytes>, cut_after: Option<usize>) -> Response<Body> {
+fn streamed(events: Vec<Bytes>, cut_after: Option<usize>, kind: &'static str) -> Response<Body> {
     let mut frames: Vec<std::io::Result<Frame<Bytes>>> =
         events.into_iter().map(|e| Ok(Frame::data(e))).collect();
     if let Some(n) = cut_after {
@@ -424,9 +432,7 @@ fn streamed(events: Vec<Bytes>, cut_after: Option<usize>) -> Response<Body> {
         rest.next().map(|frame| (frame, rest))
     }));
     let mut response = Response::new(BodyExt::boxed(body));
-    response
-        .headers_mut()
-        .insert("content-type", hyper::header::HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(kind));
     response
 }
 

@@ -16,6 +16,8 @@ pub const VERBOSE: usize = 8000;
 pub const WAITING: usize = 300;
 /// `tail`.
 pub const TAIL: usize = 6000;
+/// A next action is never cut below this: the longest that names a job fits.
+const NEXT_ACTION: usize = 160;
 /// Up to here a result keeps within [`RESULT`].
 pub const FEW_FILES: usize = 20;
 
@@ -106,7 +108,8 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
         cap(&mut failure.hint, other);
     }
     if let Some(text) = &mut view.next_action {
-        cap(text, other);
+        // Ours, and bounded; cut, it would name half a job.
+        cap(text, other.max(NEXT_ACTION));
     }
     if let Some(branch) = view.workspace.as_mut().and_then(|workspace| workspace.branch.as_mut()) {
         cap(branch, 80);
