@@ -31,6 +31,6 @@ mod tests;
 
 pub use compose::Judged;
 pub use load::Settings;
-pub use plugin::PluginId;
+pub use plugin::{Origin, PluginId};
 pub use record::Decision;
 pub use set::{Facts, PolicySet, Shaped};
