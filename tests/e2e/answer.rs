@@ -184,3 +184,24 @@ fn two_thousand_files_stay_under_4_kib() {
         4096,
     );
 }
+
+/// The token account's aims: 95 % less than the transcript, 80 % less than diff and logs.
+#[test]
+fn the_account_of_three_jobs_of_real_size_meets_its_aims() {
+    let world = World::new(SLUG, &json!({"turns": []}), &Agent::Builtin);
+    let (out, err, code) = world.run(&["demo", "--account", "--agent", "builtin"]);
+    assert_eq!(code, 0, "{out}{err}");
+    eprintln!("{out}");
+    for job in ["bug", "repair", "refactor"] {
+        let row =
+            out.lines().find(|line| line.trim_start().starts_with(job)).unwrap_or_else(|| panic!("{out}"));
+        let shares: Vec<f64> = row
+            .split_whitespace()
+            .zip(row.split_whitespace().skip(1))
+            .filter(|(_, unit)| *unit == "%")
+            .map(|(number, _)| number.parse().expect("a number"))
+            .collect();
+        let [transcript, evidence] = shares[..] else { panic!("{row}") };
+        assert!(transcript >= 95.0 && evidence >= 80.0, "{row}");
+    }
+}

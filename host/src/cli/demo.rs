@@ -50,9 +50,12 @@ async fn demo(args: Args) -> Result<()> {
     let env = Env::of_this_process();
     let (agent, program) = choose_agent(args.agent.as_deref(), &env)?;
     let shown = Progress::new();
-    shown.say(&match &program {
-        Some(path) => format!("agent       the real Claude Code, {}", path.display()),
-        None => "agent       built in (Claude Code is not on PATH; set CLAUDE_BIN to use it)".to_owned(),
+    shown.say(&match (&program, &args.agent) {
+        (Some(path), _) => format!("agent       the real Claude Code, {}", path.display()),
+        (None, Some(_)) => "agent       built in, as asked for".to_owned(),
+        (None, None) => {
+            "agent       built in (Claude Code is not on PATH; set CLAUDE_BIN to use it)".to_owned()
+        }
     });
     let setting = Setting { env, agent, program, keep: args.keep };
     if args.account {
@@ -69,6 +72,7 @@ async fn demo(args: Args) -> Result<()> {
             "auto_revise": {"max_passes": 2},
             "isolation": "worktree",
         }),
+        look_again: true,
     };
     let played = play(&shown, &setting, script).await?;
     // In the order of the wire, verdict first; a JSON value would sort its keys.
@@ -98,6 +102,8 @@ struct Script {
     scenario: String,
     /// The arguments of `start` without `allowed_dirs`.
     job: Value,
+    /// Call `get` after `wait`, which says the same once more.
+    look_again: bool,
 }
 
 /// A job that was played to its end.
@@ -165,8 +171,10 @@ async fn play(shown: &Progress, setting: &Setting, script: Script) -> Result<Pla
     let started = codex.call("start", job).await?;
     let id = started["job_id"].as_str().unwrap_or_default().to_owned();
     shown.say(&format!("start       job {id}"));
-    // The last `wait` brings the result: a planner needs no `get` after it.
-    let result = shown.follow(&mut codex, &id).await?;
+    let mut result = shown.follow(&mut codex, &id).await?;
+    if script.look_again {
+        result = codex.call("get", json!({"job_id": id})).await?;
+    }
     shown.done();
     // Closing standard input is how Codex ends a server.
     let _ = codex.client.cancel().await;
@@ -241,8 +249,8 @@ impl Progress {
         }
     }
 
-    /// Shows the job's events until it ends. Codex would make one long `wait`; the demo
-    /// makes many short ones and reads along with `tail`, so only the last is counted.
+    /// Shows the job's events until it ends; its result. Codex would make one long `wait`;
+    /// the demo makes many short ones and reads along with `tail`, so only the last is counted.
     async fn follow(&self, codex: &mut Codex, job: &str) -> Result<Value> {
         let mut after = Value::Null;
         loop {

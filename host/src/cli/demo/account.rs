@@ -1,5 +1,6 @@
 //! `codex-worker demo --account`: three scripted jobs of real size, and for each what Codex
-//! received against what the agent moved and against the full diff and check logs.
+//! received (the replies to `start` and `wait`) against what the agent moved and against the
+//! full diff and check logs.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -126,7 +127,9 @@ fn job(prompt: &str, passes: u32) -> Value {
 }
 
 fn script(name: &str, files: Vec<(String, String)>, turns: Vec<Value>, job: Value) -> Script {
-    Script { name: name.to_owned(), files, scenario: json!({"turns": turns}).to_string(), job }
+    // `wait` gives the whole result: a planner has no reason to ask again.
+    let scenario = json!({"turns": turns}).to_string();
+    Script { name: name.to_owned(), files, scenario, job, look_again: false }
 }
 
 fn bug_in_a_large_repository() -> Script {
