@@ -47,9 +47,20 @@ pub fn cli(variable: &str, name: &str) -> Option<PathBuf> {
             std::env::var_os("CODEX_WORKER_REQUIRE_CLIS").is_none(),
             "{variable} is not set and `{name}` is not on PATH, but CODEX_WORKER_REQUIRE_CLIS asks for it"
         );
-        eprintln!("NOT RUN with the real `{name}`: set {variable} or install it");
+        not_run(&format!("with the real `{name}`: set {variable} or install it"));
     }
     found
+}
+
+/// Says once that something was left out. Not by `eprintln!`, whose lines the harness keeps
+/// to itself when a test passes.
+pub fn not_run(what: &str) {
+    static SAID: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    let mut said = SAID.lock().expect("not poisoned");
+    if !said.iter().any(|known| known == what) {
+        let _ = writeln!(std::io::stderr(), "NOT RUN {what}");
+        said.push(what.to_owned());
+    }
 }
 
 /// A directory of its own for one test.
