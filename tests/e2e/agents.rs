@@ -172,7 +172,7 @@ fn claude() -> Option<Claude> {
         Ok(claude) => Some(claude),
         Err(error) => {
             assert!(std::env::var("CODEX_WORKER_REQUIRE_CLIS").as_deref() != Ok("1"), "{error}");
-            eprintln!("SKIPPED for Claude Code: {error}");
+            crate::support::not_run(&format!("with the real Claude Code: {error}"));
             None
         }
     }
@@ -466,7 +466,7 @@ async fn claude_code_under_every_strength() {
         let ran = contain::run_with(command, sink, pass.timeout, CancellationToken::new(), options).await;
         let (exit, in_force) = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
         if in_force.strength != strength {
-            eprintln!("SKIPPED: this machine has no {strength}");
+            crate::support::not_run(&format!("under {strength}: this machine has none"));
             continue;
         }
         assert!(exit.success(), "{strength}: {exit:?} {text}");
