@@ -142,7 +142,7 @@ fn hostile(files: &str, count: usize, limit: usize) {
     let result = server.finish(&job);
     let seen = server.call("get", json!({"job_id": job})).data;
     assert_eq!(seen, result, "get and wait say the same");
-    eprintln!("{count} hostile files, 5 failing checks: {} bytes: {result}", bytes(&result));
+    eprintln!("{count} hostile files, 5 failing checks: {} bytes", bytes(&result));
     assert!(bytes(&result) < limit, "{} bytes: {result}", bytes(&result));
     assert_eq!(result["job_status"], "failed", "{result}");
     assert_eq!(result["failure"]["kind"], "check_failed", "{result}");
