@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `shutdown`. Loopback only: there is no authentication, and the transport checks the
 /// Host and Origin headers against pages that rebind a name or post across sites.
 pub async fn http(
-    server: impl ServerHandler + Clone + Sync,
+    server: impl ServerHandler + Clone,
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -64,11 +64,7 @@ pub async fn http(
 }
 
 /// Serves Streamable HTTP on a listener until `shutdown`.
-pub async fn http_on(
-    server: impl ServerHandler + Clone + Sync,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) {
+pub async fn http_on(server: impl ServerHandler + Clone, listener: TcpListener, shutdown: CancellationToken) {
     let config = StreamableHttpServerConfig::default()
         .with_cancellation_token(shutdown.clone())
         .with_allowed_origins(ORIGINS);
