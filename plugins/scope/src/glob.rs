@@ -106,7 +106,8 @@ impl Component {
     pub fn matches(&self, name: &str) -> bool {
         // Most patterns of the list of sensitive files fail here, before anything is allocated.
         if let Some(Token::Literal(first)) = self.tokens.first()
-            && !name.starts_with(*first)
+            && first.is_ascii()
+            && name.as_bytes().first() != Some(&(*first as u8))
         {
             return false;
         }
