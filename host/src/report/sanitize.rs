@@ -9,6 +9,10 @@ const ELLIPSIS: &str = "…";
 /// One line of at most `max_bytes`: line ends and tabs become spaces, as do other control
 /// characters; spaces at both ends go.
 pub fn line(text: &str, max_bytes: usize) -> String {
+    // The usual case, at the cost of one look at each byte.
+    if text.len() <= max_bytes && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.trim().to_owned();
+    }
     // Nothing behind this can come out, so a huge text costs no more than a small one.
     let clean: String =
         visible(capped_input(text, max_bytes)).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -27,6 +31,9 @@ pub fn text(text: &str, max_bytes: usize) -> String {
 /// A text of any length that stays what it is but for terminal sequences, control, invisible
 /// and direction-changing characters: nothing is trimmed or capped.
 pub fn prose(text: &str) -> String {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\t')) {
+        return text.to_owned();
+    }
     let unix = text.replace("\r\n", "\n");
     visible(&unix).map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }).collect()
 }
