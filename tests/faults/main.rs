@@ -133,7 +133,12 @@ fn run(plan: Plan) -> Result<String, String> {
         Victim::Server => invariants::kill(server.child.id()),
         Victim::Worker | Victim::Heir => invariants::workers(&world.home).into_iter().any(invariants::kill),
         Victim::Agent => one_of(plan, invariants::marked(&job)),
-        Victim::Helper => one_of(plan, invariants::helpers(&world.home)),
+        Victim::Helper => {
+            // They live for some milliseconds: the next one that is seen.
+            let until = Instant::now() + Duration::from_secs(2);
+            std::iter::from_fn(|| (Instant::now() < until).then(|| invariants::helpers(&world.home)))
+                .any(|pids| one_of(plan, pids))
+        }
         Victim::Gateway => {
             world.stop_gateway(0);
             true
