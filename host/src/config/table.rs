@@ -131,7 +131,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("analyze.cache_dir", &["WORKER_LITE_CACHE_DIR"], Path, None, "answers of `analyze`; cache/analyze in the state directory by default"),
     setting("analyze.cache_ttl_s", &["WORKER_LITE_CACHE_TTL_S"], Int(0, 365 * 24 * 3600), Some("86400"), "how long an answer is reused; 0 turns the cache off"),
     setting("analyze.max_bytes", &["WORKER_LITE_MAX_BYTES"], Int(1_000, 4_000_000), Some("200000"), "bytes of files that one `analyze` may send"),
-    setting("receipt.key_file", &["WORKER_RECEIPT_KEY"], Path, None, "signs receipts: a file with a secret of at least 32 bytes"),
+    setting("receipt.key_file", &["WORKER_RECEIPT_KEY"], Path, None, "signs receipts: a file with 64 hexadecimal digits, an Ed25519 seed"),
     secret("adapter.token", &["ADAPTER_TOKEN"], "the bearer token of `codex-worker adapter`; made and printed when not set"),
 ];
 
