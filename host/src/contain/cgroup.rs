@@ -50,6 +50,7 @@ impl Parent {
             return Err(io::Error::other("the pids controller is not handed on"));
         }
         let parent = Parent { dir: dir.to_owned(), memory: version == Version::Two && has("memory") };
+        forget_dead_probes(dir);
         let group = parent.group(
             &format!("probe-{}", std::process::id()),
             GroupLimits { processes: Some(64), memory: None },
@@ -126,6 +127,17 @@ impl Drop for Group {
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Removes the empty groups of processes that were killed while they tried.
+fn forget_dead_probes(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix("probe-"));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir(entry.path());
         }
     }
 }
@@ -224,5 +236,13 @@ mod tests {
         parent.remove("y");
         assert!(!dir.path().join("codex-worker-y").exists());
         parent.remove("not there");
+        let (dead, alive) =
+            ("codex-worker-probe-999999999", format!("codex-worker-probe-{}", std::process::id()));
+        for name in [dead, &alive] {
+            std::fs::create_dir(dir.path().join(name)).expect("made");
+        }
+        forget_dead_probes(dir.path());
+        assert!(!dir.path().join(dead).exists());
+        assert!(dir.path().join(alive).exists() || !cfg!(target_os = "linux"));
     }
 }
