@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::report::redact::Redactor;
+use crate::report::redact::{self, Redactor};
 use crate::report::result::Artifact;
 
 /// The names that every job may have, in the order in which they are listed.
@@ -96,7 +96,8 @@ pub fn list(dir: &Path) -> Vec<Artifact> {
             match entry.metadata() {
                 Ok(meta) if meta.is_dir() => dirs.push((entry.path(), format!("{name}/"))),
                 Ok(meta) if meta.is_file() && !name.ends_with(".part") => {
-                    found.push(Artifact { name, bytes: meta.len() });
+                    let redacted = name.ends_with(".patch") && is_masked(&entry.path());
+                    found.push(Artifact { name, bytes: meta.len(), redacted });
                 }
                 _ => {}
             }
@@ -104,6 +105,11 @@ pub fn list(dir: &Path) -> Vec<Artifact> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// Something in the file was masked. A file that holds a mask's text by itself counts too.
+fn is_masked(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains(redact::MASK_BEGINS))
 }
 
 /// Writes a file under another name first, so that nobody ever reads half of it.
@@ -146,6 +152,9 @@ mod tests {
         let names: Vec<String> = list(artifacts.dir()).into_iter().map(|a| a.name).collect();
         assert_eq!(names, ["attempts/1/diff.patch", "findings.json"]);
         assert_eq!(artifacts.list().len(), 1);
+        artifacts.write(DIFF, "+key = none\n").expect("written");
+        let masked: Vec<bool> = list(artifacts.dir()).into_iter().map(|a| a.redacted).collect();
+        assert_eq!(masked, [true, false, false], "attempts/1/diff.patch, diff.patch, findings.json");
         let text = std::fs::read_to_string(dir.path().join("attempts/1/diff.patch")).expect("read");
         assert!(!text.contains("horse"), "{text}");
     }

@@ -244,7 +244,11 @@ mod tests {
             workspace: Some(Workspace { isolation: "worktree".to_owned(), branch: Some("b".repeat(300)) }),
             artifacts: Some(
                 (0..40)
-                    .map(|n| Artifact { name: format!("checks/{n}-a-long-name.log"), bytes: 999_999 })
+                    .map(|n| Artifact {
+                        name: format!("checks/{n}-a-long-name.log"),
+                        bytes: 999_999,
+                        redacted: false,
+                    })
                     .collect(),
             ),
             ..JobView::default()

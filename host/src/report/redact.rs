@@ -19,6 +19,8 @@ use crate::policy::types::Span;
 use crate::report::sanitize;
 use floor::Floor;
 use marks::Mark;
+/// How a mask begins.
+pub(crate) use marks::OPEN as MASK_BEGINS;
 pub(super) use shadow::escape_end;
 
 /// Bytes that are looked at in one go: an unfinished or overlong line is held back up to

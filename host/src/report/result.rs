@@ -78,6 +78,10 @@ pub struct Artifact {
     pub name: String,
     /// Its size after redaction.
     pub bytes: u64,
+    /// True for a diff in which something is masked, so that it no longer applies;
+    /// absent otherwise. The tool `apply` brings the real result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
 }
 
 /// Why a job did not complete.

@@ -7,13 +7,17 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// Values shorter than this are not masked: they would flood the text with marks.
-pub const MIN_BYTES: usize = 8;
+/// Encoded forms shorter than this are not masked: they would flood the text with marks.
+const MIN_BYTES: usize = 8;
+/// The same for the value itself. What only looks like a secret is held to more by
+/// whoever gathers the secrets; a key that was configured may be this short.
+const MIN_VALUE: usize = 6;
 
 /// Every single-line form of `value` that is worth looking for.
 ///
 /// A value of several lines gives each of its lines besides the forms that put it on one
-/// line (JSON, base64, percent). A form shorter than [`MIN_BYTES`] is left out.
+/// line (JSON, base64, percent). An encoded form shorter than [`MIN_BYTES`] and a value
+/// shorter than [`MIN_VALUE`] are left out.
 pub fn variants(value: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let trimmed = value.trim();
@@ -28,6 +32,9 @@ pub fn variants(value: &str) -> BTreeSet<String> {
             .for_each(|line| one_value(line, &mut found));
     }
     found.retain(|form| form.len() >= MIN_BYTES && !form.contains(['\n', '\r']));
+    if (MIN_VALUE..MIN_BYTES).contains(&trimmed.len()) && !trimmed.contains(['\n', '\r']) {
+        found.insert(trimmed.to_owned());
+    }
     found
 }
 
@@ -226,6 +233,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_short_key_is_looked_for_as_it_is_and_a_shorter_one_not() {
+        assert!(variants("x9!kQ2").contains("x9!kQ2"));
+        assert!(variants("x9!kQ2\n").iter().all(|form| form.len() >= MIN_BYTES || form == "x9!kQ2"));
+        assert!(variants("x9!kQ").is_empty());
+    }
+
     /// The encoders of GitHub's runner, each on a value that it changes.
     #[test]
     fn every_encoder_of_the_runner() {
@@ -266,7 +280,7 @@ mod tests {
         let all = variants("-----BEGIN KEY-----\nMIIEvQIBADANBg\nshort\naaaaaaaaaaaa\n-----END KEY-----\n");
         assert!(all.contains("MIIEvQIBADANBg"));
         assert!(!all.contains("short") && !all.contains("-----BEGIN KEY-----"));
-        assert!(variants("1234567").is_empty());
+        assert!(variants("12345").is_empty());
         assert!(!all.contains("aaaaaaaaaaaa"));
     }
 }

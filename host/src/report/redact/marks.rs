@@ -76,7 +76,7 @@ pub(super) fn token(rule: &str) -> String {
 }
 
 /// How every token begins.
-pub(super) const OPEN: &str = "[REDACTED:";
+pub(crate) const OPEN: &str = "[REDACTED:";
 
 /// The tokens that already stand in `text`.
 fn tokens(text: &str) -> Vec<Range<usize>> {
