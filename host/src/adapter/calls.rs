@@ -42,6 +42,20 @@ impl Scan {
     }
 }
 
+/// In what form the arguments come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    /// One piece so far: it may be the first of many, or a snapshot.
+    #[default]
+    Undecided,
+    /// Pieces that belong behind each other.
+    Pieces,
+    /// Each piece is the whole so far.
+    Snapshots,
+    /// The object itself in place of its text: only the end tells all.
+    Object,
+}
+
 /// One call.
 #[derive(Debug, Default)]
 pub struct Slot {
@@ -61,29 +75,50 @@ pub struct Slot {
     /// The provider's own data.
     pub extra: Option<Box<RawValue>>,
     scan: Scan,
-    /// Arguments came as an object, or as a string inside a string: only the end tells all.
-    whole_only: bool,
+    form: Form,
 }
 
 impl Slot {
     /// Whether the arguments are a whole document.
     pub fn complete(&self) -> bool {
-        self.scan.complete || self.whole_only
+        let body = self.arguments.trim();
+        if body.starts_with('"') {
+            return body.len() > 1 && body.ends_with('"') && serde_json::from_str::<String>(body).is_ok();
+        }
+        self.form == Form::Object || self.scan.complete
     }
 
-    /// What may be sent on now.
+    /// Whether nothing was ever said about it: gateways send such calls beside text.
+    pub fn is_blank(&self) -> bool {
+        self.name.is_empty() && matches!(self.arguments.trim(), "" | "{}" | "null")
+    }
+
+    /// What may be sent on now: pieces of an object, but not a lone `{}`, which some gateways
+    /// put before the real arguments.
     pub fn ready(&self) -> &str {
-        if self.whole_only { "" } else { self.arguments.get(self.sent..).unwrap_or("") }
+        let body = self.arguments.trim();
+        let object = body.starts_with('{') && body != "{}" && self.form != Form::Object;
+        if object { self.arguments.get(self.sent..).unwrap_or("") } else { "" }
     }
 
     /// What is left to send when the call ends.
     pub fn last(&self) -> String {
         let rest = self.arguments.get(self.sent..).unwrap_or("");
-        if self.whole_only && self.sent == 0 {
-            let inner = serde_json::from_str::<String>(rest.trim()).ok();
-            return inner.unwrap_or_else(|| rest.to_owned());
+        if self.sent > 0 {
+            return rest.to_owned();
         }
-        rest.to_owned()
+        let mut body = rest.trim().to_owned();
+        // A string that holds the document, sometimes twice.
+        while let Ok(inner) = serde_json::from_str::<String>(&body) {
+            body = inner.trim().to_owned();
+        }
+        let fenced = body.strip_prefix("```json").or(body.strip_prefix("```"));
+        if let Some(inner) = fenced.and_then(|b| b.strip_suffix("```")).map(str::trim)
+            && inner.starts_with('{')
+        {
+            body = inner.to_owned();
+        }
+        if matches!(body.as_str(), "null" | "None" | "undefined") { String::new() } else { body }
     }
 
     fn add(&mut self, raw: &RawValue) {
@@ -92,39 +127,42 @@ impl Slot {
             return;
         }
         if !raw.starts_with('"') {
-            // The object itself in place of its text. An empty one may precede the real one.
+            // An empty object may precede the real one.
             if self.sent == 0 && (self.arguments.is_empty() || raw != "{}") {
                 self.arguments = raw.to_owned();
-                self.whole_only = true;
+                self.form = Form::Object;
             }
             return;
         }
         let Ok(Str(piece)) = serde_json::from_str::<Str<'_>>(raw) else { return };
-        if piece.is_empty() {
+        if piece.is_empty() || self.form == Form::Object {
             return;
         }
-        if self.whole_only && !self.arguments.starts_with('"') {
-            return;
+        if self.arguments.trim() == "{}" && self.sent == 0 && piece.trim_start().starts_with('{') {
+            self.arguments.clear();
+            self.scan = Scan::default();
         }
-        let body = self.arguments.trim_start();
-        // The whole so far, again: a snapshot. `{` twice is never JSON, so that nothing real
-        // is taken for one.
-        let snapshot = body.starts_with('{')
-            && piece.len() >= self.arguments.len()
-            && piece.starts_with(&self.arguments);
-        if snapshot {
-            let fresh = piece[self.arguments.len()..].to_owned();
-            self.scan.feed(&fresh);
+        if self.arguments.is_empty() {
+            self.scan.feed(&piece);
             self.arguments = piece.into_owned();
             return;
         }
-        if self.scan.complete && !self.whole_only {
+        // `{` twice is never JSON, so that what begins with the whole so far is a snapshot;
+        // once pieces have come, the same beginning is a nested object's.
+        let snapshot = matches!(self.form, Form::Undecided | Form::Snapshots)
+            && self.arguments.trim_start().starts_with('{')
+            && piece.starts_with(&self.arguments);
+        if snapshot {
+            self.form = Form::Snapshots;
+            self.scan.feed(&piece[self.arguments.len()..]);
+            self.arguments = piece.into_owned();
+            return;
+        }
+        if self.scan.complete {
             // Nothing may follow a whole document.
             return;
         }
-        if body.is_empty() && piece.trim_start().starts_with('"') {
-            self.whole_only = true;
-        }
+        self.form = Form::Pieces;
         self.scan.feed(&piece);
         self.arguments.push_str(&piece);
     }
@@ -149,6 +187,11 @@ impl Calls {
             };
             let arguments = function.and_then(|f| f.arguments).or(delta.arguments);
             let id = text(&delta.id);
+            let extra = delta.extra_content.filter(|e| e.get() != "null");
+            let says_nothing = arguments.is_none_or(|a| matches!(a.get(), "null" | "\"\""));
+            if id.is_empty() && name.is_empty() && says_nothing && extra.is_none() {
+                continue;
+            }
             // Several unnumbered calls in one chunk are several calls.
             let fresh_only = deltas.len() > 1 && delta.index.0.is_none() && id.is_empty() && !name.is_empty();
             let at = self
@@ -170,7 +213,7 @@ impl Calls {
             if let Some(raw) = arguments {
                 slot.add(raw);
             }
-            if let Some(extra) = delta.extra_content.filter(|e| e.get() != "null") {
+            if let Some(extra) = extra {
                 slot.extra = Some(extra.to_owned());
             }
         }
@@ -205,11 +248,11 @@ impl Calls {
         };
         let slot = &self.slots[at];
         if !id.is_empty() {
-            // A late identifier for a call that has none, or a new call at a used number.
-            let late = slot.id.is_empty()
-                && !slot.complete()
-                && (name.is_empty() || slot.name.is_empty() || slot.name == name);
-            return late.then_some(at);
+            // A late identifier for a call that has none, a new one in every chunk of the
+            // same call (older vLLM), or a new call at a used number.
+            let late = slot.id.is_empty() && (name.is_empty() || slot.name.is_empty() || slot.name == name);
+            let goes_on = name.is_empty() || (slot.name == name && arguments.is_some_and(continues));
+            return (!slot.complete() && (late || goes_on)).then_some(at);
         }
         if name.is_empty() || slot.name.is_empty() {
             return Some(at);
@@ -229,4 +272,10 @@ impl Calls {
         };
         same.then_some(at)
     }
+}
+
+/// Whether a piece of arguments cannot be the beginning of an object.
+fn continues(raw: &RawValue) -> bool {
+    let piece = serde_json::from_str::<Str<'_>>(raw.get()).map(|s| s.0.into_owned()).unwrap_or_default();
+    !piece.is_empty() && !piece.trim_start().starts_with('{')
 }

@@ -65,6 +65,26 @@ pub struct UpstreamError {
 }
 
 impl UpstreamError {
+    /// An error that stands at the top level of a document with status 200, in the words of
+    /// vLLM, DashScope, GLM, MiniMax and others; none when the document is no error.
+    pub fn in_answer(body: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(body).ok()?;
+        let map = value.as_object()?;
+        if let Some(base) = map.get("base_resp").filter(|b| b["status_code"].as_i64().is_some_and(|n| n != 0)) {
+            let message = base["status_msg"].as_str().unwrap_or("the gateway refused").to_owned();
+            return Some(UpstreamError { message: excerpt(&message, 600), code: String::new() });
+        }
+        let said = ["message", "msg", "detail", "error_msg", "error_message", "errors"];
+        let fine = |v: &Value| v.is_null() || [0, 200].iter().any(|n| v == n) || v == "" || v == "0" || v == "ok";
+        let failed = ["code", "error_code"].iter().any(|k| map.get(*k).is_some_and(|v| !fine(v)))
+            || ["status", "status_code"].iter().any(|k| map.get(*k).and_then(Value::as_i64) >= Some(400))
+            || map.get("success") == Some(&Value::Bool(false))
+            || map.get("object") == Some(&"error".into())
+            || map.get("type") == Some(&"error".into())
+            || map.contains_key("detail");
+        (failed && said.iter().any(|k| map.contains_key(*k))).then(|| UpstreamError::parse(body.as_bytes()))
+    }
+
     /// Reads a body. Never fails: what cannot be read is quoted.
     pub fn parse(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
@@ -87,7 +107,7 @@ impl UpstreamError {
         };
         let mut message = match error {
             Value::String(text) => text.clone(),
-            error => ["message", "msg", "detail", "error_msg", "errors"]
+            error => ["message", "msg", "detail", "error_msg", "error_message", "errors"]
                 .iter()
                 .find_map(|key| error.get(*key).or(value.get(*key)).and_then(words))
                 .unwrap_or_else(|| error.to_string()),
@@ -95,7 +115,7 @@ impl UpstreamError {
         if let Some(raw) = error.pointer("/metadata/raw").and_then(words) {
             message = format!("{message}: {raw}");
         }
-        let code = ["code", "type", "status"]
+        let code = ["code", "type", "status", "error_code", "status_code"]
             .iter()
             .filter_map(|key| error.get(*key).and_then(words))
             .collect::<Vec<_>>()
@@ -191,7 +211,14 @@ pub fn classify(status: u16, error: &UpstreamError) -> Class {
         "exceeded your current quota",
         "credit balance",
         "arrears",
+        "quota exhausted",
+        "余额不足",
+        "欠费",
     ];
+    // Groq: the model has written a call that does not parse; the next one may.
+    if lower.contains("tool_use_failed") && status == 400 {
+        return Class::Unwell(502);
+    }
     match status {
         402 => Class::Final(402),
         401 => Class::Final(401),
@@ -214,12 +241,13 @@ fn about_output(lower: &str) -> bool {
 pub fn status_of_words(words: &str) -> Option<u16> {
     let lower = words.to_ascii_lowercase();
     let table: &[(&[&str], u16)] = &[
-        (&["insufficient_quota", "insufficient balance"], 402),
-        (&["rate limit", "rate_limit", "too many requests", "ratelimit"], 429),
+        (&["insufficient_quota", "insufficient balance", "insufficient_balance", "余额不足", "欠费"], 402),
+        (&["rate limit", "rate_limit", "too many requests", "ratelimit", "限流", "频率"], 429),
         (&["overloaded", "capacity", "server busy", "unavailable"], 529),
+        (&["tool_use_failed"], 502),
         (&["authentication", "invalid api key", "invalid_api_key", "unauthorized"], 401),
         (&["timeout", "timed out"], 504),
-        (&["invalid_request", "failed to call a function", "tool_use_failed"], 400),
+        (&["invalid_request", "content policy", "moderation"], 400),
     ];
     table.iter().find(|(needles, _)| needles.iter().any(|n| lower.contains(n))).map(|(_, status)| *status)
 }
@@ -237,7 +265,6 @@ pub fn for_client(status: u16, error: &UpstreamError) -> ApiError {
         // Claude Code repeats a 422 six times.
         Class::Invalid(422) => ApiError::new(400, error.message.clone()),
         Class::Invalid(status) => ApiError::new(status, error.message.clone()),
-        Class::Unwell(503) => ApiError::new(529, error.message.clone()),
         Class::Unwell(status) => ApiError::new(status, error.message.clone()),
     }
 }
@@ -273,7 +300,7 @@ mod tests {
                 "You exceeded your current quota",
             ),
             (429, r#"{"error":{"message":"slow down"}}"#, 429, "rate_limit_error", "slow down"),
-            (503, "<html><body><h1>503 Busy</h1></body></html>", 529, "overloaded_error", "503 Busy"),
+            (503, "<html><body><h1>503 Busy</h1></body></html>", 503, "overloaded_error", "503 Busy"),
             (500, "", 500, "api_error", ""),
             (404, r#"[{"error":{"message":"no model"}}]"#, 404, "not_found_error", "no model"),
         ];

@@ -111,7 +111,7 @@ impl Drop for Meter {
         row.total_ms = self.started.elapsed().as_millis() as u64;
         row.unmetered = answered && !tokens.metered();
         (row.input_tokens, row.cached_tokens) = (tokens.input, tokens.cached);
-        (row.output_tokens, row.reasoning_tokens) = (tokens.output, tokens.reasoning);
+        (row.output_tokens, row.reasoning_tokens) = (tokens.all_output(), tokens.reasoning);
         if let Some(route) = &self.endpoint_model {
             let gateway = &self.state.gateway;
             row.cost_estimate = usage::cost(&tokens, &gateway.prices(&gateway.profile(route)));
@@ -128,7 +128,7 @@ impl Drop for Meter {
         };
         add(&mut totals.input_tokens, tokens.input);
         add(&mut totals.cached_tokens, tokens.cached);
-        add(&mut totals.output_tokens, tokens.output);
+        add(&mut totals.output_tokens, tokens.all_output());
         totals.bytes_in += self.bytes_in;
         totals.bytes_out += self.bytes_out;
         tracing::debug!(

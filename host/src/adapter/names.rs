@@ -79,18 +79,23 @@ impl Declared {
     }
 
     /// The tool that the gateway calls `name`. Forgives what models add: spaces, a
-    /// `functions.` prefix, a `:3` counter.
+    /// `functions.` prefix, a `:3` counter, tokens of their own format, other case.
     pub fn find(&self, name: &str) -> Option<&Tool> {
         if let Some(tool) = self.by_gateway_name.get(name) {
             return Some(tool);
         }
-        let bare = name.trim();
-        let bare = bare.strip_prefix("functions.").unwrap_or(bare);
+        let bare = name.split("<|").next().unwrap_or(name).trim();
+        let prefixes = ["functions.", "default_api.", "default_api:", "tools."];
+        let bare = prefixes.iter().find_map(|p| bare.strip_prefix(p)).unwrap_or(bare);
         let bare = match bare.rsplit_once(':') {
             Some((head, count)) if count.bytes().all(|b| b.is_ascii_digit()) => head,
             _ => bare,
         };
-        self.by_gateway_name.get(bare)
+        if let Some(tool) = self.by_gateway_name.get(bare) {
+            return Some(tool);
+        }
+        let mut alike = self.by_gateway_name.iter().filter(|(n, _)| n.eq_ignore_ascii_case(bare));
+        alike.next().filter(|_| alike.next().is_none()).map(|(_, tool)| tool)
     }
 
     /// The client's name for the gateway's `name`; as is when it was never declared.
@@ -114,6 +119,11 @@ pub fn gateway_id(id: &str) -> Option<&str> {
     let suffix = rest.strip_prefix(MARK)?;
     let ours = suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     (ours && own != "toolu" && !own.is_empty()).then_some(own)
+}
+
+/// The key under which the reasoning details of a turn are kept, by its first call.
+pub fn details_key(id: &str) -> String {
+    format!("{id} reasoning_details")
 }
 
 fn base36(mut n: u64) -> String {
@@ -153,6 +163,7 @@ mod tests {
         assert_eq!(safe_name("Bash"), "Bash");
         assert_ne!(safe_name(long), safe_name(other));
         assert_eq!(declared.client_name("functions.Bash:12"), "Bash");
+        assert_eq!(declared.client_name("bash<|channel|>commentary"), "Bash");
         assert_eq!(declared.client_name("Nope"), "Nope");
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lenient::{Loose, Num, Str};
@@ -175,13 +176,38 @@ pub struct Chunk<'a> {
     pub error: Option<&'a RawValue>,
     /// `error` from some gateways.
     pub object: Option<Str<'a>>,
-    /// Text of an error that stands at the top level.
-    pub message: Option<Str<'a>>,
-    /// Code of an error that stands at the top level.
-    #[serde(borrow)]
-    pub code: Option<&'a RawValue>,
     /// Groq's place for usage.
     pub x_groq: Loose<XGroq>,
+}
+
+/// The chunk with what has an unexpected shape taken out, for gateways that put an empty
+/// string or object where a list belongs. None when it is no object at all.
+pub fn reshaped(json: &str) -> Option<String> {
+    fn objects(value: &mut Value) {
+        *value = match value.take() {
+            Value::Array(list) => list.into_iter().filter(Value::is_object).collect(),
+            one @ Value::Object(_) => Value::Array(vec![one]),
+            _ => Value::Null,
+        };
+    }
+    fn object_or_null(value: Option<&mut Value>) {
+        if let Some(value) = value.filter(|v| !v.is_object()) {
+            *value = Value::Null;
+        }
+    }
+    let mut chunk: Value = serde_json::from_str(json).ok()?;
+    chunk.as_object()?;
+    let Some(choices) = chunk.get_mut("choices") else { return Some(chunk.to_string()) };
+    objects(choices);
+    for choice in choices.as_array_mut().into_iter().flatten() {
+        for key in ["delta", "message"] {
+            object_or_null(choice.get_mut(key));
+            let Some(calls) = choice.get_mut(key).and_then(|d| d.get_mut("tool_calls")) else { continue };
+            objects(calls);
+            calls.as_array_mut().into_iter().flatten().for_each(|c| object_or_null(c.get_mut("function")));
+        }
+    }
+    Some(chunk.to_string())
 }
 
 /// Groq's place for usage.
@@ -226,7 +252,8 @@ pub struct Delta<'a> {
     /// OpenRouter, Groq, newer vLLM, Ollama.
     pub reasoning: Option<Str<'a>>,
     /// OpenRouter's long form.
-    pub reasoning_details: Loose<Vec<ReasoningDetail<'a>>>,
+    #[serde(borrow)]
+    pub reasoning_details: Option<&'a RawValue>,
     /// Calls or pieces of calls.
     pub tool_calls: Option<Vec<CallDelta<'a>>>,
     /// The form before `tool_calls`.
@@ -235,15 +262,51 @@ pub struct Delta<'a> {
     pub refusal: Option<Str<'a>>,
 }
 
-/// OpenRouter's long form of reasoning.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ReasoningDetail<'a> {
-    /// `reasoning.text`.
-    #[serde(borrow)]
-    pub text: Option<Str<'a>>,
-    /// `reasoning.summary`.
-    pub summary: Option<Str<'a>>,
+impl Delta<'_> {
+    /// Whether it says nothing: no words, no calls.
+    pub fn is_empty(&self) -> bool {
+        let blank = |s: &Option<Str<'_>>| s.as_ref().is_none_or(Str::is_empty);
+        let no_content = match &self.content {
+            TextOrParts::None => true,
+            TextOrParts::Text(words) => words.is_empty(),
+            TextOrParts::Parts(parts) => parts.is_empty(),
+        };
+        no_content
+            && [&self.reasoning_content, &self.reasoning, &self.refusal].into_iter().all(blank)
+            && self.reasoning_details.is_none()
+            && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
+            && self.function_call.0.is_none()
+    }
+}
+
+/// The entries of OpenRouter's long form of reasoning.
+pub fn reasoning_details(json: &str) -> Vec<serde_json::Map<String, Value>> {
+    let entries: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+    let object = |entry| if let Value::Object(map) = entry { Some(map) } else { None };
+    entries.into_iter().filter_map(object).collect()
+}
+
+/// Adds an entry: one that goes on with the last one is joined to it.
+pub fn join_detail(
+    details: &mut Vec<serde_json::Map<String, Value>>,
+    entry: serde_json::Map<String, Value>,
+) {
+    let same = |last: &serde_json::Map<String, Value>, key: &str| last.get(key) == entry.get(key);
+    let grows = ["text", "summary"].iter().any(|key| entry.contains_key(*key));
+    match details.last_mut().filter(|last| grows && same(last, "type") && same(last, "index")) {
+        None => details.push(entry),
+        Some(last) => {
+            for (key, value) in entry {
+                match (last.get_mut(&key), value) {
+                    (Some(Value::String(so_far)), Value::String(more)) if key == "text" || key == "summary" => {
+                        so_far.push_str(&more);
+                    }
+                    (_, Value::Null) => {}
+                    (_, value) => drop(last.insert(key, value)),
+                }
+            }
+        }
+    }
 }
 
 /// A call or a piece of one.
@@ -357,6 +420,7 @@ pub struct Usage {
     completion_tokens: Num,
     input_tokens: Num,
     output_tokens: Num,
+    total_tokens: Num,
     prompt_tokens_details: Loose<InputDetails>,
     input_tokens_details: Loose<InputDetails>,
     completion_tokens_details: Loose<OutputDetails>,
@@ -387,10 +451,12 @@ pub struct Tokens {
     pub cached: Option<u64>,
     /// Written to the provider's cache (Anthropic only).
     pub cache_written: Option<u64>,
-    /// All output, reasoning included.
+    /// Output as the gateway counts it, mostly with reasoning.
     pub output: Option<u64>,
     /// Of it, reasoning.
     pub reasoning: Option<u64>,
+    /// Reasoning that `output` leaves out: xAI and Gemini count it apart.
+    pub apart: u64,
 }
 
 impl Tokens {
@@ -400,6 +466,11 @@ impl Tokens {
         self.input.is_some_and(|n| n > 0) && self.output.is_some()
     }
 
+    /// All output, reasoning included: what is paid for.
+    pub fn all_output(&self) -> Option<u64> {
+        self.output.map(|n| n + self.apart)
+    }
+
     /// Later counts replace earlier ones where they are known.
     pub fn update(&mut self, later: Tokens) {
         self.input = later.input.or(self.input);
@@ -407,6 +478,7 @@ impl Tokens {
         self.cache_written = later.cache_written.or(self.cache_written);
         self.output = later.output.or(self.output);
         self.reasoning = later.reasoning.or(self.reasoning);
+        self.apart = later.apart.max(self.apart);
     }
 }
 
@@ -424,6 +496,9 @@ impl Usage {
             .into_iter()
             .chain(self.prompt_cache_hit_tokens.count())
             .max();
+        // The sum tells whether reasoning is a part of the output or beside it.
+        let reasoning = reasoning(&self.completion_tokens_details).or(reasoning(&self.output_tokens_details));
+        let beside = self.total_tokens.count().and_then(|t| t.checked_sub(input? + output?)).unwrap_or(0);
         Tokens {
             input,
             // More from the cache than there was input is a mistake of the gateway's.
@@ -431,7 +506,8 @@ impl Usage {
             cache_written: None,
             // Counts that are all 0 were not made.
             output: output.filter(|n| *n > 0 || input.is_some()),
-            reasoning: reasoning(&self.completion_tokens_details).or(reasoning(&self.output_tokens_details)),
+            reasoning: reasoning.or((beside > 0).then_some(beside)),
+            apart: beside.min(reasoning.unwrap_or(beside)),
         }
     }
 }

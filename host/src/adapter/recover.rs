@@ -6,14 +6,32 @@ use serde_json::{Map, Value};
 
 use super::names::Declared;
 
-/// How a written call begins, and how it ends.
-const FORMS: &[(&str, &str)] = &[
-    ("<tool_call>", "</tool_call>"),
-    ("<function=", "</function>"),
-    ("<｜DSML｜function_calls>", "</｜DSML｜function_calls>"),
-    ("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>"),
-    ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),
-    ("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"),
+/// A way in which models write calls.
+struct Form {
+    begin: &'static str,
+    /// None: it goes on to the end of the text.
+    end: Option<&'static str>,
+    /// Takes what lies between the marks.
+    parse: fn(&str, &Declared) -> Option<Vec<Found>>,
+}
+
+const FORMS: &[Form] = &[
+    Form { begin: "<tool_call>", end: Some("</tool_call>"), parse: tagged },
+    Form { begin: "<function=", end: Some("</function>"), parse: bare_function },
+    Form { begin: "<｜DSML｜function_calls>", end: Some("</｜DSML｜function_calls>"), parse: dsml },
+    Form { begin: "<｜DSML｜tool_calls>", end: Some("</｜DSML｜tool_calls>"), parse: dsml },
+    Form { begin: "<｜tool▁calls▁begin｜>", end: Some("<｜tool▁calls▁end｜>"), parse: deepseek_v3 },
+    Form {
+        begin: "<|tool_calls_section_begin|>",
+        end: Some("<|tool_calls_section_end|>"),
+        parse: kimi,
+    },
+    Form { begin: "<minimax:tool_call>", end: Some("</minimax:tool_call>"), parse: invocations },
+    Form { begin: "<function_calls>", end: Some("</function_calls>"), parse: invocations },
+    Form { begin: "<seed:tool_call>", end: Some("</seed:tool_call>"), parse: tagged },
+    Form { begin: "<longcat_tool_call>", end: Some("</longcat_tool_call>"), parse: tagged },
+    Form { begin: "[TOOL_CALLS]", end: None, parse: mistral },
+    Form { begin: "<|python_tag|>", end: None, parse: tagged },
 ];
 /// More than this is not a call.
 const MAX_HELD: usize = 256 * 1024;
@@ -38,7 +56,7 @@ pub struct Recover {
 impl Recover {
     /// Whether text can pass by without looking: the usual case.
     pub fn idle(&self, text: &str) -> bool {
-        self.held.is_empty() && !text.contains('<')
+        self.held.is_empty() && !text.contains(['<', '['])
     }
 
     /// Takes text and gives what is decided.
@@ -48,17 +66,17 @@ impl Recover {
         loop {
             match self.form {
                 None => {
-                    let Some(at) = self.held.find('<') else {
+                    let Some(at) = self.held.find(['<', '[']) else {
                         give(&mut out, std::mem::take(&mut self.held));
                         return out;
                     };
                     let rest = self.held.split_off(at);
                     give(&mut out, std::mem::replace(&mut self.held, rest));
-                    if let Some(form) = FORMS.iter().position(|(begin, _)| self.held.starts_with(begin)) {
+                    if let Some(form) = FORMS.iter().position(|f| self.held.starts_with(f.begin)) {
                         self.form = Some(form);
                         continue;
                     }
-                    if FORMS.iter().any(|(begin, _)| begin.starts_with(&self.held)) {
+                    if FORMS.iter().any(|f| f.begin.starts_with(&self.held)) {
                         return out;
                     }
                     // Not a beginning: the character goes on, the rest is looked at again.
@@ -66,14 +84,15 @@ impl Recover {
                     give(&mut out, std::mem::replace(&mut self.held, rest));
                 }
                 Some(form) => {
-                    let Some(at) = self.held.find(FORMS[form].1) else {
+                    let end = FORMS[form].end.and_then(|end| Some(self.held.find(end)? + end.len()));
+                    let Some(at) = end else {
                         if self.held.len() > MAX_HELD {
                             self.form = None;
                             give(&mut out, std::mem::take(&mut self.held));
                         }
                         return out;
                     };
-                    let rest = self.held.split_off(at + FORMS[form].1.len());
+                    let rest = self.held.split_off(at);
                     let whole = std::mem::replace(&mut self.held, rest);
                     self.form = None;
                     decide(whole, form, declared, &mut out);
@@ -95,6 +114,16 @@ impl Recover {
     }
 }
 
+impl Recover {
+    /// The end of a text that was cut: what is held is text.
+    pub fn give_up(&mut self) -> Vec<Piece> {
+        let mut out = Vec::new();
+        self.form = None;
+        give(&mut out, std::mem::take(&mut self.held));
+        out
+    }
+}
+
 fn give(out: &mut Vec<Piece>, text: String) {
     if text.is_empty() {
         return;
@@ -107,16 +136,10 @@ fn give(out: &mut Vec<Piece>, text: String) {
 }
 
 fn decide(whole: String, form: usize, declared: &Declared, out: &mut Vec<Piece>) {
-    let (begin, end) = FORMS[form];
+    let Form { begin, end, parse } = &FORMS[form];
     let inner = whole.strip_prefix(begin).unwrap_or(&whole);
-    let inner = inner.strip_suffix(end).unwrap_or(inner);
-    let calls = match form {
-        0 => tagged(inner, declared),
-        1 => function_tag(&format!("<function={inner}"), declared).map(|c| vec![c]),
-        2 | 3 => dsml(inner, declared),
-        4 => deepseek_v3(inner, declared),
-        _ => kimi(inner, declared),
-    };
+    let inner = end.and_then(|end| inner.strip_suffix(end)).unwrap_or(inner);
+    let calls = parse(inner, declared);
     match calls {
         Some(calls) if !calls.is_empty() => {
             out.extend(calls.into_iter().map(|(name, arguments)| Piece::Call(name, arguments)));
@@ -127,19 +150,12 @@ fn decide(whole: String, form: usize, declared: &Declared, out: &mut Vec<Piece>)
 
 type Found = (String, String);
 
-/// Hermes and Qwen (`{"name", "arguments"}`), Qwen Coder (`<function=…>`), GLM
-/// (`name<arg_key>…`).
+/// Hermes, Qwen and Llama (`{"name", "arguments"}`, also in a list), Qwen Coder
+/// (`<function=…>`), GLM (`name<arg_key>…`).
 fn tagged(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
     let inner = inner.trim();
-    if inner.starts_with('{') {
-        let value: Value = serde_json::from_str(inner).ok()?;
-        let name = value.get("name")?.as_str()?;
-        let arguments = match value.get("arguments").or(value.get("parameters")) {
-            None | Some(Value::Null) => "{}".to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(object) => object.to_string(),
-        };
-        return Some(vec![(known(name, declared)?, arguments)]);
+    if inner.starts_with(['{', '[']) {
+        return objects(inner, declared);
     }
     if inner.starts_with("<function=") {
         return function_tag(inner, declared).map(|c| vec![c]);
@@ -154,6 +170,47 @@ fn tagged(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
         rest = after;
     }
     Some(vec![(name, Value::Object(object).to_string())])
+}
+
+/// Objects with name and arguments: one, a list of them, or one after the other.
+fn objects(text: &str, declared: &Declared) -> Option<Vec<Found>> {
+    let mut calls = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        let list = match value.ok()? {
+            Value::Array(list) => list,
+            one => vec![one],
+        };
+        for value in list {
+            let name = value.get("name")?.as_str()?;
+            let arguments = match value.get("arguments").or(value.get("parameters")) {
+                None | Some(Value::Null) => "{}".to_owned(),
+                Some(Value::String(text)) => text.clone(),
+                Some(object) => object.to_string(),
+            };
+            calls.push((known(name, declared)?, arguments));
+        }
+    }
+    Some(calls)
+}
+
+/// `[TOOL_CALLS]` and a list of objects, or `name{…}` and `name[ARGS]{…}`, each after a mark.
+fn mistral(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
+    let inner = inner.trim().trim_end_matches("</s>");
+    if inner.trim_start().starts_with('[') {
+        return objects(inner, declared);
+    }
+    let mut calls = Vec::new();
+    for call in inner.split("[TOOL_CALLS]") {
+        let (name, arguments) = call.split_at(call.find('{')?);
+        let name = name.split('[').next().unwrap_or(name);
+        serde_json::from_str::<Map<String, Value>>(arguments.trim()).ok()?;
+        calls.push((known(name, declared)?, arguments.trim().to_owned()));
+    }
+    Some(calls)
+}
+
+fn bare_function(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
+    function_tag(&format!("<function={inner}"), declared).map(|call| vec![call])
 }
 
 /// `<function=Name><parameter=key>value</parameter></function>`
@@ -171,21 +228,31 @@ fn function_tag(text: &str, declared: &Declared) -> Option<Found> {
     Some((name, Value::Object(object).to_string()))
 }
 
-/// `<｜DSML｜invoke name="x"><｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter>`
 fn dsml(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
+    invoked(inner, "｜DSML｜", declared)
+}
+
+fn invocations(inner: &str, declared: &Declared) -> Option<Vec<Found>> {
+    invoked(inner, "", declared)
+}
+
+/// `<invoke name="x"><parameter name="k" string="true">v</parameter></invoke>`, the tags with
+/// a mark in front or without.
+fn invoked(inner: &str, mark: &str, declared: &Declared) -> Option<Vec<Found>> {
+    let [invoke, parameter] = ["invoke", "parameter"].map(|tag| format!("<{mark}{tag} name=\""));
+    let [invoke_end, parameter_end] = ["invoke", "parameter"].map(|tag| format!("</{mark}{tag}>"));
     let mut calls = Vec::new();
     let mut rest = inner;
-    while let Some((name, after)) = between(rest, "<｜DSML｜invoke name=\"", "\">") {
+    while let Some((name, after)) = between(rest, &invoke, "\">") {
         let name = known(name, declared)?;
-        let end = after.find("</｜DSML｜invoke>").unwrap_or(after.len());
+        let end = after.find(&invoke_end).unwrap_or(after.len());
         let mut object = Map::new();
         let mut body = &after[..end];
-        while let Some((head, tail)) = between(body, "<｜DSML｜parameter name=\"", ">") {
+        while let Some((head, tail)) = between(body, &parameter, ">") {
             let (key, flags) = head.split_once('"')?;
-            let stop = tail.find("</｜DSML｜parameter>").unwrap_or(tail.len());
-            let is_string = flags.contains("string=\"true\"");
-            let value = typed(&name, key, &tail[..stop], Some(is_string), declared);
-            object.insert(key.to_owned(), value);
+            let stop = tail.find(&parameter_end).unwrap_or(tail.len());
+            let is_string = flags.contains("string=").then(|| flags.contains("string=\"true\""));
+            object.insert(key.to_owned(), typed(&name, key, &tail[..stop], is_string, declared));
             body = &tail[stop..];
         }
         calls.push((name, Value::Object(object).to_string()));
@@ -286,6 +353,16 @@ mod tests {
                 "<|tool_calls_section_begin|><|tool_call_begin|>functions.Bash:0<|tool_call_argument_begin|>{\"n\":1}<|tool_call_end|><|tool_calls_section_end|>",
                 call(r#"{"n":1}"#),
             ),
+            (
+                "<minimax:tool_call>\n<invoke name=\"Bash\">\n<parameter name=\"command\">12</parameter>\n<parameter name=\"n\">1</parameter>\n</invoke>\n</minimax:tool_call>",
+                call(r#"{"command":"12","n":1}"#),
+            ),
+            (r#"[TOOL_CALLS][{"name": "Bash", "arguments": {"n": 1}}]"#, call(r#"{"n":1}"#)),
+            (r#"[TOOL_CALLS]Bash[ARGS]{"n":1}"#, call(r#"{"n":1}"#)),
+            (r#"[TOOL_CALLS]Bash{"n":1}"#, call(r#"{"n":1}"#)),
+            (r#"<|python_tag|>{"name":"Bash","parameters":{"n":1}}"#, call(r#"{"n":1}"#)),
+            (r#"[TOOL_CALLS] are marks"#, text("[TOOL_CALLS] are marks")),
+            ("a [link](x) [TOOL", text("a [link](x) [TOOL")),
             // Not declared, not whole, or not a call at all: text, byte for byte.
             (
                 r#"<tool_call>{"name":"Other","arguments":{}}</tool_call>"#,

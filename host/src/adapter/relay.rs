@@ -63,7 +63,7 @@ impl Usage {
             (self.cache_read_input_tokens.count(), self.cache_creation_input_tokens.count());
         let sum = fresh.map(|f| f + read.unwrap_or(0) + written.unwrap_or(0)).filter(|n| *n > 0);
         let output = self.output_tokens.count();
-        Tokens { input: sum, cached: read, cache_written: written, output, reasoning: None }
+        Tokens { input: sum, cached: read, cache_written: written, output, ..Tokens::default() }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where a translated answer goes: server-sent events, or one document for `stream: false`.
 //! The machine decides order; the sinks only write.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::openai::Tokens;
@@ -203,36 +206,58 @@ enum Collected {
 }
 
 impl Document {
-    /// The document; counts that are unknown are 0 here, because the API has no other word.
+    /// The document.
     pub fn to_json(&self) -> Vec<u8> {
-        let blocks: Vec<serde_json::Value> = self
-            .blocks
-            .iter()
-            .map(|block| match block {
-                Collected::Text(text) => serde_json::json!({"type": "text", "text": text}),
-                Collected::Thinking(text, signature) => {
-                    serde_json::json!({"type": "thinking", "thinking": text, "signature": signature})
-                }
-                Collected::Tool(id, name, input) => {
-                    serde_json::json!({"type": "tool_use", "id": id, "name": name, "input": parsed(input)})
-                }
+        #[derive(Serialize)]
+        struct Message<'x> {
+            id: &'x str,
+            r#type: &'static str,
+            role: &'static str,
+            model: &'x str,
+            content: Vec<Block<'x>>,
+            stop_reason: Option<&'static str>,
+            stop_sequence: Option<&'x str>,
+            usage: Counts,
+        }
+        #[derive(Serialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        enum Block<'x> {
+            Text { text: &'x str },
+            Thinking { thinking: &'x str, signature: &'x str },
+            ToolUse { id: &'x str, name: &'x str, input: Cow<'x, RawValue> },
+        }
+        #[derive(Serialize)]
+        struct Counts {
+            input_tokens: u64,
+            cache_creation_input_tokens: u64,
+            cache_read_input_tokens: u64,
+            output_tokens: u64,
+        }
+        let content = self.blocks.iter().filter_map(|block| {
+            Some(match block {
+                Collected::Text(text) => Block::Text { text },
+                Collected::Thinking(thinking, signature) => Block::Thinking { thinking, signature },
+                Collected::Tool(id, name, input) => Block::ToolUse { id, name, input: parsed(input)? },
             })
-            .collect();
+        });
         let tokens = self.end.as_ref().map(|e| e.tokens).unwrap_or_default();
-        serde_json::json!({
-            "id": self.id, "type": "message", "role": "assistant", "model": self.model,
-            "content": blocks,
-            "stop_reason": self.end.as_ref().map(|e| e.reason),
-            "stop_sequence": self.end.as_ref().and_then(|e| e.sequence.clone()),
-            "usage": {
-                "input_tokens": fresh_input(&tokens),
-                "cache_creation_input_tokens": tokens.cache_written.unwrap_or(0),
-                "cache_read_input_tokens": tokens.cached.unwrap_or(0),
-                "output_tokens": tokens.output.unwrap_or(0),
+        let message = Message {
+            id: &self.id,
+            r#type: "message",
+            role: "assistant",
+            model: &self.model,
+            content: content.collect(),
+            stop_reason: self.end.as_ref().map(|e| e.reason),
+            stop_sequence: self.end.as_ref().and_then(|e| e.sequence.as_deref()),
+            usage: Counts {
+                input_tokens: fresh_input(&tokens),
+                cache_creation_input_tokens: tokens.cache_written.unwrap_or(0),
+                cache_read_input_tokens: tokens.cached.unwrap_or(0),
+                output_tokens: tokens.output.unwrap_or(0),
             },
-        })
-        .to_string()
-        .into_bytes()
+        };
+        // Strings, numbers and documents that were parsed: writing them cannot fail.
+        serde_json::to_vec(&message).unwrap_or_default()
     }
 
     /// All visible text.
@@ -245,14 +270,15 @@ impl Document {
     }
 }
 
-/// Arguments as an object; what does not parse is wrapped as Claude Code itself wraps it.
-fn parsed(input: &str) -> serde_json::Value {
-    if input.trim().is_empty() {
-        return serde_json::json!({});
-    }
-    match serde_json::from_str::<&RawValue>(input).ok().and_then(|_| serde_json::from_str(input).ok()) {
-        Some(value @ serde_json::Value::Object(_)) => value,
-        _ => serde_json::json!({"__unparsedToolInput": {"raw": input, "len": input.len()}}),
+/// Arguments as an object, byte for byte; what is none is wrapped as Claude Code wraps it.
+fn parsed(input: &str) -> Option<Cow<'_, RawValue>> {
+    let input = if input.trim().is_empty() { "{}" } else { input };
+    match serde_json::from_str::<&RawValue>(input) {
+        Ok(raw) if raw.get().starts_with('{') => Some(Cow::Borrowed(raw)),
+        _ => {
+            let wrapped = serde_json::json!({"__unparsedToolInput": {"raw": input, "len": input.len()}});
+            RawValue::from_string(wrapped.to_string()).ok().map(Cow::Owned)
+        }
     }
 }
 

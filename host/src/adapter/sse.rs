@@ -3,7 +3,7 @@
 //! comments, a byte-order mark) does no harm.
 
 /// The longest payload that is kept; a gateway that sends more is broken.
-pub const MAX_PAYLOAD: usize = 32 * 1024 * 1024;
+pub const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 
 /// The stream is not one that we can read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,13 +83,13 @@ impl Splitter {
             return if payload.is_empty() { Ok(()) } else { each(&payload) };
         }
         let Some(data) = line.strip_prefix(b"data:") else {
-            // Comments and other fields carry nothing that we need; a line that is an object
-            // by itself is an error document in the middle of a stream.
-            if line.first() == Some(&b'{') && self.payload.is_empty() {
-                return each(line);
-            } else {
-                return Ok(());
+            // Comments and other fields carry nothing that we need. A line that is an object
+            // by itself, or llama.cpp's field `error`, is an error in the middle of a stream.
+            let object = line.strip_prefix(b"error:").unwrap_or(line).trim_ascii();
+            if object.first() == Some(&b'{') && self.payload.is_empty() {
+                return each(object);
             }
+            return Ok(());
         };
         let data = data.strip_prefix(b" ").unwrap_or(data);
         // A whole document needs no blank line after it: some gateways send none.
@@ -139,6 +139,7 @@ mod tests {
             ("data: {\"a\":\"é漢\"}", &["{\"a\":\"é漢\"}"]),
             ("data:\n\ndata: \n\n:\n\n", &[]),
             ("{\"error\":{}}\n", &["{\"error\":{}}"]),
+            ("data: {}\n\nerror: {\"error\":1}\n", &["{}", "{\"error\":1}"]),
         ];
         for (input, expected) in cases {
             assert_eq!(split(&[input.as_bytes()]), *expected, "{input:?}");

@@ -2,6 +2,9 @@
 //! and strict whatever the gateway does: one open block at a time, indices contiguous from
 //! 0, a signature for thinking, unique call identifiers, one end with the true counts.
 
+use serde_json::Value;
+use serde_json::value::RawValue;
+
 use super::calls::Calls;
 use super::errors;
 use super::lenient::{Str, text};
@@ -76,11 +79,23 @@ enum Words {
     Thinking,
 }
 
-/// Whether the text begins with `<think>`, for gateways that leave thinking in the text.
+/// How thinking is marked by gateways that leave it in the text.
+const THINK_TAGS: &[(&str, &str)] = &[
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+];
+
+/// Whether the text begins with such a tag.
 #[derive(Debug)]
 enum ThinkTag {
     Undecided(String),
-    Inside(String),
+    /// What is held back, and the mark that ends the thinking.
+    Inside(String, &'static str),
+    /// The thinking has ended; line breaks before the answer are not a part of it.
+    After,
     Off,
 }
 
@@ -100,14 +115,24 @@ pub struct Machine {
     think: ThinkTag,
     recover: Recover,
     finish: Option<String>,
+    /// Content came after the finish reason: it does not tell when the answer ends.
+    finish_lies: bool,
     stop_text: Option<String>,
     done: bool,
     summary: Summary,
-    /// Which of the two reasoning keys is in use; some gateways send both.
-    reasoning_key: Option<&'static str>,
+    /// Reasoning came in a field of its own.
+    reasons: bool,
+    /// Content came in deltas, so that a whole message after them is a repetition.
+    in_deltas: bool,
+    /// OpenRouter's long form of the reasoning, put together.
+    details: Vec<serde_json::Map<String, Value>>,
+    /// Bytes of content, for an estimate when the gateway does not count.
+    written: usize,
     minted: u64,
+    /// The identifier of the first call, as the client sees it.
+    first_call: Option<String>,
     /// What the provider sent with calls, by the identifier that the client sees.
-    pub signatures: Vec<(String, Box<serde_json::value::RawValue>)>,
+    pub signatures: Vec<(String, Box<RawValue>)>,
 }
 
 impl Machine {
@@ -125,11 +150,16 @@ impl Machine {
             think: ThinkTag::Undecided(String::new()),
             recover: Recover::default(),
             finish: None,
+            finish_lies: false,
             stop_text: None,
             done: false,
             summary: Summary::default(),
-            reasoning_key: None,
+            reasons: false,
+            in_deltas: false,
+            details: Vec::new(),
+            written: 0,
             minted: 0,
+            first_call: None,
             signatures: Vec::new(),
         }
     }
@@ -141,7 +171,7 @@ impl Machine {
 
     /// Whether the gateway has given a finish reason; only counts may follow.
     pub fn ended(&self) -> bool {
-        self.finish.is_some()
+        self.finish.is_some() && !self.finish_lies
     }
 
     /// Whether nothing more is to come.
@@ -183,27 +213,38 @@ impl Machine {
         }
         // Bytes that are not UTF-8 are the gateway's mistake; the rest of the text counts.
         let text = String::from_utf8_lossy(payload);
+        if payload.first() == Some(&b'[')
+            && let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(&text)
+        {
+            return list.iter().try_for_each(|one| self.payload(sink, one.get().as_bytes()));
+        }
         let error = match serde_json::from_str::<Chunk<'_>>(&text) {
-            Ok(chunk) => return self.chunk(sink, &chunk),
+            Ok(chunk) => return self.chunk(sink, &chunk, &text),
             Err(error) => error,
         };
         // Half an emoji, where a gateway cut its text between two chunks.
         let repaired = super::lenient::repair_surrogates(text.as_bytes());
-        if let Some(Ok(chunk)) = repaired.as_deref().map(serde_json::from_slice::<Chunk<'_>>) {
-            return self.chunk(sink, &chunk);
+        let repaired = repaired.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let repaired = repaired.as_deref().unwrap_or(&text);
+        if let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(repaired) {
+            return self.chunk(sink, &chunk, repaired);
+        }
+        if let Some(other) = super::openai::reshaped(repaired)
+            && let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(&other)
+        {
+            return self.chunk(sink, &chunk, &other);
         }
         Err(Fault::Malformed(format!("{error}: {}", errors::excerpt(&text, 120))))
     }
 
-    fn chunk(&mut self, sink: &mut impl Sink, chunk: &Chunk<'_>) -> Result<(), Fault> {
+    fn chunk(&mut self, sink: &mut impl Sink, chunk: &Chunk<'_>, json: &str) -> Result<(), Fault> {
         if let Some(error) = chunk.error.filter(|e| !matches!(e.get(), "null" | "\"\"" | "{}" | "false")) {
             return Err(fault_of(error.get()));
         }
-        if text(&chunk.object) == "error"
-            || (chunk.choices.is_none() && chunk.code.is_some() && chunk.message.is_some())
+        if chunk.choices.as_ref().is_none_or(|c| c.is_empty() && text(&chunk.object) == "error")
+            && let Some(error) = errors::UpstreamError::in_answer(json)
         {
-            let code = chunk.code.map_or("", |c| c.get());
-            return Err(upstream_fault(text(&chunk.message).to_owned(), code));
+            return Err(upstream_fault(error.message, &error.code));
         }
         if let Some(model) = chunk.model.as_ref().filter(|m| !m.is_empty()) {
             self.summary.model.get_or_insert_with(|| model.as_str().to_owned());
@@ -227,12 +268,16 @@ impl Machine {
         if let Some(usage) = choice.usage.0 {
             self.summary.tokens.update(usage.tokens());
         }
-        let mut whole = false;
-        for delta in [choice.delta.as_ref(), choice.message.as_ref()].into_iter().flatten() {
-            self.delta(sink, delta);
+        // Perplexity and Writer send the whole so far as a message beside each delta.
+        let delta = choice.delta.as_ref().filter(|d| !d.is_empty());
+        let said = delta.or(choice.message.as_ref().filter(|m| !self.in_deltas && !m.is_empty()));
+        let whole = choice.message.is_some() && choice.delta.is_none() && !self.in_deltas;
+        self.in_deltas |= delta.is_some();
+        if let Some(said) = said {
+            self.finish_lies |= self.finish.is_some();
+            self.delta(sink, said);
         }
-        whole |= choice.message.is_some() && choice.delta.is_none();
-        if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !r.is_empty()) {
+        if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !matches!(r.as_str(), "" | "null")) {
             self.finish.get_or_insert_with(|| reason.as_str().to_owned());
             // The second of two finish reasons may be the one that tells.
             if matches!(reason.as_str(), "tool_calls" | "length" | "content_filter" | "error") {
@@ -280,27 +325,21 @@ impl Machine {
     }
 
     fn reasoning(&mut self, sink: &mut impl Sink, delta: &Delta<'_>) {
-        let keys = [("reasoning_content", &delta.reasoning_content), ("reasoning", &delta.reasoning)];
-        let mut found = false;
-        for (key, words) in keys {
-            let words = text(words);
+        // Some gateways send the same words under both names.
+        let words = match text(&delta.reasoning_content) {
+            "" => text(&delta.reasoning),
+            words => words,
+        };
+        self.reasons |= !words.is_empty();
+        self.emit(sink, Words::Thinking, words);
+        let Some(details) = delta.reasoning_details else { return };
+        for detail in super::openai::reasoning_details(details.get()) {
             if words.is_empty() {
-                continue;
+                let said = detail.get("text").or(detail.get("summary")).and_then(Value::as_str).unwrap_or("");
+                self.reasons |= !said.is_empty();
+                self.emit(sink, Words::Thinking, said);
             }
-            found = true;
-            if *self.reasoning_key.get_or_insert(key) == key {
-                self.emit(sink, Words::Thinking, words);
-            }
-        }
-        if !found && self.reasoning_key.is_none_or(|k| k == "reasoning_details") {
-            for detail in delta.reasoning_details.0.iter().flatten() {
-                for words in [&detail.text, &detail.summary] {
-                    if !text(words).is_empty() {
-                        self.reasoning_key = Some("reasoning_details");
-                        self.emit(sink, Words::Thinking, text(words));
-                    }
-                }
-            }
+            super::openai::join_detail(&mut self.details, detail);
         }
     }
 
@@ -311,40 +350,48 @@ impl Machine {
         }
         match std::mem::replace(&mut self.think, ThinkTag::Off) {
             ThinkTag::Off => self.plain(sink, words),
+            ThinkTag::After => {
+                let words = words.trim_start_matches(['\n', '\r']);
+                if words.is_empty() {
+                    self.think = ThinkTag::After;
+                } else {
+                    self.plain(sink, words);
+                }
+            }
             ThinkTag::Undecided(mut held) => {
                 held.push_str(words);
                 let body = held.trim_start();
-                if let Some(inside) = body.strip_prefix("<think>") {
-                    self.think = ThinkTag::Inside(String::new());
+                let begun = THINK_TAGS.iter().find_map(|(tag, end)| Some((body.strip_prefix(tag)?, *end)));
+                if let Some((inside, end)) = begun {
+                    self.think = ThinkTag::Inside(String::new(), end);
                     let inside = inside.trim_start_matches('\n').to_owned();
                     self.thinking_text(sink, &inside);
-                } else if "<think>".starts_with(body) && self.reasoning_key.is_none() {
+                } else if !self.reasons && THINK_TAGS.iter().any(|(tag, _)| tag.starts_with(body)) {
                     self.think = ThinkTag::Undecided(held);
                 } else {
                     self.plain(sink, &held);
                 }
             }
-            ThinkTag::Inside(held) => {
-                self.think = ThinkTag::Inside(held);
+            ThinkTag::Inside(held, end) => {
+                self.think = ThinkTag::Inside(held, end);
                 self.thinking_text(sink, words);
             }
         }
     }
 
     fn thinking_text(&mut self, sink: &mut impl Sink, words: &str) {
-        const END: &str = "</think>";
-        let ThinkTag::Inside(held) = &mut self.think else { return };
+        let ThinkTag::Inside(held, end) = &mut self.think else { return };
+        let end = *end;
         held.push_str(words);
-        if let Some(at) = held.find(END) {
+        if let Some(at) = held.find(end) {
             let held = std::mem::take(held);
-            self.think = ThinkTag::Off;
+            self.think = ThinkTag::After;
             self.emit(sink, Words::Thinking, &held[..at]);
-            let rest = held[at + END.len()..].trim_start_matches('\n');
-            self.plain(sink, rest);
+            self.words(sink, &held[at + end.len()..]);
             return;
         }
         // A part of the end mark at the end is kept back.
-        let keep = (1..END.len()).rev().find(|n| held.ends_with(&END[..*n])).unwrap_or(0);
+        let keep = (1..end.len()).rev().find(|n| held.ends_with(&end[..*n])).unwrap_or(0);
         let kept = held.split_off(held.len() - keep);
         let out = std::mem::replace(held, kept);
         self.emit(sink, Words::Thinking, &out);
@@ -395,6 +442,7 @@ impl Machine {
             }
             self.open_words(sink, kind);
         }
+        self.written += words.len();
         let index = self.next_index - 1;
         match kind {
             Words::Text => {
@@ -446,7 +494,7 @@ impl Machine {
 
     /// Whether words must wait, because a call was begun and is not complete.
     fn unfinished_call(&self) -> bool {
-        self.calls.slots.iter().any(|s| !s.closed && !s.complete())
+        self.calls.slots.iter().any(|s| !s.closed && !s.complete() && !s.is_blank())
     }
 
     /// Sends on what may be sent of the calls: one after the other, in the order in which
@@ -495,6 +543,7 @@ impl Machine {
         let nonce = self.settings.nonce.wrapping_add(self.minted);
         self.minted += 1;
         let slot = &mut self.calls.slots[at];
+        slot.name = slot.name.trim().to_owned();
         let id = names::mint_id(&slot.id, nonce);
         let tools = &self.settings.tools;
         let name = match slot.name.as_str() {
@@ -502,6 +551,7 @@ impl Machine {
             name => tools.client_name(name),
         };
         sink.open(self.next_index, Kind::Tool(&id, name));
+        self.first_call.get_or_insert_with(|| id.clone());
         if let Some(extra) = slot.extra.take() {
             self.signatures.push((id, extra));
         }
@@ -521,7 +571,8 @@ impl Machine {
         if let Some(fault) = bad_finish(&reason) {
             return Err(fault);
         }
-        self.flush_words(sink);
+        self.flush_words(sink, matches!(reason.as_str(), "length" | "max_tokens" | "model_length"));
+        self.calls.slots.retain(|s| s.opened || !s.is_blank());
         let truncated = self.calls.slots.iter().any(|s| !s.complete() && !s.arguments.is_empty());
         if self.finish.is_none() && truncated {
             return Err(Fault::Cut);
@@ -533,6 +584,7 @@ impl Machine {
         }
         self.close(sink);
         self.begin(sink);
+        self.keep_details();
         let matched = self.stop_text.take().filter(|s| self.settings.stop_sequences.contains(s));
         let reason = match reason.as_str() {
             "length" | "max_tokens" | "model_length" if truncated || self.calls.slots.is_empty() => {
@@ -545,19 +597,39 @@ impl Machine {
             _ => "end_turn",
         };
         let sequence = matched.filter(|_| reason == "stop_sequence");
-        sink.end(&End { reason, sequence, tokens: self.summary.tokens });
+        sink.end(&End { reason, sequence, tokens: self.counts() });
         self.visible = true;
         Ok(self.summary.clone())
     }
 
-    /// Gives out what was held back for a tag that never came.
-    fn flush_words(&mut self, sink: &mut impl Sink) {
-        match std::mem::replace(&mut self.think, ThinkTag::Off) {
-            ThinkTag::Off => {}
-            ThinkTag::Undecided(held) => self.plain(sink, &held),
-            ThinkTag::Inside(held) => self.emit(sink, Words::Thinking, &held),
+    /// The long form of the reasoning goes back with the call that it led to.
+    fn keep_details(&mut self) {
+        if let Some(id) = self.first_call.take().filter(|_| !self.details.is_empty())
+            && let Ok(list) = serde_json::value::to_raw_value(&self.details)
+        {
+            self.signatures.push((names::details_key(&id), list));
         }
-        let pieces = self.recover.finish(&self.settings.tools);
+    }
+
+    /// The gateway's counts for the client, estimated where the gateway has not counted: with
+    /// 0 a client would never compact its conversation. The meter gets no estimates.
+    fn counts(&self) -> Tokens {
+        let mut tokens = self.summary.tokens;
+        let calls: usize = self.calls.slots.iter().map(|s| s.name.len() + s.arguments.len()).sum();
+        tokens.input.get_or_insert(self.settings.input_estimate.max(1));
+        tokens.output.get_or_insert(((self.written + calls) as u64).div_ceil(4).max(1));
+        tokens
+    }
+
+    /// Gives out what was held back for a tag that never came.
+    fn flush_words(&mut self, sink: &mut impl Sink, cut: bool) {
+        match std::mem::replace(&mut self.think, ThinkTag::Off) {
+            ThinkTag::Off | ThinkTag::After => {}
+            ThinkTag::Undecided(held) => self.plain(sink, &held),
+            ThinkTag::Inside(held, _) => self.emit(sink, Words::Thinking, &held),
+        }
+        // What was cut in the middle of a written call is no call.
+        let pieces = if cut { self.recover.give_up() } else { self.recover.finish(&self.settings.tools) };
         self.pieces(sink, pieces);
     }
 }

@@ -253,7 +253,7 @@ impl Gateway {
                     row.model_answered = summary.model.clone();
                     row.unmetered = !tokens.metered();
                     (row.input_tokens, row.cached_tokens) = (tokens.input, tokens.cached);
-                    (row.output_tokens, row.reasoning_tokens) = (tokens.output, tokens.reasoning);
+                    (row.output_tokens, row.reasoning_tokens) = (tokens.all_output(), tokens.reasoning);
                     row.cost_estimate = usage::cost(&tokens, &self.prices(&self.profile(&route)));
                     self.rows().append(&row);
                     return Ok(Answer {
@@ -262,7 +262,7 @@ impl Gateway {
                         usage: Usage {
                             input_tokens: tokens.input,
                             cached_tokens: tokens.cached,
-                            output_tokens: tokens.output,
+                            output_tokens: tokens.all_output(),
                             requests: 1,
                             unmetered: u64::from(!tokens.metered()),
                         },

@@ -61,7 +61,7 @@ pub struct Row {
 
 /// The cost of an answer; none when a price or a count is missing.
 pub fn cost(tokens: &Tokens, prices: &Prices) -> Option<f64> {
-    let (input, output) = (tokens.input?, tokens.output?);
+    let (input, output) = (tokens.input?, tokens.all_output()?);
     let cached = tokens.cached.unwrap_or(0).min(input);
     let (per_input, per_output) = (prices.input?, prices.output?);
     let per_cached = prices.cache.unwrap_or(per_input);
