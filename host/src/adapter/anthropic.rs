@@ -180,6 +180,14 @@ pub struct Block<'a> {
     pub content: Option<Content<'a>>,
     /// Of a tool result.
     pub is_error: Option<bool>,
+    /// Of a web page that a server tool found.
+    pub url: Option<Str<'a>>,
+    /// Of a server's code execution.
+    pub stdout: Option<Str<'a>>,
+    /// Of a server's code execution.
+    pub stderr: Option<Str<'a>>,
+    /// Of a server tool that failed.
+    pub error_code: Option<Str<'a>>,
 }
 
 impl<'a> Block<'a> {
@@ -190,20 +198,52 @@ impl<'a> Block<'a> {
 }
 
 /// Where an image or a document comes from.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct Source<'a> {
     /// `base64`, `url`, `text`, `content` or `file`.
-    #[serde(rename = "type", borrow)]
     pub kind: Str<'a>,
     /// Such as `image/png`.
     pub media_type: Option<Str<'a>>,
     /// Base64, or plain text for `text`.
     pub data: Option<Str<'a>>,
-    /// For `url`.
+    /// For `url`, and where a search result comes from.
     pub url: Option<Str<'a>>,
     /// For `content`.
     pub content: Option<Content<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Fields<'x> {
+            #[serde(rename = "type", borrow)]
+            kind: Str<'x>,
+            media_type: Option<Str<'x>>,
+            data: Option<Str<'x>>,
+            url: Option<Str<'x>>,
+            content: Option<Content<'x>>,
+        }
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Source<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a source")
+            }
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Source<'de>, E> {
+                Ok(Source { url: Some(Str(v.into())), ..Source::default() })
+            }
+            fn visit_str<E>(self, v: &str) -> Result<Source<'de>, E> {
+                Ok(Source { url: Some(Str(v.to_owned().into())), ..Source::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source<'de>, A::Error> {
+                let map = serde::de::value::MapAccessDeserializer::new(map);
+                let Fields { kind, media_type, data, url, content } = Fields::deserialize(map)?;
+                Ok(Source { kind, media_type, data, url, content })
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
 }
 
 /// A tool's definition.

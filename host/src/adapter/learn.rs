@@ -78,6 +78,14 @@ pub fn adjust(status: u16, error: &UpstreamError, so_far: &Adjustments) -> Optio
         next.no_tool_choice = true;
     } else if has("stream_options") || has("include_usage") {
         next.no_stream_options = true;
+    } else if has("alternate") {
+        next.merge_users = true;
+    } else if has("response_format") && refuses {
+        next.no_response_format = true;
+    } else if has("top_p") && refuses {
+        next.no_top_p = true;
+    } else if (has("'stop'") || has("\"stop\"") || has("`stop`")) && refuses {
+        next.no_stop = true;
     } else if has("parallel_tool_calls") {
         next.no_parallel = true;
     } else if has("reasoning_content") || has("'reasoning'") || has("\"reasoning\"") && refuses {
@@ -150,6 +158,15 @@ mod tests {
                 "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 32768 tokens and your request has 5000 input tokens (32000 > 32768 - 5000).",
                 with(|a| a.max_tokens = Some(27512)),
             ),
+            (
+                400,
+                "Conversation roles must alternate user/assistant/user/assistant/...",
+                with(|a| a.merge_users = true),
+            ),
+            (400, "This model does not support response_format json_schema", with(|a| a.no_response_format = true)),
+            (400, "Unsupported parameter: 'stop' is not supported with this model.", with(|a| a.no_stop = true)),
+            (400, "Unsupported parameter: top_p", with(|a| a.no_top_p = true)),
+            (400, "Unknown parameter: 'parallel_tool_calls'", with(|a| a.no_parallel = true)),
             (500, "max_tokens is too large", None),
             (400, "something else", None),
         ];

@@ -21,6 +21,10 @@ pub struct Message<'a> {
     pub content: Body<'a>,
     /// Key and text of replayed reasoning.
     pub reasoning: Option<(&'a str, Cow<'a, str>)>,
+    /// Reasoning in OpenRouter's long form, as it came.
+    pub details: Option<Box<RawValue>>,
+    /// The answer goes on from this message (Mistral's `prefix`).
+    pub prefix: bool,
     /// Of an assistant message.
     pub tool_calls: Vec<Call<'a>>,
     /// Of a tool message.
@@ -76,8 +80,14 @@ impl Serialize for Message<'_> {
         if let Some((key, text)) = &self.reasoning {
             map.serialize_entry(key, text)?;
         }
+        if let Some(details) = &self.details {
+            map.serialize_entry("reasoning_details", details)?;
+        }
         if !self.tool_calls.is_empty() {
             map.serialize_entry("tool_calls", &self.tool_calls)?;
+        }
+        if self.prefix {
+            map.serialize_entry("prefix", &true)?;
         }
         map.end()
     }

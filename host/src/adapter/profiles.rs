@@ -96,6 +96,10 @@ pub struct Profile {
     pub tool_choice_with_thinking: bool,
     /// Whether `parallel_tool_calls` is understood.
     pub parallel_tool_calls: bool,
+    /// Whether `reasoning_details` go back with the calls that they led to.
+    pub reasoning_details: bool,
+    /// Whether an assistant message at the end needs `prefix: true`.
+    pub prefill_flag: bool,
     /// Whether `stream_options.include_usage` is understood.
     pub stream_options: bool,
     /// Whether images are understood.
@@ -137,7 +141,9 @@ impl Default for Profile {
             max_tokens: Vec::new(),
             tool_choice_forced: true,
             tool_choice_with_thinking: true,
-            parallel_tool_calls: false,
+            parallel_tool_calls: true,
+            reasoning_details: false,
+            prefill_flag: false,
             stream_options: true,
             images: true,
             documents: false,
@@ -176,6 +182,8 @@ impl Profile {
             tool_choice_forced,
             tool_choice_with_thinking,
             parallel_tool_calls,
+            reasoning_details,
+            prefill_flag,
             stream_options,
             images,
             documents,
@@ -210,6 +218,8 @@ struct Layer {
     tool_choice_forced: Option<bool>,
     tool_choice_with_thinking: Option<bool>,
     parallel_tool_calls: Option<bool>,
+    reasoning_details: Option<bool>,
+    prefill_flag: Option<bool>,
     stream_options: Option<bool>,
     images: Option<bool>,
     documents: Option<bool>,

@@ -70,7 +70,7 @@ impl Serialize for Written {
 /// `keep_only` whatever a strict validator does not know goes too. A schema that is not an
 /// object becomes the empty one.
 pub fn clean(schema: &str, keep_only: bool) -> Cow<'_, str> {
-    if !keep_only && !schema.contains("\"$schema\"") && top_type_is_object(schema) {
+    if !keep_only && !schema.contains("\"$schema\"") && is_whole_object(schema) {
         return Cow::Borrowed(schema);
     }
     let Ok(Object(entries)) = serde_json::from_str::<Object<'_>>(schema) else {
@@ -78,7 +78,9 @@ pub fn clean(schema: &str, keep_only: bool) -> Cow<'_, str> {
     };
     let mut out: Vec<(String, Box<RawValue>)> = Vec::with_capacity(entries.len());
     let mut typed = false;
+    let mut has_properties = false;
     for (key, value) in entries {
+        has_properties |= key == "properties";
         match key.as_ref() {
             "$schema" => continue,
             "type" => {
@@ -92,16 +94,23 @@ pub fn clean(schema: &str, keep_only: bool) -> Cow<'_, str> {
     if !typed {
         push(&mut out, "type", "\"object\"");
     }
+    // OpenAI refuses an object without it.
+    if !has_properties {
+        push(&mut out, "properties", "{}");
+    }
     serde_json::to_string(&Written(out)).map_or(Cow::Borrowed(EMPTY), Cow::Owned)
 }
 
-fn top_type_is_object(schema: &str) -> bool {
+fn is_whole_object(schema: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Top<'a> {
         #[serde(rename = "type", borrow)]
         kind: super::lenient::Str<'a>,
+        #[serde(borrow)]
+        properties: Option<&'a RawValue>,
     }
-    serde_json::from_str::<Top<'_>>(schema).is_ok_and(|top| top.kind.as_str() == "object")
+    let top = serde_json::from_str::<Top<'_>>(schema);
+    top.is_ok_and(|top| top.kind.as_str() == "object" && top.properties.is_some())
 }
 
 fn push(out: &mut Vec<(String, Box<RawValue>)>, key: &str, value: &str) {
@@ -131,7 +140,10 @@ fn keep(out: &mut Vec<(String, Box<RawValue>)>, key: &str, value: &str) {
             let cleaned: Vec<String> = list.iter().map(|sub| clean_sub(sub.get())).collect();
             push(out, "anyOf", &format!("[{}]", cleaned.join(",")));
         }
-        "const" => push(out, "enum", &format!("[{value}]")),
+        // Gemini knows enumerations of strings only.
+        "const" if value.starts_with('"') => push(out, "enum", &format!("[{value}]")),
+        "const" => {}
+        "enum" if serde_json::from_str::<Vec<String>>(value).is_err() => {}
         "format" if !FORMATS.contains(&value) => {}
         _ if KNOWN.contains(&key) => push(out, key, value),
         _ => {}
@@ -191,11 +203,13 @@ mod tests {
             (r#"{"type":"object","properties":{}}"#, false, r#"{"type":"object","properties":{}}"#),
             (r#"{"$schema":"x","type":"object","b":1,"a":2}"#, false, r#"{"type":"object","b":1,"a":2}"#),
             (r#"{"properties":{}}"#, false, r#"{"properties":{},"type":"object"}"#),
+            (r#"{"type":"object"}"#, false, r#"{"type":"object","properties":{}}"#),
+            ("{}", false, r#"{"type":"object","properties":{}}"#),
             ("null", false, EMPTY),
             (
-                r#"{"type":"object","additionalProperties":false,"properties":{"$schema":{"type":["string","null"],"format":"uri","pattern":"x"},"k":{"const":3},"l":{"items":{"oneOf":[{"type":"string","exclusiveMinimum":1}]}}}}"#,
+                r#"{"type":"object","additionalProperties":false,"properties":{"$schema":{"type":["string","null"],"format":"uri","pattern":"x"},"k":{"const":"c"},"m":{"enum":[1,2]},"l":{"items":{"oneOf":[{"type":"string","exclusiveMinimum":1}]}}}}"#,
                 true,
-                r#"{"type":"object","properties":{"$schema":{"type":"string","nullable":true},"k":{"enum":[3]},"l":{"items":{"anyOf":[{"type":"string"}]}}}}"#,
+                r#"{"type":"object","properties":{"$schema":{"type":"string","nullable":true},"k":{"enum":["c"]},"m":{},"l":{"items":{"anyOf":[{"type":"string"}]}}}}"#,
             ),
         ];
         for (input, keep_only, expected) in cases {

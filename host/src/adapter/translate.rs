@@ -44,6 +44,14 @@ pub struct Adjustments {
     pub no_temperature: bool,
     /// It refuses `parallel_tool_calls`.
     pub no_parallel: bool,
+    /// It refuses `response_format`.
+    pub no_response_format: bool,
+    /// It refuses `stop`.
+    pub no_stop: bool,
+    /// It refuses `top_p`.
+    pub no_top_p: bool,
+    /// It insists that user and assistant take turns.
+    pub merge_users: bool,
 }
 
 /// What a translation depends on besides the request.
@@ -204,7 +212,9 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
     let thinks = matches!(thinking_kind, Some("enabled" | "adaptive"));
 
     let mut turns = Turns::new(cx, thinks);
-    if let Some(system) = system_text(&request.system) {
+    let system = system_text(&request.system);
+    let has_system = system.is_some();
+    if let Some(system) = system {
         turns.system(system);
     }
     for (at, message) in messages_in.iter().enumerate() {
@@ -213,7 +223,8 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
             "assistant" => turns.assistant(&message.content),
             "system" | "developer" => {
                 if let Some(words) = system_text(&message.content) {
-                    if at == 0 { turns.system(words) } else { turns.later_system(words) }
+                    // Beside a system text even the first entry is a later one.
+                    if at == 0 && !has_system { turns.system(words) } else { turns.later_system(words) }
                 }
             }
             other => return Err(Refusal::Role(at, other.to_owned())),
@@ -234,7 +245,12 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
             "any" if forced_ok => Some(Choice::Word("required")),
             "none" => Some(Choice::Word("none")),
             "tool" if forced_ok => {
-                choice.name.as_ref().map(|name| Choice::Function(names::safe_name(name.as_str())))
+                let name = names::safe_name(text(&choice.name));
+                let known = declared.knows(&name);
+                if !known {
+                    notes.push(format!("the tool choice {name} names no tool of the request"));
+                }
+                known.then_some(Choice::Function(name))
             }
             "any" | "tool" => {
                 notes.push("a forced tool choice was left out: this model takes none".to_owned());
@@ -268,7 +284,7 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
         max_tokens,
         max_completion_tokens,
         temperature: request.temperature.filter(|_| profile.temperature && !adjust.no_temperature),
-        top_p: request.top_p,
+        top_p: request.top_p.filter(|_| !adjust.no_top_p),
         top_k: request.top_k.filter(|_| profile.top_k),
         stop: request
             .stop_sequences
@@ -276,13 +292,13 @@ pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Re
             .flatten()
             .map(|s| s.as_str())
             .filter(|s| !s.is_empty())
-            .take(profile.stop_max)
+            .take(if adjust.no_stop { 0 } else { profile.stop_max })
             .collect(),
         thinking: None,
         enable_thinking: None,
         reasoning_effort: None,
         reasoning: None,
-        response_format: response_format(request),
+        response_format: response_format(request).filter(|_| !adjust.no_response_format),
         tools,
         tool_choice,
         parallel_tool_calls,
@@ -426,6 +442,7 @@ fn mentioned_tools<'a>(request: &'a Request<'_>) -> HashSet<&'a str> {
         }
     }
     let mut out = HashSet::new();
+    out.extend(request.tool_choice.as_ref().and_then(|c| c.name.as_ref()).map(|n| n.as_str()));
     for message in request.messages.iter().flatten() {
         if let Content::Blocks(blocks) = &message.content {
             visit(blocks, &mut out);

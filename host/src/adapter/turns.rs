@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use base64::Engine;
+
 use super::anthropic::{Block, Content, Source};
 use super::lenient::text;
 use super::names;
@@ -98,7 +100,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             Some(waiting) => {
                 waiting.result = Some(words);
                 if !images.is_empty() {
-                    let label = format!("Image from the result of tool call {}:", waiting.sent_id);
+                    let label = format!("From the result of tool call {}:", waiting.sent_id);
                     let mut with_label = vec![Part::Text(Cow::Owned(label))];
                     with_label.append(&mut images);
                     self.after.push(Message {
@@ -126,9 +128,13 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         for part in inner {
             match part {
                 Part::Text(words) => pieces.push(words),
-                other => {
+                Part::File(..) => {
+                    pieces.push(Cow::Borrowed("[document: see the user message that follows]"));
+                    images.push(part);
+                }
+                Part::Image(_) | Part::ImageData(..) => {
                     pieces.push(Cow::Borrowed("[image: see the user message that follows]"));
-                    images.push(other);
+                    images.push(part);
                 }
             }
         }
@@ -151,9 +157,14 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             }
             "thinking" | "redacted_thinking" => {}
             "search_result" => {
-                if let Some(Content::Blocks(inner)) = &block.content {
-                    inner.iter().for_each(|b| self.part(b, parts));
-                }
+                let from = block.source.0.as_ref().map_or("", |s| text(&s.url));
+                let mut words = format!("<search_result title=\"{}\" source=\"{from}\">\n", text(&block.title));
+                said(block.content.as_ref(), &mut words);
+                words.push_str("\n</search_result>");
+                parts.push(Part::Text(Cow::Owned(words)));
+            }
+            kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => {
+                parts.push(Part::Text(Cow::Owned(server_tool(block))));
             }
             kind => match &block.text {
                 Some(words) if !words.is_empty() => parts.push(Part::Text(Cow::Borrowed(words.as_str()))),
@@ -199,6 +210,12 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
                 Some(Content::Blocks(inner)) => inner.iter().for_each(|b| self.part(b, parts)),
                 None => {}
             },
+            "base64" if text(&source.media_type).starts_with("text/") => {
+                let bytes = base64::engine::general_purpose::STANDARD.decode(text(&source.data));
+                let words = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+                let words = format!("<document title=\"{title}\">\n{words}\n</document>");
+                parts.push(Part::Text(Cow::Owned(words)));
+            }
             "base64" if self.cx.profile.documents => {
                 let media = match text(&source.media_type) {
                     "" => "application/pdf",
@@ -230,7 +247,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             Content::Blocks(blocks) => blocks,
         };
         let of = |kind: &'static str| blocks.iter().filter(move |b| b.kind.as_str() == kind);
-        let words = join(of("text").map(|b| text(&b.text)).filter(|t| !t.trim().is_empty()), "\n");
+        let words = joined(blocks.iter().filter_map(spoken));
         let thought = join(of("thinking").map(|b| text(&b.thinking)).filter(|t| !t.is_empty()), "\n");
         let calls = self.calls(blocks);
         if words.is_none() && calls.is_empty() {
@@ -238,10 +255,13 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         }
         let reasoning = self.reasoning(thought, !calls.is_empty());
         let content = words.map_or(Body::None, Body::Text);
+        let details = of("tool_use").next().filter(|_| self.cx.profile.reasoning_details);
+        let details = details.and_then(|b| (self.cx.signatures)(&names::details_key(text(&b.id))));
         self.out.push(Message {
             role: "assistant",
             content,
             reasoning,
+            details,
             tool_calls: calls,
             ..Message::default()
         });
@@ -310,8 +330,95 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         if !self.out.iter().any(|m| m.role != "system") {
             self.out.push(user_text(Cow::Borrowed("(empty message)")));
         }
+        if self.cx.adjust.merge_users {
+            self.out = merged(self.out);
+        }
+        if let Some(last) = self.out.last_mut().filter(|m| m.role == "assistant") {
+            last.prefix = self.cx.profile.prefill_flag;
+        }
         self.out
     }
+}
+
+/// User messages that follow each other made one, for templates that insist on turns.
+fn merged(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
+    let mut out: Vec<Message<'_>> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match out.last_mut().filter(|last| last.role == "user" && message.role == "user") {
+            None => out.push(message),
+            Some(last) => {
+                let parts = [std::mem::take(&mut last.content), message.content].into_iter().flat_map(|body| {
+                    match body {
+                        Body::None => Vec::new(),
+                        Body::Text(words) => vec![Part::Text(words)],
+                        Body::Parts(parts) => parts,
+                    }
+                });
+                last.content = body_of(parts.collect()).unwrap_or_default();
+            }
+        }
+    }
+    out
+}
+
+/// What an assistant's block says in words: text, summaries, and what the server's own tools
+/// did, which no gateway knows as calls.
+fn spoken<'a>(block: &'a Block<'a>) -> Option<Cow<'a, str>> {
+    let words = match block.kind.as_str() {
+        "thinking" | "redacted_thinking" | "tool_use" | "tool_result" => return None,
+        kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => Cow::Owned(server_tool(block)),
+        _ => match (&block.text, &block.content) {
+            (Some(words), _) => Cow::Borrowed(words.as_str()),
+            (None, content) => {
+                let mut words = String::new();
+                said(content.as_ref(), &mut words);
+                Cow::Owned(words)
+            }
+        },
+    };
+    (!words.trim().is_empty()).then_some(words)
+}
+
+/// Use or result of a tool that the server ran: web search, code execution, MCP.
+fn server_tool(block: &Block<'_>) -> String {
+    if block.kind.as_str().ends_with("_tool_use") {
+        let input = block.input.map_or("{}", |raw| raw.get());
+        return format!("[used the tool {} with {input}]", text(&block.name));
+    }
+    let mut words = String::new();
+    said(block.content.as_ref(), &mut words);
+    let words = if words.is_empty() { NO_OUTPUT } else { &words };
+    format!("[its result: {words}]")
+}
+
+/// All words of some content: texts, page titles and addresses, output of programs.
+fn said(content: Option<&Content<'_>>, out: &mut String) {
+    let blocks = match content {
+        None => return,
+        Some(Content::Text(words)) => return out.push_str(words.as_str()),
+        Some(Content::Blocks(blocks)) => blocks,
+    };
+    for block in blocks {
+        let fields = [&block.title, &block.url, &block.text, &block.stdout, &block.stderr, &block.error_code];
+        for words in fields.into_iter().map(text).filter(|words| !words.is_empty()) {
+            if !out.is_empty() && !out.ends_with('\n') {
+                out.push('\n');
+            }
+            out.push_str(words);
+        }
+        said(block.content.as_ref(), out);
+    }
+}
+
+/// The pieces on lines of their own; borrowed when there is just one.
+fn joined<'a>(mut pieces: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    let mut whole = pieces.next()?;
+    for piece in pieces {
+        let whole = whole.to_mut();
+        whole.push('\n');
+        whole.push_str(&piece);
+    }
+    Some(whole)
 }
 
 fn user_text(words: Cow<'_, str>) -> Message<'_> {
