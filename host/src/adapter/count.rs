@@ -39,36 +39,79 @@ pub struct Estimate {
     pub calibrated: bool,
 }
 
-impl Calibration {
-    /// A quick estimate of `bytes` of request.
-    pub fn estimate(&self, model: &str, bytes: usize) -> u64 {
-        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate = models.get(model).map_or(1.0 / BYTES_A_TOKEN, |seen| seen.tokens_a_byte);
-        (bytes as f64 * rate).ceil() as u64
+/// How large a request is, without what images and files weigh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of text and JSON.
+    pub bytes: usize,
+    /// Images and files.
+    pub media: u64,
+}
+
+impl Size {
+    /// All of it is text, as far as is known.
+    pub fn of_bytes(bytes: usize) -> Self {
+        Size { bytes, media: 0 }
     }
 
-    /// A gateway counted `tokens` for a request of `bytes`.
-    pub fn learn(&self, model: &str, _sent: usize, bytes: usize, tokens: u64) {
-        if bytes == 0 {
+    /// The size of a request whose document has so many bytes.
+    pub fn of(request: &Request<'_>, bytes: usize) -> Self {
+        let mut size = Size::of_bytes(bytes);
+        for message in request.messages.iter().flatten() {
+            if let Content::Blocks(blocks) = &message.content {
+                size.take_media(blocks);
+            }
+        }
+        size
+    }
+
+    fn take_media(&mut self, blocks: &[Block<'_>]) {
+        for block in blocks {
+            if let Some(Content::Blocks(inner)) = &block.content {
+                self.take_media(inner);
+            }
+            let Some(source) = block.source.0.as_ref() else { continue };
+            if matches!(block.kind.as_str(), "image" | "document") && source.kind.as_str() != "text" {
+                self.media += 1;
+                self.bytes = self.bytes.saturating_sub(text(&source.data).len());
+            }
+        }
+    }
+
+    fn tokens(self, tokens_a_byte: f64) -> u64 {
+        (self.bytes as f64 * tokens_a_byte).ceil() as u64 + self.media * IMAGE_TOKENS
+    }
+}
+
+impl Calibration {
+    /// A quick estimate.
+    pub fn estimate(&self, model: &str, size: Size) -> u64 {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        size.tokens(models.get(model).map_or(1.0 / BYTES_A_TOKEN, |seen| seen.tokens_a_byte))
+    }
+
+    /// A gateway counted `tokens` for a request of this size.
+    pub fn learn(&self, model: &str, size: Size, tokens: u64) {
+        let of_text = tokens.saturating_sub(size.media * IMAGE_TOKENS);
+        if size.bytes == 0 || of_text == 0 {
             return;
         }
-        let rate = tokens as f64 / bytes as f64;
+        let rate = of_text as f64 / size.bytes as f64;
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = models.entry(model.to_owned()).or_insert(Seen { tokens_a_byte: rate, error: None });
-        let predicted = seen.tokens_a_byte * bytes as f64;
-        let error = (predicted - tokens as f64).abs() / (tokens as f64).max(1.0);
+        let error = (size.tokens(seen.tokens_a_byte) as f64 - tokens as f64).abs() / (tokens as f64).max(1.0);
         if seen.error.is_some() || error > 0.0 {
             seen.error = Some(seen.error.map_or(error, |e| e + WEIGHT * (error - e)));
         }
         seen.tokens_a_byte += WEIGHT * (rate - seen.tokens_a_byte);
     }
 
-    /// The best estimate for a request.
+    /// The best estimate for a request whose document has so many bytes.
     pub fn count(&self, model: &str, request: &Request<'_>, bytes: usize) -> Estimate {
         let seen = self.models.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
         match seen {
             Some(seen) => Estimate {
-                tokens: (bytes as f64 * seen.tokens_a_byte).ceil() as u64,
+                tokens: Size::of(request, bytes).tokens(seen.tokens_a_byte),
                 error: seen.error,
                 calibrated: true,
             },
@@ -92,7 +135,7 @@ pub fn tokenize(request: &Request<'_>) -> u64 {
         add(text(&tool.description));
         add(tool.input_schema.map_or("", |s| s.get()));
     }
-    sum + images(request) * IMAGE_TOKENS
+    sum + Size::of(request, 0).media * IMAGE_TOKENS
 }
 
 fn content(content_of: &Content<'_>, add: &mut impl FnMut(&str)) {
@@ -122,23 +165,6 @@ fn block(block: &Block<'_>, add: &mut dyn FnMut(&str)) {
     }
 }
 
-fn images(request: &Request<'_>) -> u64 {
-    fn of(blocks: &[Block<'_>]) -> u64 {
-        let inner = |b: &Block<'_>| match &b.content {
-            Some(Content::Blocks(inner)) => of(inner),
-            _ => 0,
-        };
-        blocks.iter().map(|b| u64::from(b.kind.as_str() == "image") + inner(b)).sum()
-    }
-    let messages = request.messages.iter().flatten();
-    messages
-        .map(|m| match &m.content {
-            Content::Blocks(blocks) => of(blocks),
-            Content::Text(_) => 0,
-        })
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,10 +180,19 @@ mod tests {
         let calibration = Calibration::default();
         let first = calibration.count("m", &request, body.len());
         assert!(!first.calibrated && (12..40).contains(&first.tokens), "{first:?}");
-        calibration.learn("m", 0, 1000, 250);
-        calibration.learn("m", 0, 1000, 300);
+        calibration.learn("m", Size::of_bytes(1000), 250);
+        calibration.learn("m", Size::of_bytes(1000), 300);
         let later = calibration.count("m", &request, 1000);
         assert!(later.calibrated && (250..=300).contains(&later.tokens), "{later:?}");
         assert!(later.error.is_some_and(|e| (0.1..0.2).contains(&e)), "{later:?}");
+
+        // A picture weighs what a picture costs, not what its bytes do.
+        let picture = serde_json::json!({"messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "data": "A".repeat(100_000)}},
+        ]}]})
+        .to_string();
+        let request: Request<'_> = serde_json::from_str(&picture).expect("request");
+        assert_eq!(Size::of(&request, picture.len()), Size { bytes: picture.len() - 100_000, media: 1 });
+        assert!((IMAGE_TOKENS..IMAGE_TOKENS + 60).contains(&calibration.count("m", &request, picture.len()).tokens));
     }
 }

@@ -22,7 +22,7 @@ use super::sink::{Document, End, Events, Kind, Sink};
 use super::sse::{Splitter, TooLong};
 use super::stream::{Fault, Machine, Settings};
 use super::translate::{self, Context};
-use super::{anthropic, relay};
+use super::{anthropic, count, relay};
 use crate::gateway::breaker::Event;
 use crate::gateway::retry::Failure;
 use crate::gateway::{Failed, Gateway, Plan, Route, read_limited, retry_after};
@@ -35,6 +35,8 @@ const STEPS: u32 = 2;
 const COALESCE: usize = 16 * 1024;
 /// A whole answer is not longer than this.
 const WHOLE_MAX: usize = 32 << 20;
+/// Nor is a stream: what is more is a gateway that does not stop.
+const STREAM_MAX: usize = 128 << 20;
 
 /// The first thing that is known of an answer.
 #[derive(Debug)]
@@ -158,8 +160,12 @@ impl Client {
         self.out.room().await;
     }
 
-    /// Ends the exchange with the gateway's own document.
+    /// Ends the exchange with the gateway's own document. After pings have gone out it is too
+    /// late for one.
     pub fn finish_document(&mut self, http: &crate::gateway::client::Client, body: &[u8]) {
+        if self.committed {
+            return self.fail(&ApiError::new(502, "the gateway answered a stream request with a document"));
+        }
         let text = http.mask(&String::from_utf8_lossy(body));
         self.document(200, None, text.into_bytes());
     }
@@ -206,16 +212,15 @@ impl Client {
     }
 }
 
-/// Cuts the `message_start` event out of events that begin with it.
+/// Cuts the `message_start` event out of events that hold it.
 fn drop_message_start(bytes: &mut Vec<u8>) {
     const MARK: &[u8] = b"\"message_start\"";
-    let text = String::from_utf8_lossy(bytes);
-    let end = text.find("\n\n").map(|at| at + 2).or_else(|| text.find("\r\n\r\n").map(|at| at + 4));
-    if let Some(end) = end.filter(|end| *end <= bytes.len())
-        && bytes[..end].windows(MARK.len()).any(|w| w == MARK)
-    {
-        bytes.drain(..end);
-    }
+    let Some(mark) = bytes.windows(MARK.len()).position(|w| w == MARK) else { return };
+    let blank = |at: usize| bytes[at..].starts_with(b"\n\n") || bytes[at..].starts_with(b"\r\n\r\n");
+    let width = |at: usize| if bytes[at] == b'\r' { 4 } else { 2 };
+    let begin = (0..mark).rev().find(|at| blank(*at)).map_or(0, |at| at + width(at));
+    let Some(end) = (mark..bytes.len()).find(|at| blank(*at)).map(|at| at + width(at)) else { return };
+    bytes.drain(begin..end.min(bytes.len()));
 }
 
 /// Either way in which an answer is written.
@@ -266,6 +271,7 @@ struct Prepared {
     tools: Declared,
     stop_sequences: Vec<String>,
     recover: bool,
+    size: count::Size,
 }
 
 /// What both ways of answering need from the request.
@@ -304,7 +310,7 @@ pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet
     client.streams = asked.streams;
     client.model.clone_from(&asked.model);
     let model = state.gateway_model(&asked.model);
-    client.estimate = state.calibration.estimate(&model, body.len());
+    client.estimate = state.calibration.estimate(&model, count::Size::of_bytes(body.len()));
     let mut meter = Meter::new(
         Arc::clone(&state),
         &asked.model,
@@ -315,7 +321,7 @@ pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet
     loop {
         let route = plan.route().clone();
         meter.route(gateway.client(&route).host(), &route.model, plan.sent);
-        let attempt = match gateway.breaker(&route).tell(Event::Ask) {
+        let attempt = match plan.held_back(gateway.breaker(&route).tell(Event::Ask)) {
             Some(wait) => Err((Failed::open(wait), false)),
             None if gateway.anthropic() => {
                 relay::attempt(&gateway, &route, &body, &headers, &mut client, &mut meter).await
@@ -361,12 +367,14 @@ fn prepare(state: &State, gateway: &Gateway, route: &Route, body: &[u8]) -> Resu
     for note in &translated.notes {
         tracing::info!(model = %route.model, "{note}");
     }
+    let size = count::Size::of(&request, body.len());
     let stops = request.stop_sequences.iter().flatten().map(|s| s.as_str().to_owned());
     Ok(Prepared {
         body: Bytes::from(translated.body),
         tools: translated.tools,
         stop_sequences: stops.collect(),
         recover: profile.recover_text_calls,
+        size,
     })
 }
 
@@ -380,7 +388,8 @@ async fn attempt(
 ) -> Result<(), (Failed, bool)> {
     let gateway = &state.gateway;
     let prepared = prepare(state, gateway, route, body).map_err(|f| (f, false))?;
-    let request_bytes = prepared.body.len();
+    let size = prepared.size;
+    client.estimate = state.calibration.estimate(&route.model, size);
     let mut response =
         send(gateway, route, prepared.body, HeaderMap::new(), client, meter).await.map_err(|f| (f, false))?;
 
@@ -408,7 +417,7 @@ async fn attempt(
                 Out::Document(document) => client.document(200, None, document.to_json()),
             }
             if let Some(input) = machine.summary().tokens.input {
-                state.calibration.learn(&route.model, request_bytes, body.len(), input);
+                state.calibration.learn(&route.model, size, input);
             }
             Ok(())
         }
@@ -467,15 +476,23 @@ async fn read(
     // A document in place of events: some gateways answer a stream request so.
     let mut whole: Option<Vec<u8>> = None;
     let mut first = true;
+    let mut received = 0;
+    // Comments keep a connection alive, but no answer comes of them alone.
+    let mut alive = Instant::now();
+    let mut end: Option<Instant> = None;
     let fault = |fault: Stop| match fault {
         Stop::Fault(fault) => Failed::fault(fault, http),
         Stop::TooLong(error) => Failed::new(Failure::Malformed, 502, error.to_string()),
     };
     while !machine.done() {
+        let now = Instant::now();
         let limit = match (machine.ended(), machine.metered()) {
-            (false, _) => tuning.idle,
-            (true, false) => tuning.grace,
-            (true, true) => tuning.grace / 10,
+            (false, _) => tuning.idle.min((alive + tuning.headers).saturating_duration_since(now)),
+            (true, metered) => {
+                let grace = if metered { tuning.grace / 10 } else { tuning.grace };
+                let last = *end.get_or_insert(now + tuning.grace);
+                grace.min(last.saturating_duration_since(now))
+            }
         };
         // What is there already goes out with what came before it: one write, not many.
         let ready = match out {
@@ -506,9 +523,13 @@ async fn read(
             Some(Ok(Some(chunk))) => chunk,
         };
         meter.received(chunk.len());
+        received += chunk.len();
+        if received > STREAM_MAX {
+            return Err(Failed::new(Failure::Malformed, 502, "the gateway's answer does not end"));
+        }
         if std::mem::take(&mut first) {
             let start = chunk.trim_ascii_start().first().copied();
-            whole = matches!(start, Some(b'{' | b'[')).then(Vec::new);
+            whole = matches!(start, Some(b'{' | b'[' | b'<')).then(Vec::new);
             first = start.is_none();
         }
         if let Some(whole) = &mut whole {
@@ -518,7 +539,11 @@ async fn read(
             }
             continue;
         }
-        splitter.push(&chunk, |p| machine.payload(out, p).map_err(Stop::Fault)).map_err(fault)?;
+        let take = |p: &[u8]| {
+            alive = now;
+            machine.payload(out, p).map_err(Stop::Fault)
+        };
+        splitter.push(&chunk, take).map_err(fault)?;
         let tokens: Tokens = machine.summary().tokens;
         meter.so_far(tokens);
         if machine.visible()
@@ -532,6 +557,17 @@ async fn read(
         }
     }
     match whole {
+        Some(whole) if whole.trim_ascii_start().first() == Some(&b'<') => {
+            let page = super::errors::UpstreamError::parse(&whole);
+            let message = format!("the gateway answered with a page, not with an answer: {}", page.message);
+            return Err(Failed::new(Failure::Malformed, 502, http.mask(&message)));
+        }
+        // One document, or one a line.
+        Some(whole) if serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_err() => {
+            let taken = splitter.push(&whole, |p| machine.payload(out, p).map_err(Stop::Fault));
+            let rest = |p: &[u8]| machine.payload(out, p).map_err(Stop::Fault);
+            taken.and_then(|()| splitter.finish(rest)).map_err(fault)?;
+        }
         Some(whole) => machine.payload(out, &whole).map_err(|f| Failed::fault(f, http))?,
         None => splitter.finish(|p| machine.payload(out, p).map_err(Stop::Fault)).map_err(fault)?,
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -73,6 +74,8 @@ struct Watch {
     summary: Summary,
     /// Content was seen.
     visible: bool,
+    /// `message_delta` came.
+    told_end: bool,
     ended: bool,
     error: Option<(u16, String)>,
 }
@@ -99,6 +102,7 @@ impl Watch {
                     self.summary.tokens.update(tokens);
                 }
                 self.visible = true;
+                self.told_end = true;
             }
             "message_stop" => self.ended = true,
             "error" => {
@@ -135,6 +139,7 @@ pub async fn attempt(
             kept.insert(*name, value.clone());
         }
     }
+    kept.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
     let sent = Bytes::from(with_model(body, &route.model).into_owned());
     let before = |failed| (failed, false);
     let mut response = exchange::send(gateway, route, sent, kept, client, meter).await.map_err(before)?;
@@ -146,7 +151,7 @@ pub async fn attempt(
     loop {
         let chunk = match client.wait(response.chunk(), gateway.tuning().idle).await {
             None => return Err((Failed::idle(), watch.visible && client.streams)),
-            Some(Err(_)) if watch.ended => break,
+            Some(Err(_)) if watch.told_end => break,
             Some(Err(error)) => {
                 let failed = Failed::broken(error);
                 return Err((failed, watch.visible && client.streams));
@@ -189,7 +194,9 @@ pub async fn attempt(
         client.finish_document(http, &held);
         return Ok(());
     }
-    if !watch.ended {
+    if !watch.ended && watch.told_end {
+        held.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+    } else if !watch.ended {
         return Err((Failed::cut("the gateway ended the answer without its end"), watch.visible));
     }
     client.relay(&mut held).await;

@@ -10,13 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::State;
 use super::anthropic;
@@ -25,6 +26,14 @@ use super::exchange::{self, Head, Outlet};
 
 /// Anthropic's own limit.
 const BODY_MAX: usize = 32 << 20;
+/// A client that sends its body slower than one piece in this time is left.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
+/// The whole head of a request must come in this time.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_MAX: usize = 64 << 10;
+/// More connections wait until one ends.
+const CONNECTIONS: usize = 512;
 
 /// An answer's body: a document, or events as the exchange makes them.
 pub enum Answer {
@@ -73,12 +82,17 @@ impl Body for Answer {
 
 /// Accepts connections until the state is cancelled.
 pub async fn serve(listener: TcpListener, state: Arc<State>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            listener.accept().await.map(|(stream, peer)| (stream, peer, place))
+        };
         let accepted = tokio::select! {
             () = state.cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accepted => accepted,
         };
-        let Ok((stream, peer)) = accepted else {
+        let Ok((stream, peer, place)) = accepted else {
             // Too many open files: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -90,11 +104,13 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
+            let _place = place;
             let service = service_fn(|request| handle(Arc::clone(&state), request));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(60))
+                .header_read_timeout(HEAD_TIME)
                 .max_headers(100)
+                .max_buf_size(HEAD_MAX)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 () = state.cancel.cancelled() => {}
@@ -166,12 +182,29 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, ApiError> {
-    match Limited::new(request.into_body(), BODY_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::new(413, format!("the request is larger than {BODY_MAX} bytes")))
+    let too_large = || ApiError::new(413, format!("the request is larger than {BODY_MAX} bytes"));
+    let mut body = request.into_body();
+    let announced = body.size_hint().lower();
+    if announced > BODY_MAX as u64 {
+        return Err(too_large());
+    }
+    // What is announced is reserved at once, but not on a word alone.
+    let mut bytes = Vec::with_capacity(announced.min(1 << 20) as usize);
+    loop {
+        let frame = match tokio::time::timeout(BODY_PAUSE, body.frame()).await {
+            Err(_) => return Err(ApiError::new(408, "the request's body did not come")),
+            Ok(None) => return Ok(Bytes::from(bytes)),
+            Ok(Some(Err(error))) => {
+                return Err(ApiError::invalid(format!("the request could not be read: {error}")));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > BODY_MAX {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
         }
-        Err(error) => Err(ApiError::invalid(format!("the request could not be read: {error}"))),
     }
 }
 

@@ -55,6 +55,9 @@ impl Default for Tuning {
     }
 }
 
+/// What a request waits for an open breaker when there is no other gateway.
+const LONE_WAIT: Duration = Duration::from_millis(1500);
+
 /// One way to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -228,7 +231,7 @@ impl Gateway {
         let mut plan = Plan::new(self.routes(model), self.tuning().retry);
         loop {
             let route = plan.route().clone();
-            let outcome = match self.breaker(&route).tell(Event::Ask) {
+            let outcome = match plan.held_back(self.breaker(&route).tell(Event::Ask)) {
                 Some(wait) => Err(Failed::open(wait)),
                 None => self.ask_once(&route, system, user, max_tokens).await,
             };
@@ -357,6 +360,7 @@ impl Gateway {
             errors::Class::RateLimited => Failure::Status(429),
             errors::Class::Unwell(status) => Failure::Status(*status),
         };
+        let retry_after = retry_after.or_else(|| retry::pause_in_words(&String::from_utf8_lossy(body)));
         let mut client_error = errors::for_client(status, &error);
         client_error.retry_after = retry_after;
         let again = match (adjusted, &class) {
@@ -456,6 +460,7 @@ pub struct Plan {
     adjusted: u32,
     /// Requests sent, all routes together.
     pub sent: u32,
+    waited: bool,
     started: Instant,
     policy: Policy,
 }
@@ -463,12 +468,23 @@ pub struct Plan {
 impl Plan {
     /// A plan before its first attempt.
     pub fn new(routes: Vec<Route>, policy: Policy) -> Self {
-        Plan { routes, at: 0, tries: 1, adjusted: 0, sent: 1, started: Instant::now(), policy }
+        Plan { routes, at: 0, tries: 1, adjusted: 0, sent: 1, waited: false, started: Instant::now(), policy }
     }
 
     /// The route of the current attempt.
     pub fn route(&self) -> &Route {
         &self.routes[self.at]
+    }
+
+    /// How long the breaker holds the next request back. With nowhere else to go a request
+    /// waits a little once and then goes: an outage may be over, and the gateway's own words
+    /// say more than ours.
+    pub fn held_back(&mut self, wait: Option<Duration>) -> Option<Duration> {
+        let wait = wait?;
+        if self.at + 1 < self.routes.len() {
+            return Some(wait);
+        }
+        (!std::mem::replace(&mut self.waited, true)).then(|| wait.min(LONE_WAIT))
     }
 
     /// Takes note of a failure; gives the pause before the next attempt, or none to give up.
@@ -502,14 +518,17 @@ impl Plan {
         tracing::debug!(failure = ?failed.failure, message = %failed.error.message, ?decision, "an attempt failed");
         match decision {
             Decision::Retry(pause) => {
-                self.tries += 1;
-                self.sent += 1;
+                // Waiting for the breaker is no try, and nothing was sent.
+                let sent = u32::from(!matches!(failed.failure, Failure::Open(_)));
+                self.tries += sent;
+                self.sent += sent;
                 Some(pause)
             }
             Decision::Fallback => {
                 self.at += 1;
                 self.tries = 1;
-                self.sent += 1;
+                self.waited = false;
+                self.sent += u32::from(!matches!(failed.failure, Failure::Open(_)));
                 Some(Duration::ZERO)
             }
             Decision::GiveUp => None,

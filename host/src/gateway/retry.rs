@@ -1,7 +1,10 @@
 //! What to do after a failure, as a pure function: try again after a pause, go to the next
 //! gateway or model, or give up. It reads no clock and draws no random numbers.
 
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use regex::Regex;
 
 /// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +141,24 @@ pub fn retry_after(value: &str, now: u64) -> Option<Duration> {
     Some(Duration::from_secs(at.saturating_sub(now).min(86_400)))
 }
 
+static PAUSE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r#"(?i)(?:"retryDelay"\s*:\s*"|(?:try again|retry|available) (?:again )?(?:in|after) )"#,
+        r"(?:(\d+)m)?(\d+(?:\.\d+)?)\s?(ms|s)"
+    ))
+    .ok()
+});
+
+/// The pause that the words of an error ask for, where there is no header: "Please try again
+/// in 1m7.66s" (OpenAI, Groq), `"retryDelay": "34s"` (Gemini).
+pub fn pause_in_words(body: &str) -> Option<Duration> {
+    let found = PAUSE.as_ref()?.captures(body)?;
+    let number = |at: usize| found.get(at).and_then(|m| m.as_str().parse::<f64>().ok());
+    let unit = if found.get(3)?.as_str().eq_ignore_ascii_case("ms") { 1e-3 } else { 1.0 };
+    let seconds = number(1).unwrap_or(0.0) * 60.0 + number(2)? * unit;
+    Some(Duration::from_secs_f64(seconds.min(86_400.0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +234,21 @@ mod tests {
         ];
         for (name, attempt, expected) in cases {
             assert_eq!(decide(&attempt, &policy), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn pauses_in_words() {
+        let cases = [
+            ("Rate limit reached … Please try again in 7.66s. Visit", Some(7.66)),
+            ("Please try again in 1m2.5s", Some(62.5)),
+            ("try again in 250ms", Some(0.25)),
+            (r#"{"@type": "RetryInfo", "retryDelay": "34s"}"#, Some(34.0)),
+            ("Please retry after 2 seconds", Some(2.0)),
+            ("try again later", None),
+        ];
+        for (words, seconds) in cases {
+            assert_eq!(pause_in_words(words), seconds.map(Duration::from_secs_f64), "{words}");
         }
     }
 
