@@ -99,6 +99,118 @@ fn conversations() {
             ],
         ),
         (
+            "a text document by value",
+            json!([user(
+                json!([{"type": "document", "source": {"type": "base64", "media_type": "text/plain", "data": "aGk="}}])
+            )]),
+            vec!["user: <document title=\"document\">\nhi\n</document>"],
+        ),
+        (
+            "a document of blocks, one in a file store, one by URL",
+            json!([user(json!([
+                {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "in"}]}},
+                {"type": "document", "title": "F", "source": {"type": "file", "file_id": "f1"}},
+                {"type": "document", "title": "U", "source": {"type": "url", "url": "https://x/y.pdf"}},
+            ]))]),
+            vec![
+                "user: in\n\n[document F omitted: this model reads text only]\n\n[document U: https://x/y.pdf]",
+            ],
+        ),
+        (
+            "documents and search results in a result",
+            json!([
+                assistant(json!([call("c1", "A")])),
+                user(json!([result(
+                    "c1",
+                    json!([
+                        {"type": "document", "title": "D", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+                        {"type": "search_result", "title": "S", "source": "https://x", "content": [{"type": "text", "text": "found"}], "citations": {"enabled": true}},
+                    ])
+                )]))
+            ]),
+            vec![
+                "assistant c1=A{\"a\":1}",
+                "tool(c1): <document title=\"D\">\nwords\n</document>\n<search_result title=\"S\" source=\"https://x\">\nfound\n</search_result>",
+            ],
+        ),
+        (
+            "what the server's own tools did",
+            json!([
+                user(json!("find")),
+                assistant(json!([
+                    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+                    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [{"type": "web_search_result", "title": "T", "url": "https://x", "encrypted_content": "zz", "page_age": null}]},
+                    {"type": "text", "text": "found", "citations": [{"type": "web_search_result_location", "url": "https://x"}]},
+                ])),
+                user(json!("more")),
+                assistant(json!([
+                    {"type": "mcp_tool_use", "id": "m1", "name": "echo", "server_name": "s", "input": {}},
+                    {"type": "mcp_tool_result", "tool_use_id": "m1", "is_error": false, "content": [{"type": "text", "text": "hi"}]},
+                    {"type": "code_execution_tool_result", "tool_use_id": "x", "content": {"type": "code_execution_result", "stdout": "42\n", "stderr": "", "return_code": 0, "content": []}},
+                    {"type": "web_search_tool_result", "tool_use_id": "y", "content": {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}},
+                ])),
+                user(json!("end")),
+            ]),
+            vec![
+                "user: find",
+                "assistant: [used the tool web_search with {\"query\":\"q\"}]\n[its result: T\nhttps://x]\nfound",
+                "user: more",
+                "assistant: [used the tool echo with {}]\n[its result: hi]\n[its result: 42\n]\n[its result: max_uses_exceeded]",
+                "user: end",
+            ],
+        ),
+        (
+            "a compaction and hidden thinking",
+            json!([
+                assistant(
+                    json!([{"type": "compaction", "content": "so far"}, {"type": "redacted_thinking", "data": "zz"}])
+                ),
+                user(json!([{"type": "container_upload", "file_id": "f"}, {"type": "text", "text": "go"}]))
+            ]),
+            vec!["assistant: so far", "user: [container_upload omitted]\n\ngo"],
+        ),
+        (
+            "the assistant first, users in a row, an answer begun",
+            json!([
+                assistant(json!("hello")),
+                user(json!("a")),
+                user(json!("b")),
+                assistant(json!("The answer is"))
+            ]),
+            vec!["assistant: hello", "user: a", "user: b", "assistant: The answer is"],
+        ),
+        (
+            "system first",
+            json!([{"role": "system", "content": "s"}, user(json!("a"))]),
+            vec!["system: s", "user: a"],
+        ),
+        (
+            "a call that is repeated in a later turn",
+            json!([
+                assistant(json!([call("c1", "A")])),
+                user(json!([result("c1", json!("1"))])),
+                assistant(json!([call("c1", "A")])),
+                user(json!([result("c1", json!("2")), result("c1", json!("3"))])),
+            ]),
+            vec![
+                "assistant c1=A{\"a\":1}",
+                "tool(c1): 1",
+                "assistant c1=A{\"a\":1}",
+                "tool(c1): 2",
+                "user: [result of an earlier tool call c1]\n3",
+            ],
+        ),
+        (
+            "a result of the wrong shape",
+            json!([
+                assistant(json!([call("c1", "A")])),
+                user(
+                    json!([{"type": "tool_result", "tool_use_id": "c1", "content": {"type": "text", "text": "one"}}])
+                )
+            ]),
+            vec!["assistant c1=A{\"a\":1}", "tool(c1): one"],
+        ),
+        (
             "a call and its result",
             json!([
                 user(json!("go")),
@@ -193,7 +305,7 @@ fn conversations() {
                 "assistant c1=A{\"a\":1} c2=B{\"a\":1}",
                 "tool(c1): shot\n[image: see the user message that follows]",
                 "tool(c2): 2",
-                r#"user: [{"text":"Image from the result of tool call c1:","type":"text"},{"image_url":{"url":"data:image/png;base64,AAAA"},"type":"image_url"}]"#,
+                r#"user: [{"text":"From the result of tool call c1:","type":"text"},{"image_url":{"url":"data:image/png;base64,AAAA"},"type":"image_url"}]"#,
             ],
         ),
         (
@@ -312,8 +424,81 @@ fn fields() {
             json!(false),
         ),
         (
-            "no parallel calls, not understood",
+            "no parallel calls, generic",
             "generic",
+            json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
+            "/parallel_tool_calls",
+            json!(false),
+        ),
+        (
+            "a choice that names no tool",
+            "generic",
+            json!({"tool_choice": {"type": "tool", "name": "Nope"}}),
+            "/tool_choice",
+            Value::Null,
+        ),
+        (
+            "a choice loads its tool",
+            "generic",
+            json!({"tool_choice": {"type": "tool", "name": "D"}, "tools": [{"name": "D", "defer_loading": true}]}),
+            "/tool_choice/function/name",
+            json!("D"),
+        ),
+        (
+            "a choice without tools",
+            "generic",
+            json!({"tool_choice": {"type": "any"}, "tools": []}),
+            "/tool_choice",
+            Value::Null,
+        ),
+        (
+            "a long name in the choice",
+            "generic",
+            json!({"tool_choice": {"type": "tool", "name": "a.b"}, "tools": [{"name": "a.b"}]}),
+            "/tool_choice/function/name",
+            json!(codex_worker::adapter::names::safe_name("a.b")),
+        ),
+        (
+            "a tool with nothing but its name",
+            "generic",
+            json!({"tools": [{"name": "N"}]}),
+            "/tools/0/function",
+            json!({"name": "N", "parameters": {"type": "object", "properties": {}}}),
+        ),
+        (
+            "a schema without properties",
+            "generic",
+            json!({"tools": [{"name": "N", "input_schema": {"type": "object"}}]}),
+            "/tools/0/function/parameters",
+            json!({"type": "object", "properties": {}}),
+        ),
+        (
+            "more stop texts than are taken",
+            "generic",
+            json!({"stop_sequences": ["a", "", "b", "c", "d", "e"]}),
+            "/stop",
+            json!(["a", "b", "c", "d"]),
+        ),
+        ("an empty system", "generic", json!({"system": []}), "/messages/0/role", json!("user")),
+        ("an empty system text", "generic", json!({"system": ""}), "/messages/0/role", json!("user")),
+        (
+            "a system text and a system entry first",
+            "vllm",
+            json!({"system": "s", "messages": [{"role": "system", "content": "t"}, {"role": "user", "content": "a"}]}),
+            "/messages/1/role",
+            json!("user"),
+        ),
+        ("an older chat model's limit", "deepseek", json!({}), "/max_tokens", json!(65536.min(32000))),
+        (
+            "an answer that was begun, for Mistral",
+            "mistral",
+            json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "The"}]}),
+            "/messages/1/prefix",
+            json!(true),
+        ),
+        (
+            "no parallel calls, not understood",
+            "gemini",
             json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
             "/parallel_tool_calls",
             Value::Null,

@@ -7,5 +7,6 @@ mod fuzz;
 mod input;
 mod mock;
 mod output;
+mod process;
 mod support;
 mod transport;

@@ -8,8 +8,8 @@ use codex_worker::config::{Config, Endpoint, Secret};
 use codex_worker::gateway::Tuning;
 use codex_worker::gateway::retry::Policy;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 pub const TOKEN: &str = "test-token-1234";
 pub const KEY: &str = "sk-upstream-secret";
@@ -31,6 +31,8 @@ pub struct Reply {
     pub steps: Vec<Step>,
     /// Before the status line.
     pub delay: Duration,
+    /// The steps are all that is sent, head included; then the connection is closed.
+    pub raw: bool,
 }
 
 impl Reply {
@@ -40,6 +42,7 @@ impl Reply {
             headers: vec![("content-type".into(), "text/event-stream".into())],
             steps: vec![Step::Bytes(body.into())],
             delay: Duration::ZERO,
+            raw: false,
         }
     }
 
@@ -49,7 +52,12 @@ impl Reply {
             headers: vec![("content-type".into(), "application/json".into())],
             steps: vec![Step::Bytes(body.into())],
             delay: Duration::ZERO,
+            raw: false,
         }
+    }
+
+    pub fn raw(whole: impl Into<Vec<u8>>) -> Reply {
+        Reply { raw: true, ..Reply::sse(whole) }
     }
 
     pub fn steps(mut self, more: Vec<Step>) -> Reply {
@@ -87,17 +95,47 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let url = format!("http://{}/v1", listener.local_addr().expect("address"));
         let upstream = Upstream { url, seen: Arc::default(), gone: Arc::default() };
-        let (seen, gone) = (Arc::clone(&upstream.seen), Arc::clone(&upstream.gone));
+        upstream.clone().accept(listener, script, None);
+        upstream
+    }
+
+    /// The same with TLS, under the name `localhost`.
+    pub async fn start_tls(
+        script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
+        tls: tokio_rustls::TlsAcceptor,
+    ) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let url = format!("https://localhost:{}/v1", listener.local_addr().expect("address").port());
+        let upstream = Upstream { url, seen: Arc::default(), gone: Arc::default() };
+        upstream.clone().accept(listener, script, Some(tls));
+        upstream
+    }
+
+    fn accept(
+        self,
+        listener: TcpListener,
+        script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) {
         let script: Arc<Script> = Arc::new(script);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, seen, gone) = (Arc::clone(&script), Arc::clone(&seen), Arc::clone(&gone));
+                let _ = stream.set_nodelay(true);
+                let (script, seen, gone) =
+                    (Arc::clone(&script), Arc::clone(&self.seen), Arc::clone(&self.gone));
+                let tls = tls.clone();
                 tokio::spawn(async move {
-                    let _ = serve(stream, script, seen, gone).await;
+                    match tls {
+                        None => drop(serve(stream, script, seen, gone).await),
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                drop(serve(stream, script, seen, gone).await);
+                            }
+                        }
+                    }
                 });
             }
         });
-        upstream
     }
 
     /// The requests so far.
@@ -111,13 +149,12 @@ impl Upstream {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     script: Arc<Script>,
     seen: Arc<Mutex<Vec<Seen>>>,
     gone: Arc<Mutex<Vec<Instant>>>,
 ) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
     loop {
         let mut buffer = Vec::new();
         let head_end = loop {
@@ -149,23 +186,26 @@ async fn serve(
             gone.lock().expect("lock").push(Instant::now());
             return Err(error);
         }
-        if reply.steps.iter().any(|s| matches!(s, Step::Abort)) {
+        if reply.raw || reply.steps.iter().any(|s| matches!(s, Step::Abort)) {
             return Ok(());
         }
     }
 }
 
-async fn answer(stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, reply: &Reply) -> std::io::Result<()> {
     tokio::time::sleep(reply.delay).await;
     let mut head = format!("HTTP/1.1 {} X\r\ntransfer-encoding: chunked\r\n", reply.status);
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    stream.write_all(head.as_bytes()).await?;
+    if !reply.raw {
+        stream.write_all(head.as_bytes()).await?;
+    }
     for step in &reply.steps {
         match step {
             Step::Bytes(bytes) if bytes.is_empty() => {}
+            Step::Bytes(bytes) if reply.raw => stream.write_all(bytes).await?,
             Step::Bytes(bytes) => {
                 let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
                 chunk.extend_from_slice(bytes);
@@ -182,6 +222,9 @@ async fn answer(stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
             }
             Step::Abort => return Ok(()),
         }
+    }
+    if reply.raw {
+        return stream.shutdown().await;
     }
     stream.write_all(b"0\r\n\r\n").await
 }

@@ -21,6 +21,10 @@ fn status(code: u16, message: &str) -> Reply {
 /// requests the gateway saw.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_and_what_becomes_of_them() {
+    let packed = |name: &str, body: &str| {
+        let steps = vec![Step::Bytes(base64_decode(body))];
+        Reply { steps, ..Reply::sse("") }.header("content-encoding", name)
+    };
     let pause = |ms| Step::Wait(Duration::from_millis(ms));
     let gzip = {
         // "data: …" compressed once with gzip -n; the gateway ignores `identity`.
@@ -95,6 +99,102 @@ async fn failures_and_what_becomes_of_them() {
             OK_LINE,
             1,
         ),
+        ("Brotli in spite of identity", vec![packed("br", BROTLI)], OK_LINE, 1),
+        ("Zstandard in spite of identity", vec![packed("zstd", ZSTD)], OK_LINE, 1),
+        ("deflate in spite of identity", vec![packed("deflate", DEFLATE)], OK_LINE, 1),
+        (
+            "HTTP/1.0",
+            vec![Reply::raw(format!("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{OK}"))],
+            OK_LINE,
+            1,
+        ),
+        (
+            "HTTP/1.0, cut",
+            vec![Reply::raw(format!("HTTP/1.0 200 OK\r\n\r\n{PART}"))],
+            "text \"par\"… | !! api_error: the gateway ended the answer without a finish reason",
+            1,
+        ),
+        (
+            "chunk extensions and trailers",
+            vec![Reply::raw(format!(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x};a=b;c=\"d\"\r\n{OK}\r\n0\r\nx-y: z\r\n\r\n",
+                OK.len()
+            ))],
+            OK_LINE,
+            1,
+        ),
+        (
+            "early hints before the status",
+            vec![Reply::raw(format!(
+                "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{OK}",
+                OK.len()
+            ))],
+            OK_LINE,
+            1,
+        ),
+        (
+            "a length that is not kept",
+            vec![Reply::raw(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{PART}", PART.len() + 10))],
+            "text \"par\"… | !! api_error: the connection to the gateway broke in the middle of the answer",
+            1,
+        ),
+        (
+            "a redirect is not followed",
+            vec![Reply::json(302, "").header("location", "http://127.0.0.1:9/")],
+            "502 api_error: the gateway redirects to http://127.0.0.1:9/; name that address itself as the gateway",
+            1,
+        ),
+        (
+            "a content type that is wrong",
+            vec![Reply { headers: vec![("content-type".into(), "text/plain".into())], ..Reply::sse(OK) }],
+            OK_LINE,
+            1,
+        ),
+        (
+            "a line that does not end",
+            vec![Reply::sse("data: {\"x\":\"").steps(vec![Step::Bytes(vec![b'x'; 9 << 20])])],
+            OK_LINE,
+            2,
+        ),
+        (
+            "comments for ever",
+            vec![Reply::sse(ROLE).steps(
+                (0..60).flat_map(|_| [pause(100), Step::Bytes(b": PROCESSING\n\n".to_vec())]).collect(),
+            )],
+            OK_LINE,
+            2,
+        ),
+        (
+            "comments for ever after the end",
+            vec![
+                Reply::sse(OK.replace("data: [DONE]\n\n", ""))
+                    .steps((0..100).flat_map(|_| [pause(50), Step::Bytes(b": x\n\n".to_vec())]).collect()),
+            ],
+            OK_LINE,
+            1,
+        ),
+        ("the pause in words", vec![status(429, "Please try again in 20ms.")], OK_LINE, 2),
+        (
+            "a call that the model wrote wrong (Groq)",
+            vec![Reply::json(
+                400,
+                r#"{"error":{"message":"Failed to call a function.","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"x"}}"#,
+            )],
+            OK_LINE,
+            2,
+        ),
+        (
+            "turns must alternate: learnt",
+            vec![status(400, "Conversation roles must alternate user/assistant")],
+            OK_LINE,
+            2,
+        ),
+        (
+            "parallel_tool_calls: learnt",
+            vec![status(400, "Unknown parameter: 'parallel_tool_calls'")],
+            OK_LINE,
+            2,
+        ),
         (
             "max_tokens too large: learnt",
             vec![status(
@@ -149,6 +249,10 @@ async fn failures_and_what_becomes_of_them() {
 /// `OK` through `gzip -n`.
 const GZIPPED: &str = include_str!("ok.gz.b64");
 
+const BROTLI: &str = "G58AQBwFbqwZfS8Kgppk6hhB20xVLiuocakapA9RtrVnqaPQlywKXTo5YL+0tYCuLXqWFnpQN1wWpQvv7RDklQJ7sUrDFYoRCoqa2b0I8Ma+jcdiCkIoJs/EYOZ59jrfXNv30iqms0T3/+rJxwPFvAA=";
+const ZSTD: &str = "KLUv/SSgBQQAEgkdHnC11QGOolSeEhFqTIZCqO2vX3M3Bwcx9jwpwMUTAucgBcOBcJwT42CZtTKusToqjPxbXbiTdo0bd5jXRHoAR0i8437PL7+kTaI8tgxxFL/w873ay+own5rRdVTkA3QtOzzyTxVjRR3dELTnGV3cDgOZOq0CABUzNEGLKQWmYRfF";
+const DEFLATE: &str = "eJw9zkEKwjAQRuF9TiH/OkLrcta61QOUUkIy2tAmE5opCCV3F124ffDBC04dnQ4kCbyCkM49LPws0XMFDQdiDvwGdRaBV3WgA16yclYQZEGzeMYc6zxt7KpkEKpKQRst9upe/BVlk1R0Ulk4V1DfWXhJZWWNkv/50pox4Xc0XB/322jMB6S5NRY=";
+
 fn base64_decode(text: &str) -> Vec<u8> {
     let digit = |b: u8| match b {
         b'A'..=b'Z' => Some(b - b'A'),
@@ -202,6 +306,102 @@ async fn an_outage_is_found_out_once() {
     // Three tries, two more, then the breaker sends everything straight to the other one.
     assert_eq!(rig.upstream.seen().len(), 5);
     assert_eq!(second.seen().len(), 4);
+}
+
+/// Without a fallback an outage costs every request a moment, not its status and not the
+/// gateway's own words; and the first answer after it gets through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_without_a_fallback() {
+    let rig = Rig::start(|_, seen| match seen.body["model"].as_str() {
+        Some("well") => Reply::sse(OK),
+        _ => status(500, "down"),
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(rig.post(&request("sick", true)).await.render(), "500 api_error: down");
+    }
+    let started = Instant::now();
+    assert_eq!(rig.post(&request("well", true)).await.render(), OK_LINE);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(rig.post(&request("well", true)).await.render(), OK_LINE);
+}
+
+/// The primary, then each of three models at the fallback gateway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_fallback_models() {
+    let second = Upstream::start(|_, seen| match seen.body["model"].as_str() {
+        Some("three") => Reply::sse(OK),
+        _ => status(404, "no such model"),
+    })
+    .await;
+    let url = second.url.clone();
+    let rig = Rig::with(
+        |_, _| status(403, "no"),
+        move |config| {
+            config.gateway.fallback = Some(Endpoint { base_url: url, api_key: None });
+            config.gateway.fallback_models = ["one", "two", "three", "four"].map(str::to_owned).into();
+        },
+    )
+    .await;
+    let got = rig.post(&request("main", true)).await;
+    assert_eq!(got.render(), OK_LINE);
+    assert!(got.text.contains("\"model\":\"main\""), "the client sees the name that it asked for");
+    let models: Vec<_> = second.seen().iter().map(|s| s.body["model"].clone()).collect();
+    assert_eq!(models, ["one", "two", "three"]);
+    let row = &rig.rows()[0];
+    assert_eq!(
+        (&row["model_asked"], &row["model_sent"], &row["tries"]),
+        (&json!("main"), &json!("three"), &json!(4))
+    );
+}
+
+/// The times that users get; the tests above use shorter ones.
+#[test]
+fn the_times_are_as_documented() {
+    let times = codex_worker::gateway::Tuning::default();
+    assert_eq!(times.ping, Duration::from_secs(10));
+    assert_eq!((times.headers, times.idle), (Duration::from_secs(300), Duration::from_secs(240)));
+    assert_eq!((times.retry.tries, times.retry.budget), (4, Duration::from_secs(180)));
+}
+
+/// OpenRouter's reasoning details come back to it with the call that they led to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_provider_wants_back() {
+    let details = |text: &str, more: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"reasoning\":\"{text}\",\"reasoning_details\":[{{\"type\":\"reasoning.text\",\"text\":\"{text}\",\"index\":0{more}}}]}}}}]}}\n\n"
+        )
+    };
+    let call = "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning_details\":[{\"type\":\"reasoning.encrypted\",\"data\":\"zz\",\"id\":\"c\"}],\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"extra_content\":{\"google\":{\"thought_signature\":\"sig\"}},\"function\":{\"name\":\"Bash\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+    let stream = details("I ", "") + &details("see", ",\"signature\":\"s\"") + call;
+    let rig = Rig::with(
+        move |_, _| Reply::sse(stream.clone()),
+        |config| config.gateway.profile = Some("openrouter".into()),
+    )
+    .await;
+    let first = rig.post(&request("m", true)).await;
+    let events = crate::support::events(&first.text);
+    let id = events.iter().find_map(|e| e["content_block"]["id"].as_str()).expect("a call").to_owned();
+    let mut second = request("m", true);
+    second["messages"] = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "I see", "signature": "codex-worker"},
+            {"type": "tool_use", "id": id, "name": "Bash", "input": {}},
+        ]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "x"}]},
+    ]);
+    rig.post(&second).await;
+    let sent = rig.upstream.seen()[1].body["messages"][1].clone();
+    assert_eq!(sent["reasoning"], "I see");
+    assert_eq!(
+        sent["reasoning_details"],
+        json!([
+            {"type": "reasoning.text", "text": "I see", "index": 0, "signature": "s"},
+            {"type": "reasoning.encrypted", "data": "zz", "id": "c"},
+        ])
+    );
+    assert_eq!(sent["tool_calls"][0]["extra_content"]["google"]["thought_signature"], "sig");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

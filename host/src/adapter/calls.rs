@@ -18,6 +18,13 @@ struct Scan {
 }
 
 impl Scan {
+    /// Whether a piece ends more than it begins, so that it is no document from the start.
+    fn closes_too_much(piece: &str) -> bool {
+        let mut scan = Scan { depth: 1_000, ..Scan::default() };
+        scan.feed(piece);
+        scan.depth < 1_000
+    }
+
     fn feed(&mut self, piece: &str) {
         for byte in piece.bytes() {
             if self.in_string {
@@ -151,7 +158,8 @@ impl Slot {
         // once pieces have come, the same beginning is a nested object's.
         let snapshot = matches!(self.form, Form::Undecided | Form::Snapshots)
             && self.arguments.trim_start().starts_with('{')
-            && piece.starts_with(&self.arguments);
+            && piece.starts_with(&self.arguments)
+            && !Scan::closes_too_much(&piece);
         if snapshot {
             self.form = Form::Snapshots;
             self.scan.feed(&piece[self.arguments.len()..]);

@@ -193,6 +193,9 @@ mod tests {
         .to_string();
         let request: Request<'_> = serde_json::from_str(&picture).expect("request");
         assert_eq!(Size::of(&request, picture.len()), Size { bytes: picture.len() - 100_000, media: 1 });
-        assert!((IMAGE_TOKENS..IMAGE_TOKENS + 60).contains(&calibration.count("m", &request, picture.len()).tokens));
+        assert!(
+            (IMAGE_TOKENS..IMAGE_TOKENS + 60)
+                .contains(&calibration.count("m", &request, picture.len()).tokens)
+        );
     }
 }

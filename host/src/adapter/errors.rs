@@ -70,12 +70,14 @@ impl UpstreamError {
     pub fn in_answer(body: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(body).ok()?;
         let map = value.as_object()?;
-        if let Some(base) = map.get("base_resp").filter(|b| b["status_code"].as_i64().is_some_and(|n| n != 0)) {
+        if let Some(base) = map.get("base_resp").filter(|b| b["status_code"].as_i64().is_some_and(|n| n != 0))
+        {
             let message = base["status_msg"].as_str().unwrap_or("the gateway refused").to_owned();
             return Some(UpstreamError { message: excerpt(&message, 600), code: String::new() });
         }
         let said = ["message", "msg", "detail", "error_msg", "error_message", "errors"];
-        let fine = |v: &Value| v.is_null() || [0, 200].iter().any(|n| v == n) || v == "" || v == "0" || v == "ok";
+        let fine =
+            |v: &Value| v.is_null() || [0, 200].iter().any(|n| v == n) || v == "" || v == "0" || v == "ok";
         let failed = ["code", "error_code"].iter().any(|k| map.get(*k).is_some_and(|v| !fine(v)))
             || ["status", "status_code"].iter().any(|k| map.get(*k).and_then(Value::as_i64) >= Some(400))
             || map.get("success") == Some(&Value::Bool(false))

@@ -454,6 +454,12 @@ pub async fn send(
     if (200..300).contains(&status) {
         return Ok(response);
     }
+    if (300..400).contains(&status) {
+        let to = response.headers().get("location").and_then(|v| v.to_str().ok()).unwrap_or("nowhere");
+        let to = http.mask(&super::errors::excerpt(to.split('?').next().unwrap_or(to), 200));
+        let message = format!("the gateway redirects to {to}; name that address itself as the gateway");
+        return Err(Failed::new(Failure::Invalid, 502, message));
+    }
     let pause = retry_after(response.headers());
     let words = client.wait(read_limited(response, 64 << 10), Duration::from_secs(15)).await;
     let words = words.and_then(Result::ok).unwrap_or_default();

@@ -163,8 +163,16 @@ mod tests {
                 "Conversation roles must alternate user/assistant/user/assistant/...",
                 with(|a| a.merge_users = true),
             ),
-            (400, "This model does not support response_format json_schema", with(|a| a.no_response_format = true)),
-            (400, "Unsupported parameter: 'stop' is not supported with this model.", with(|a| a.no_stop = true)),
+            (
+                400,
+                "This model does not support response_format json_schema",
+                with(|a| a.no_response_format = true),
+            ),
+            (
+                400,
+                "Unsupported parameter: 'stop' is not supported with this model.",
+                with(|a| a.no_stop = true),
+            ),
             (400, "Unsupported parameter: top_p", with(|a| a.no_top_p = true)),
             (400, "Unknown parameter: 'parallel_tool_calls'", with(|a| a.no_parallel = true)),
             (500, "max_tokens is too large", None),

@@ -297,10 +297,7 @@ pub fn reasoning_details(json: &str) -> Vec<serde_json::Map<String, Value>> {
 }
 
 /// Adds an entry: one that goes on with the last one is joined to it.
-pub fn join_detail(
-    details: &mut Vec<serde_json::Map<String, Value>>,
-    entry: serde_json::Map<String, Value>,
-) {
+pub fn join_detail(details: &mut Vec<serde_json::Map<String, Value>>, entry: serde_json::Map<String, Value>) {
     let same = |last: &serde_json::Map<String, Value>, key: &str| last.get(key) == entry.get(key);
     let grows = ["text", "summary"].iter().any(|key| entry.contains_key(*key));
     match details.last_mut().filter(|last| grows && same(last, "type") && same(last, "index")) {
@@ -308,7 +305,9 @@ pub fn join_detail(
         Some(last) => {
             for (key, value) in entry {
                 match (last.get_mut(&key), value) {
-                    (Some(Value::String(so_far)), Value::String(more)) if key == "text" || key == "summary" => {
+                    (Some(Value::String(so_far)), Value::String(more))
+                        if key == "text" || key == "summary" =>
+                    {
                         so_far.push_str(&more);
                     }
                     (_, Value::Null) => {}

@@ -20,12 +20,10 @@ const FORMS: &[Form] = &[
     Form { begin: "<function=", end: Some("</function>"), parse: bare_function },
     Form { begin: "<｜DSML｜function_calls>", end: Some("</｜DSML｜function_calls>"), parse: dsml },
     Form { begin: "<｜DSML｜tool_calls>", end: Some("</｜DSML｜tool_calls>"), parse: dsml },
-    Form { begin: "<｜tool▁calls▁begin｜>", end: Some("<｜tool▁calls▁end｜>"), parse: deepseek_v3 },
     Form {
-        begin: "<|tool_calls_section_begin|>",
-        end: Some("<|tool_calls_section_end|>"),
-        parse: kimi,
+        begin: "<｜tool▁calls▁begin｜>", end: Some("<｜tool▁calls▁end｜>"), parse: deepseek_v3
     },
+    Form { begin: "<|tool_calls_section_begin|>", end: Some("<|tool_calls_section_end|>"), parse: kimi },
     Form { begin: "<minimax:tool_call>", end: Some("</minimax:tool_call>"), parse: invocations },
     Form { begin: "<function_calls>", end: Some("</function_calls>"), parse: invocations },
     Form { begin: "<seed:tool_call>", end: Some("</seed:tool_call>"), parse: tagged },

@@ -326,3 +326,31 @@ impl Sink for Document {
         self.end = Some(end.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_keeps_the_bytes_of_arguments() {
+        let cases = [
+            (
+                r#"{"n":12345678901234567890123,"b":1e400,"a":[]}"#,
+                r#""input":{"n":12345678901234567890123,"b":1e400,"a":[]}"#,
+            ),
+            ("", r#""input":{}"#),
+            ("{\"a\":", r#""input":{"__unparsedToolInput":{"len":5,"raw":"{\"a\":"}}"#),
+            ("[1]", r#""input":{"__unparsedToolInput":{"len":3,"raw":"[1]"}}"#),
+        ];
+        for (arguments, expected) in cases {
+            let mut document = Document::default();
+            document.start("msg_1", "m", 1);
+            document.open(0, Kind::Tool("t", "T"));
+            document.json(0, arguments);
+            document.close(0);
+            document.end(&End { reason: "tool_use", sequence: None, tokens: Tokens::default() });
+            let written = String::from_utf8(document.to_json()).expect("UTF-8");
+            assert!(written.contains(expected), "{written}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::calls::Calls;
 use super::errors;
-use super::lenient::{Str, text};
+use super::lenient::text;
 use super::names::{self, Declared};
 use super::openai::{Choice, Chunk, Delta, TextOrParts, Tokens};
 use super::recover::{Piece, Recover};
@@ -278,10 +278,11 @@ impl Machine {
             self.delta(sink, said);
         }
         if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !matches!(r.as_str(), "" | "null")) {
-            self.finish.get_or_insert_with(|| reason.as_str().to_owned());
+            let reason = reason.as_str().to_ascii_lowercase();
             // The second of two finish reasons may be the one that tells.
-            if matches!(reason.as_str(), "tool_calls" | "length" | "content_filter" | "error") {
-                self.finish = Some(reason.as_str().to_owned());
+            let tells = matches!(reason.as_str(), "tool_calls" | "length" | "content_filter" | "error");
+            if tells || self.finish.is_none() {
+                self.finish = Some(reason);
             }
         }
         if let Some(stop) = choice.stop_reason.as_ref().filter(|s| !s.is_empty()) {
@@ -571,14 +572,14 @@ impl Machine {
         if let Some(fault) = bad_finish(&reason) {
             return Err(fault);
         }
-        self.flush_words(sink, matches!(reason.as_str(), "length" | "max_tokens" | "model_length"));
+        self.flush_words(sink, TOO_LONG.contains(&reason.as_str()));
         self.calls.slots.retain(|s| s.opened || !s.is_blank());
         let truncated = self.calls.slots.iter().any(|s| !s.complete() && !s.arguments.is_empty());
         if self.finish.is_none() && truncated {
             return Err(Fault::Cut);
         }
         self.advance(sink, true);
-        let filtered = matches!(reason.as_str(), "content_filter" | "sensitive" | "safety" | "SAFETY");
+        let filtered = matches!(reason.as_str(), "content_filter" | "sensitive" | "safety");
         if filtered && self.visible && self.calls.slots.is_empty() {
             self.emit(sink, Words::Text, "\n\n[The gateway's content filter stopped this answer.]");
         }
@@ -587,9 +588,7 @@ impl Machine {
         self.keep_details();
         let matched = self.stop_text.take().filter(|s| self.settings.stop_sequences.contains(s));
         let reason = match reason.as_str() {
-            "length" | "max_tokens" | "model_length" if truncated || self.calls.slots.is_empty() => {
-                "max_tokens"
-            }
+            long if TOO_LONG.contains(&long) && (truncated || self.calls.slots.is_empty()) => "max_tokens",
             _ if !self.calls.slots.is_empty() => "tool_use",
             // Claude Code ends a run on a refusal, so that only an empty answer is one.
             _ if filtered && !self.visible => "refusal",
@@ -634,6 +633,9 @@ impl Machine {
     }
 }
 
+/// Finish reasons of answers that were cut at their longest.
+const TOO_LONG: &[&str] = &["length", "max_tokens", "model_length", "model_context_window_exceeded"];
+
 /// Finish reasons that are failures.
 fn bad_finish(reason: &str) -> Option<Fault> {
     let status = match reason {
@@ -653,8 +655,8 @@ fn fault_of(raw: &str) -> Fault {
 }
 
 fn upstream_fault(message: String, code: &str) -> Fault {
-    let number = serde_json::from_str::<Str<'_>>(code).ok().and_then(|s| s.as_str().parse::<u16>().ok());
-    let number = number.or_else(|| code.parse().ok()).filter(|n| (400..600).contains(n));
+    let numbers = code.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<u16>().ok());
+    let number = numbers.into_iter().find(|n| (400..600).contains(n));
     let status = number.or_else(|| errors::status_of_words(&format!("{code} {message}")));
     Fault::Upstream { status, message }
 }

@@ -158,7 +158,8 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             "thinking" | "redacted_thinking" => {}
             "search_result" => {
                 let from = block.source.0.as_ref().map_or("", |s| text(&s.url));
-                let mut words = format!("<search_result title=\"{}\" source=\"{from}\">\n", text(&block.title));
+                let mut words =
+                    format!("<search_result title=\"{}\" source=\"{from}\">\n", text(&block.title));
                 said(block.content.as_ref(), &mut words);
                 words.push_str("\n</search_result>");
                 parts.push(Part::Text(Cow::Owned(words)));
@@ -347,13 +348,14 @@ fn merged(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
         match out.last_mut().filter(|last| last.role == "user" && message.role == "user") {
             None => out.push(message),
             Some(last) => {
-                let parts = [std::mem::take(&mut last.content), message.content].into_iter().flat_map(|body| {
-                    match body {
-                        Body::None => Vec::new(),
-                        Body::Text(words) => vec![Part::Text(words)],
-                        Body::Parts(parts) => parts,
-                    }
-                });
+                let parts =
+                    [std::mem::take(&mut last.content), message.content].into_iter().flat_map(|body| {
+                        match body {
+                            Body::None => Vec::new(),
+                            Body::Text(words) => vec![Part::Text(words)],
+                            Body::Parts(parts) => parts,
+                        }
+                    });
                 last.content = body_of(parts.collect()).unwrap_or_default();
             }
         }
@@ -366,7 +368,9 @@ fn merged(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
 fn spoken<'a>(block: &'a Block<'a>) -> Option<Cow<'a, str>> {
     let words = match block.kind.as_str() {
         "thinking" | "redacted_thinking" | "tool_use" | "tool_result" => return None,
-        kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => Cow::Owned(server_tool(block)),
+        kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => {
+            Cow::Owned(server_tool(block))
+        }
         _ => match (&block.text, &block.content) {
             (Some(words), _) => Cow::Borrowed(words.as_str()),
             (None, content) => {

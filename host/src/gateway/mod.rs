@@ -484,6 +484,9 @@ impl Plan {
         if self.at + 1 < self.routes.len() {
             return Some(wait);
         }
+        if self.tries > 1 {
+            return None;
+        }
         (!std::mem::replace(&mut self.waited, true)).then(|| wait.min(LONE_WAIT))
     }
 
