@@ -239,6 +239,7 @@ pub fn quick() -> Tuning {
         idle: ms(1500),
         ping: ms(300),
         grace: ms(200),
+        alone: ms(100),
     }
 }
 

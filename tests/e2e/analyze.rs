@@ -48,3 +48,36 @@ fn a_path_outside_the_sandbox_root_is_refused() {
     assert!(reply.is_error && reply.text.contains("SANDBOX_ROOT"), "{}", reply.text);
     assert!(world.requests(0).is_empty());
 }
+
+#[test]
+fn what_changes_asks_again_and_what_is_bad_is_said() {
+    let world =
+        World::new(SLUG, &json!({"turns": [{"say": "one"}, {"say": "two"}, {"say": "three"}]}), &agents()[0]);
+    let mut server = world.serve();
+    let file = world.repo.join("src/slug.sh");
+    let ask = |question: &str| json!({"question": question, "paths": [file]});
+    assert_eq!(server.call("analyze", ask("a?")).data["answer"], "one");
+    assert_eq!(server.call("analyze", ask("a?")).data["answer"], "one", "kept");
+    assert_eq!(server.call("analyze", ask("b?")).data["answer"], "two", "another question");
+    let before = std::fs::read_to_string(&file).expect("the file");
+    write(&file, &format!("{before}# changed\n"));
+    let third = server.call("analyze", ask("a?")).data;
+    assert_eq!(
+        (&third["answer"], &third["cached"]),
+        (&json!("three"), &json!(false)),
+        "another content: {third}"
+    );
+    assert_eq!(third["usage"]["requests"], 1);
+    assert_eq!(world.requests(0).len(), 3);
+
+    // Nothing that may be sent: no request, and the reason.
+    write(&world.repo.join(".env"), "TOKEN=x\n");
+    let none = server.call("analyze", json!({"question": "?", "paths": [world.repo.join(".env")]}));
+    assert!(none.is_error && none.text.contains("may hold secrets"), "{}", none.text);
+    std::os::unix::fs::symlink("/etc", world.repo.join("etc")).expect("a link");
+    let out = server.call("analyze", json!({"question": "?", "paths": [world.repo.join("etc/passwd")]}));
+    assert!(out.is_error && out.text.contains("SANDBOX_ROOT"), "{}", out.text);
+    let empty = server.call("analyze", json!({"question": " ", "paths": [file]}));
+    assert!(empty.is_error && empty.text.contains("question"), "{}", empty.text);
+    assert_eq!(world.requests(0).len(), 3);
+}

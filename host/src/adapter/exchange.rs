@@ -321,7 +321,7 @@ pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet
     loop {
         let route = plan.route().clone();
         meter.route(gateway.client(&route).host(), &route.model, plan.sent);
-        let attempt = match plan.held_back(gateway.breaker(&route).tell(Event::Ask)) {
+        let attempt = match plan.held_back(gateway.breaker(&route).tell(Event::Ask), gateway.tuning()) {
             Some(wait) => Err((Failed::open(wait), false)),
             None if gateway.anthropic() => {
                 relay::attempt(&gateway, &route, &body, &headers, &mut client, &mut meter).await

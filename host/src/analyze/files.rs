@@ -1,6 +1,7 @@
 //! Which files a question is about: paths and globs inside the sandbox root, ignore files
 //! respected, bounded by count and bytes. What is left out is named with the reason.
 
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -143,7 +144,10 @@ fn read(root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathe
             gathered.skipped.push(format!("{name}: no room left ({size} bytes)"));
             continue;
         }
-        let reason = match std::fs::read(&path) {
+        // Somebody may have put a link in its place since it was found.
+        let same = path.canonicalize().is_ok_and(|now| now == path);
+        let reason = match read_at_most(&path, left) {
+            _ if !same => "it was replaced by a link",
             Ok(bytes) if bytes.len() > left => "it grew while it was read",
             Ok(bytes) if bytes.contains(&0) => "binary",
             Ok(bytes) => match String::from_utf8(bytes) {
@@ -158,6 +162,13 @@ fn read(root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathe
         };
         gathered.skipped.push(format!("{name}: {reason}"));
     }
+}
+
+/// At most one byte more than `max`, however large the file has become.
+fn read_at_most(path: &Path, max: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Files whose purpose is to hold secrets are never sent, whatever is asked.
@@ -216,7 +227,14 @@ mod tests {
         }
         std::fs::write(root.join("code/repo/latin.txt"), b"caf\xe9").expect("it is written");
         #[cfg(unix)]
-        std::os::unix::fs::symlink("../../secret", root.join("code/repo/link")).expect("a link");
+        for (to, name) in [
+            ("../../secret", "link"),
+            ("src/a.rs", "note.txt"),
+            (".env", "harmless.txt"),
+            ("../../secret/key.txt", "away.txt"),
+        ] {
+            std::os::unix::fs::symlink(to, root.join("code/repo").join(name)).expect("a link");
+        }
         let mut config = Config::for_tests(&root.join("code/state"));
         config.sandbox_root = Some(root.join("code"));
         (dir, config)
@@ -252,6 +270,20 @@ mod tests {
             (&["../secret/key.txt"], "error: paths entry \"../secret/key.txt\" holds .."),
             (&["/etc/hostname"], "error: paths entry \"/etc/hostname\" lies outside SANDBOX_ROOT"),
             (&["repo/link/key.txt"], "error: paths entry \"repo/link/key.txt\" lies outside SANDBOX_ROOT"),
+            // A link inside the root is followed, and judged by what it leads to.
+            (&["repo/note.txt"], "repo/src/a.rs | "),
+            (&["repo/harmless.txt"], " | repo/.env: may hold secrets"),
+            (&["repo/away.txt"], "error: paths entry \"repo/away.txt\" lies outside SANDBOX_ROOT"),
+            (
+                &["repo/*.txt"],
+                " | repo/big.txt: no room left (64 bytes), repo/latin.txt: not UTF-8 truncated",
+            ),
+            (&["repo/target/out.rs"], "repo/target/out.rs | "),
+            (
+                &["repo/**/*"],
+                "repo/src/a.rs repo/src/deep/b.rs | repo/big.txt: no room left (64 bytes), repo/latin.txt: not UTF-8, repo/logo.png: binary truncated",
+            ),
+            (&["repo/{src,none}/*.rs"], "repo/src/a.rs | "),
             (&["repo/link/*"], "error: paths entry \"repo/link/*\" lies outside SANDBOX_ROOT"),
             (&["state/*"], "error: paths entry \"state/*\" lies in a directory of codex-worker's own"),
             (&["repo/[a"], "error: paths entry \"repo/[a\" is no glob"),
@@ -264,6 +296,15 @@ mod tests {
                 "{paths:?}: {seen}"
             );
         }
+        // More files than are sent, and more patterns than are read.
+        let many = config.sandbox_root.clone().expect("a root").join("many");
+        std::fs::create_dir_all(&many).expect("it is made");
+        for n in 0..FILES_MAX + 5 {
+            std::fs::write(many.join(format!("{n:04}.md")), "x").expect("it is written");
+        }
+        let all = gather(&config, &["many/*.md".to_owned()], 100_000).expect("files");
+        assert_eq!((all.files.len(), all.skipped.len(), all.truncated), (FILES_MAX, 5, true));
+        assert!(gather(&config, &vec!["a".to_owned(); PATTERNS_MAX + 1], 1).is_err());
         // The whole root: nothing of our own state, nothing behind the link.
         let all = show(&config, &["."], 100_000);
         assert!(!all.contains("jobs.db") && !all.contains("key.txt") && !all.contains("target"), "{all}");

@@ -101,6 +101,12 @@ fn prepare(config: &Config, args: &AnalyzeArgs) -> Result<Question> {
     let mut gathered = files::gather(config, &args.paths, max_bytes)?;
     let policies = Arc::new(PolicySet::load(&Settings::from_config(config)));
     let redactor = Redactor::new(config.known_secrets.clone(), Some(policies));
+    gathered.skipped.iter_mut().for_each(|line| *line = redactor.floor_only(line));
+    if gathered.files.is_empty() {
+        let why = gathered.skipped.iter().take(SKIPPED_SHOWN).cloned().collect::<Vec<_>>().join("; ");
+        return Err(Error::new(Kind::Usage, format!("none of the files can be sent: {why}"))
+            .hint("name other files, or a larger max_bytes (up to WORKER_LITE_MAX_BYTES)"));
+    }
     for file in &mut gathered.files {
         file.text = redactor.text(&file.text);
         file.path = redactor.floor_only(&file.path);

@@ -40,6 +40,8 @@ pub struct Tuning {
     pub ping: Duration,
     /// Wait for counts after the finish reason.
     pub grace: Duration,
+    /// What a request waits for an open breaker when there is no other gateway.
+    pub alone: Duration,
 }
 
 impl Default for Tuning {
@@ -51,12 +53,10 @@ impl Default for Tuning {
             idle: Duration::from_secs(240),
             ping: Duration::from_secs(10),
             grace: Duration::from_secs(3),
+            alone: Duration::from_millis(1500),
         }
     }
 }
-
-/// What a request waits for an open breaker when there is no other gateway.
-const LONE_WAIT: Duration = Duration::from_millis(1500);
 
 /// One way to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ impl Gateway {
         let mut plan = Plan::new(self.routes(model), self.tuning().retry);
         loop {
             let route = plan.route().clone();
-            let outcome = match plan.held_back(self.breaker(&route).tell(Event::Ask)) {
+            let outcome = match plan.held_back(self.breaker(&route).tell(Event::Ask), self.tuning()) {
                 Some(wait) => Err(Failed::open(wait)),
                 None => self.ask_once(&route, system, user, max_tokens).await,
             };
@@ -479,7 +479,7 @@ impl Plan {
     /// How long the breaker holds the next request back. With nowhere else to go a request
     /// waits a little once and then goes: an outage may be over, and the gateway's own words
     /// say more than ours.
-    pub fn held_back(&mut self, wait: Option<Duration>) -> Option<Duration> {
+    pub fn held_back(&mut self, wait: Option<Duration>, tuning: &Tuning) -> Option<Duration> {
         let wait = wait?;
         if self.at + 1 < self.routes.len() {
             return Some(wait);
@@ -487,7 +487,7 @@ impl Plan {
         if self.tries > 1 {
             return None;
         }
-        (!std::mem::replace(&mut self.waited, true)).then(|| wait.min(LONE_WAIT))
+        (!std::mem::replace(&mut self.waited, true)).then(|| wait.min(tuning.alone))
     }
 
     /// Takes note of a failure; gives the pause before the next attempt, or none to give up.
