@@ -349,9 +349,14 @@ fn request_translation() {
         };
         let cx = Context { model: "m", profile, adjust: &adjust, signatures: &|_| None };
         if let Ok(done) = translate::request(&request, &cx) {
-            let sent: Value = serde_json::from_slice(&done.body).unwrap_or_else(|e| {
-                panic!("round {round}, seed {seed}: {e}: {}", String::from_utf8_lossy(&bytes))
-            });
+            let Ok(sent) = serde_json::from_slice::<Value>(&done.body) else {
+                // Numbers that no float holds pass as the client wrote them.
+                let raw = serde_json::from_slice::<&serde_json::value::RawValue>(&done.body);
+                let whole = raw.map(drop).and_then(|()| serde_json::from_slice::<Value>(&bytes).map(drop));
+                let huge = whole.expect_err("JSON").to_string().contains("out of range");
+                assert!(huge, "round {round}, seed {seed}: {}", String::from_utf8_lossy(&bytes));
+                continue;
+            };
             assert!(sent["messages"].as_array().is_some_and(|m| !m.is_empty()), "round {round}, seed {seed}");
             good += 1;
         }
