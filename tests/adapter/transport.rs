@@ -415,6 +415,16 @@ async fn pings_while_the_gateway_thinks() {
     assert!(got.text.starts_with("event: message_start"), "{}", got.text);
 }
 
+/// Pauses of our own are not silence of the gateway: the status stays possible through them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_survives_the_pauses() {
+    let rig = Rig::start(|_, _| status(429, "slow").header("retry-after", "1")).await;
+    let got = rig.post(&request("m", true)).await;
+    assert_eq!(got.render(), "429 rate_limit_error: slow");
+    assert_eq!(got.headers["retry-after"], "1");
+    assert_eq!(rig.upstream.seen().len(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_after_a_ping_is_not_seen() {
     let rig = Rig::start(|n, _| match n {

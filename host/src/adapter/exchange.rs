@@ -33,6 +33,9 @@ const ROOM: usize = 256 * 1024;
 const STEPS: u32 = 2;
 /// Events are written at the latest when there are so many bytes of them.
 const COALESCE: usize = 16 * 1024;
+/// A pause before the next try that is not pinged through; clients wait for a status for
+/// minutes.
+const QUIET: Duration = Duration::from_secs(30);
 /// A whole answer is not longer than this.
 const WHOLE_MAX: usize = 32 << 20;
 /// Nor is a stream: what is more is a gateway that does not stop.
@@ -182,6 +185,18 @@ impl Client {
         }
         events.ping();
         self.write(&mut events.buf);
+    }
+
+    /// A pause of our own before the next try. A short one is not pinged through: a ping is a
+    /// 200, and the gateway may yet have a status and a `Retry-After` to tell.
+    async fn pause(&mut self, pause: Duration) {
+        let sleep = tokio::time::sleep(pause);
+        if self.committed || pause > QUIET {
+            self.wait(sleep, pause + Duration::from_secs(1)).await;
+        } else {
+            sleep.await;
+            self.last_write = Instant::now();
+        }
     }
 
     /// Waits for `future` at most `limit`, with pings while it is silent. None is too late.
@@ -338,10 +353,7 @@ pub async fn run(state: Arc<State>, body: Bytes, headers: HeaderMap, out: Outlet
         };
         match plan.after(&gateway, &failed, visible) {
             Some(pause) if pause.is_zero() => {}
-            Some(pause) => {
-                // `wait` pings; the pause itself is over when it says so.
-                client.wait(tokio::time::sleep(pause), pause + Duration::from_secs(1)).await;
-            }
+            Some(pause) => client.pause(pause).await,
             None => {
                 meter.failed(&failed);
                 client.fail(&failed.error);

@@ -201,7 +201,11 @@ mod tests {
     fn cleaned_schemas() {
         let cases = [
             (r#"{"type":"object","properties":{}}"#, false, r#"{"type":"object","properties":{}}"#),
-            (r#"{"$schema":"x","type":"object","b":1,"a":2}"#, false, r#"{"type":"object","b":1,"a":2}"#),
+            (
+                r#"{"$schema":"x","type":"object","b":1,"a":2,"properties":{}}"#,
+                false,
+                r#"{"type":"object","b":1,"a":2,"properties":{}}"#,
+            ),
             (r#"{"properties":{}}"#, false, r#"{"properties":{},"type":"object"}"#),
             (r#"{"type":"object"}"#, false, r#"{"type":"object","properties":{}}"#),
             ("{}", false, r#"{"type":"object","properties":{}}"#),
