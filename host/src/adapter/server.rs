@@ -28,8 +28,8 @@ use super::exchange::{self, Head, Outlet};
 const BODY_MAX: usize = 32 << 20;
 /// A client that sends its body slower than one piece in this time is left.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
-/// The whole head of a request must come in this time.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The whole head of a request must come in this time; an idle connection is closed after it.
+const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Bytes of a request's head.
 const HEAD_MAX: usize = 64 << 10;
 /// More connections wait until one ends.
