@@ -488,7 +488,7 @@ fn fields() {
             "/messages/1/role",
             json!("user"),
         ),
-        ("an older chat model's limit", "deepseek", json!({}), "/max_tokens", json!(65536.min(32000))),
+        ("a family's limit", "deepseek", json!({"max_tokens": 90000}), "/max_tokens", json!(65536)),
         (
             "an answer that was begun, for Mistral",
             "mistral",

@@ -384,6 +384,7 @@ mod tests {
         assert_eq!(profile.reasoning_key, "reasoning");
         assert!(profile.reasoning_placeholder);
         assert_eq!(profile.limit_for("deepseek/deepseek-v3.2"), Some(65536));
+        assert_eq!(profile.limit_for("deepseek-chat"), Some(8192));
     }
 
     #[test]
