@@ -204,3 +204,19 @@ async fn odd_clients() {
     assert_eq!(process.post(TOKEN, &request("m", true)).await.render(), OK_LINE);
     assert_eq!(upstream.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn only_this_machine_is_listened_to() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_codex-worker"));
+        command.args(["adapter", "--listen", address]).env_clear().env("CODEX_WORKER_HOME", home.path());
+        command.env("ONEAPI_BASE_URL", "http://127.0.0.1:9").env("ADAPTER_TOKEN", TOKEN).kill_on_drop(true);
+        let ended = tokio::time::timeout(Duration::from_secs(30), command.output()).await;
+        let ended = ended.expect("it ends").expect("it starts");
+        let text = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(5), "{text}");
+        assert!(text.contains("is an address that other machines may reach"), "{text}");
+        assert!(text.contains("listen on 127.0.0.1 or [::1]"), "{text}");
+    }
+}

@@ -3,6 +3,7 @@
 //! place that waits.
 
 pub mod anthropic;
+pub mod ask;
 pub mod calls;
 pub mod count;
 pub mod errors;
@@ -97,6 +98,14 @@ impl Adapter {
             return Err(Error::new(Kind::Config, "the adapter's token is shorter than 8 characters")
                 .hint("set ADAPTER_TOKEN to a longer one, or leave it out to have one made"));
         }
+        if !options.listen.ip().is_loopback() {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{} is an address that other machines may reach", options.listen),
+            )
+            .hint("listen on 127.0.0.1 or [::1]: whoever reaches the adapter spends your gateway's money")
+            .hint("to share it, put a proxy with TLS and logins in front of it"));
+        }
         let gateway = Gateway::with(config, tuning)?;
         let cannot = |error: std::io::Error| {
             Error::new(Kind::Environment, format!("{} cannot be listened on: {error}", options.listen))
@@ -107,7 +116,6 @@ impl Adapter {
         let state = Arc::new(State {
             gateway,
             token: options.token,
-            listens_wide: !address.ip().is_loopback(),
             label: Mutex::new(Label { job: options.job, attempt: 1, model: options.model }),
             totals: Mutex::new(Totals::default()),
             last_failure: Mutex::new(None),
@@ -179,8 +187,6 @@ struct Label {
 struct State {
     gateway: Gateway,
     token: Secret,
-    /// The operator has bound another address than loopback.
-    listens_wide: bool,
     label: Mutex<Label>,
     totals: Mutex<Totals>,
     last_failure: Mutex<Option<GatewayFailure>>,

@@ -86,20 +86,17 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            listener.accept().await.map(|(stream, peer)| (stream, peer, place))
+            listener.accept().await.map(|(stream, _)| (stream, place))
         };
         let accepted = tokio::select! {
             () = state.cancel.cancelled() => return,
             accepted = accepted => accepted,
         };
-        let Ok((stream, peer, place)) = accepted else {
+        let Ok((stream, place)) = accepted else {
             // Too many open files: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        if !peer.ip().is_loopback() && !state.listens_wide {
-            continue;
-        }
         // Without it the kernel holds small events back for 40 ms.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
@@ -149,7 +146,7 @@ fn admit(state: &State, request: &Request<Incoming>) -> Result<(), ApiError> {
     let text = |value: Option<&HeaderValue>| value.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     let host = text(request.headers().get(HOST));
     // A page in a browser that resolves its own name to 127.0.0.1 has its own Host.
-    if !state.listens_wide && !is_local(&host) {
+    if !is_local(&host) {
         return Err(ApiError::new(403, "the Host header does not name this machine"));
     }
     let origin = text(request.headers().get(ORIGIN));

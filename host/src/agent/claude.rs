@@ -45,7 +45,8 @@ pub fn locate(configured: Option<&Path>) -> Result<PathBuf> {
             Error::new(Kind::Environment, format!("CLAUDE_BIN names {}: {error}", path.display()))
                 .hint("set CLAUDE_BIN to the `claude` program, or unset it to use the one on PATH")
         }),
-        None => contain::find_on_path("claude").ok_or_else(|| {
+        // Resolved: a link may lie where a containment hides it, and its target not.
+        None => contain::find_on_path("claude").and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
             Error::new(Kind::Environment, "the Claude Code CLI was not found: no `claude` on PATH")
                 .hint("install it (`npm install -g @anthropic-ai/claude-code`) or set CLAUDE_BIN to its path")
                 .hint("or set AGENT=builtin to use the built-in agent, which needs nothing installed")
