@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use self::breaker::{Breaker, Event};
 use self::client::Client;
 use self::retry::{Attempt, Decision, Failure, Policy};
-use self::usage::{Row, Rows};
+use self::usage::Rows;
 
 /// Times; tests make them short.
 #[derive(Clone, Copy, Debug)]
