@@ -342,9 +342,9 @@ fn small_anthropic() -> Vec<u8> {
         .into_bytes()
 }
 
-/// 201 messages and 20 tools, about 0.9 MB, in both forms.
+/// 201 messages and 20 tools, 0.9 MB, in both forms.
 fn big_bodies() -> (Vec<u8>, Vec<u8>) {
-    let prose = "The quick brown fox said \"jump\" \\ and then\n\tdid so, é 汉字. ".repeat(70);
+    let prose = "The quick brown fox said \"jump\" \\ and then\n\tdid so, é 汉字. ".repeat(84);
     let mut messages = vec![json!({"role": "user", "content": prose})];
     let mut plain = vec![json!({"role": "user", "content": prose})];
     for n in 0..100 {

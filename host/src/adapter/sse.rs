@@ -39,7 +39,7 @@ impl Splitter {
             let second_half = std::mem::take(&mut self.after_cr) && bytes[0] == b'\n';
             bytes = &bytes[usize::from(second_half)..];
         }
-        while let Some(at) = bytes.iter().position(|b| *b == b'\n' || *b == b'\r') {
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', bytes) {
             let (line, rest) = bytes.split_at(at);
             if self.line.is_empty() {
                 self.line(line, &mut each)?;
