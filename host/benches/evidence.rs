@@ -2,7 +2,7 @@
 //! change set after one edit, beside `git status` and `git diff`; a worktree beside
 //! `git worktree add`.
 //!
-//! `cargo bench --profile dev --bench evidence [-- 200 10000 50000]`
+//! `cargo bench --bench evidence [-- 200 10000 50000]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
