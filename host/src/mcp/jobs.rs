@@ -28,6 +28,8 @@ const POLL_FIRST: Duration = Duration::from_millis(60);
 const POLL_MOST: Duration = Duration::from_millis(400);
 /// A row that was read this recently is not read again for another waiting call.
 const FRESH: Duration = Duration::from_millis(50);
+/// The same for a job that has ended: nothing changes but that it may be cleaned away.
+const ENDED_FRESH: Duration = Duration::from_secs(2);
 /// How often the store is swept for dead workers and an idle queue.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// How long `cancel` waits for the process tree to be gone.
@@ -110,7 +112,7 @@ impl Jobs {
     async fn row(self: &Arc<Self>, id: &JobId) -> Result<Arc<JobRow>> {
         let mut seen = self.seen.lock().await;
         if let Some((at, row)) = seen.get(id)
-            && (at.elapsed() < FRESH || row.status.is_final())
+            && at.elapsed() < if row.status.is_final() { ENDED_FRESH } else { FRESH }
         {
             return Ok(row.clone());
         }

@@ -104,33 +104,26 @@ fn report(label: &str, jobs: usize, replay: &Replay) -> String {
         side("recorded: ", &flip.recorded);
         side("candidate:", &flip.candidate);
     }
-    if replay.no_verdict > 0 {
-        let _ = writeln!(
-            text,
-            "left out: {} that ended on a limit or a failure, so there is no verdict to compare with",
-            count(replay.no_verdict as usize, "record", "records")
-        );
-    }
-    if replay.not_replayable > 0 {
-        let _ = writeln!(
-            text,
-            "left out: {} without an input (what redaction was asked may hold secrets and is not kept)",
-            count(replay.not_replayable as usize, "record", "records")
-        );
-    }
-    if replay.damaged > 0 {
-        let _ = writeln!(
-            text,
-            "left out: {} whose input is not what its digest says: decisions.jsonl was changed or damaged",
-            count(replay.damaged as usize, "record", "records")
-        );
-    }
-    if replay.unreadable > 0 {
-        let _ = writeln!(
-            text,
-            "left out: {} that this version cannot read",
-            count(replay.unreadable as usize, "line", "lines")
-        );
+    let left_out = [
+        (
+            replay.no_verdict,
+            "record",
+            "that ended on a limit or a failure, so there is no verdict to compare with",
+        ),
+        (
+            replay.not_replayable,
+            "record",
+            "without an input (what redaction was asked may hold secrets and is not kept)",
+        ),
+        (
+            replay.damaged,
+            "record",
+            "whose input is not what its digest says: decisions.jsonl was changed or damaged",
+        ),
+        (replay.unreadable, "line", "that this version cannot read"),
+    ];
+    for (n, what, why) in left_out.into_iter().filter(|(n, ..)| *n > 0) {
+        let _ = writeln!(text, "left out: {} {why}", count(n as usize, what, &format!("{what}s")));
     }
     if let Some(failure) = &replay.first_failure {
         let _ = writeln!(
