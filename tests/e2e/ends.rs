@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, BUG, SLUG, World, agents, repair, slug_check};
+use crate::support::{Agent, BUG, SLUG, World, agents, repair, slug_check, until};
 
 /// A check that nobody can ask to end, with a child in a session of its own.
 const STUBBORN: &str = "trap '' TERM INT HUP; setsid sleep 611 & while :; do sleep 0.1; done";
@@ -19,14 +19,6 @@ fn slow(delay_ms: u64) -> Value {
     let mut turns = repair();
     turns.insert(2, json!({"delay_ms": delay_ms, "say": "That took a while."}));
     json!(turns)
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within 60 s: {what}");
-        std::thread::sleep(Duration::from_millis(30));
-    }
 }
 
 fn processes(matches: impl Fn(&str, &str) -> bool) -> Vec<u32> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, BUG, SLUG, World, repair, slug_check};
+use crate::support::{Agent, BUG, SLUG, World, repair, slug_check, until};
 
 fn world(turns: Value) -> World {
     World::new(SLUG, &json!({"turns": turns}), &Agent::Builtin)
@@ -29,14 +29,6 @@ fn worker(world: &World) -> Option<u32> {
         let ours = read("environ").split('\0').any(|line| line == home);
         (ours && read("cmdline").contains("\0work\0")).then_some(pid)
     })
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within 60 s: {what}");
-        std::thread::sleep(Duration::from_millis(30));
-    }
 }
 
 #[test]

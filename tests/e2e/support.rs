@@ -396,3 +396,12 @@ pub fn repair() -> Vec<Value> {
         json!({"say": "Words are joined with a dash now."}),
     ]
 }
+
+/// Waits for a condition.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 60 s: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}

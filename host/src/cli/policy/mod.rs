@@ -34,6 +34,14 @@ enum Command {
     Rules(rules::Args),
 }
 
+/// `1 job`, `3 jobs`.
+fn number(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}
+
 fn age(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text} is not a number with d, h or m behind it, such as 30d");
     let unit = text.chars().last().ok_or_else(wrong)?;

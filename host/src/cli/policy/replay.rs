@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{age, read_job, recorded_jobs};
+use super::{age, number, read_job, recorded_jobs};
 use crate::cli::plugin::{Which, refused};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
@@ -63,17 +63,13 @@ pub(super) fn run(args: Args) -> Result<()> {
 }
 
 fn report(label: &str, jobs: usize, replay: &Replay) -> String {
-    let count = |number: usize, one: &str, many: &str| match number {
-        1 => format!("1 {one}"),
-        number => format!("{number} {many}"),
-    };
     let mut text = format!(
         "{label} over {}: {} asked, {} the same, {} with the same verdict and other words, {}\n",
-        count(jobs, "job", "jobs"),
-        count(replay.asked as usize, "input", "inputs"),
+        number(jobs, "job", "jobs"),
+        number(replay.asked as usize, "input", "inputs"),
         replay.same,
         replay.differs,
-        count(replay.flips.len(), "flip", "flips"),
+        number(replay.flips.len(), "flip", "flips"),
     );
     if replay.asked == 0 {
         text.push_str(
@@ -123,13 +119,13 @@ fn report(label: &str, jobs: usize, replay: &Replay) -> String {
         (replay.unreadable, "line", "that this version cannot read"),
     ];
     for (n, what, why) in left_out.into_iter().filter(|(n, ..)| *n > 0) {
-        let _ = writeln!(text, "left out: {} {why}", count(n as usize, what, &format!("{what}s")));
+        let _ = writeln!(text, "left out: {} {why}", number(n as usize, what, &format!("{what}s")));
     }
     if let Some(failure) = &replay.first_failure {
         let _ = writeln!(
             text,
             "the candidate gave no answer to {}; the first: {failure}",
-            count(replay.failed as usize, "input", "inputs")
+            number(replay.failed as usize, "input", "inputs")
         );
     }
     text

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{job_id, known, read_job};
+use super::{job_id, known, number, read_job};
 use crate::cli::plugin::{finding, signal};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
@@ -195,13 +195,6 @@ fn said<'a, 'b>(
         if let Some(why) = why(&found.rule) {
             let _ = writeln!(text, "       the author's reason: {why}");
         }
-    }
-}
-
-fn number(count: usize, one: &str, many: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::Isolation;
 use crate::contain::{Limits, environment};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::{Recorded, Recorder, names};
-use crate::job::artifacts::{Artifacts, SETUP_LOG, check_log};
+use crate::job::artifacts::{SETUP_LOG, check_log};
 use crate::job::paths::{JobPaths, create_private};
 use crate::job::spec::CheckCommand;
 use crate::job::worker::blocking;
@@ -139,7 +139,7 @@ impl Job {
         let site = self.site(&dirs[0], dirs.to_vec(), "before")?;
         let ran = checks::run(&proofs, &site, &self.reader, self.control.token()).await;
         for ran in &ran {
-            self.keep_log(&self.artifacts, "before", ran);
+            self.keep_log("before", ran);
         }
         Ok(ran.into_iter().map(|ran| (ran.result.name.clone(), ran)).collect())
     }
@@ -164,7 +164,7 @@ impl Job {
                 ran.result.baseline = Some(baseline.result.status);
                 ran.result.baseline_signals.clone_from(&baseline.result.signals);
             }
-            self.keep_log(&self.artifacts, "", ran);
+            self.keep_log("", ran);
             self.note_containment(ran);
             notes.append(&mut ran.notes);
             self.journal.tell("check", one_line(&ran.result)).await;
@@ -191,18 +191,8 @@ impl Job {
         let patterns = guard::Patterns::new(&self.config.guard_patterns)
             .map_err(|e| Error::new(Kind::Config, format!("WORKER_GUARD_PATTERNS cannot be used: {e}")))?;
         let guard = guard::of(&recorded.changes.files, &scope, &patterns);
-        let passed = |name: &str| {
-            let mut results = checked.results.iter();
-            results.any(|result| result.name == name && result.status == CheckStatus::Passed)
-        };
-        let guarded: Vec<CheckCommand> = spec
-            .checks
-            .iter()
-            .filter(|check| guard::runs_tests(&check.command) && passed(&check.name))
-            .cloned()
-            .collect();
-        if !spec.guard_tests || guard.is_empty() || guarded.is_empty() || self.control.token().is_cancelled()
-        {
+        let guarded = self.to_guard(checked);
+        if guard.is_empty() || guarded.is_empty() {
             return Ok(());
         }
         let put_back: Vec<String> = guard.restore.iter().chain(&guard.remove).cloned().collect();
@@ -221,20 +211,8 @@ impl Job {
     ) -> Result<()> {
         let spec = &self.claim.spec;
         let scope = spec.scoped_patch.as_ref().map(|scope| scope.paths.clone()).unwrap_or_default();
-        let standing = |name: &str| {
-            checked.results.iter().any(|result| {
-                result.name == name
-                    && result.status == CheckStatus::Passed
-                    && result.guarded != Some(CheckStatus::Failed)
-            })
-        };
-        let guarded: Vec<CheckCommand> = spec
-            .checks
-            .iter()
-            .filter(|check| guard::runs_tests(&check.command) && standing(&check.name))
-            .cloned()
-            .collect();
-        if !spec.guard_tests || guarded.is_empty() || self.control.token().is_cancelled() {
+        let guarded = self.to_guard(checked);
+        if guarded.is_empty() {
             return Ok(());
         }
         let candidates: Vec<(String, String)> = recorded
@@ -274,6 +252,24 @@ impl Job {
         self.try_against(&guarded, &lay, &format!("{attempt}i"), dirs, recorder, recorded, checked).await
     }
 
+    /// The checks that are worth a guarded run: they run tests, passed, and have not failed
+    /// in a guarded run yet. None when the job wants no such run or is being ended.
+    fn to_guard(&self, checked: &Checked) -> Vec<CheckCommand> {
+        let spec = &self.claim.spec;
+        if !spec.guard_tests || self.control.token().is_cancelled() {
+            return Vec::new();
+        }
+        let stands = |name: &str| {
+            checked.results.iter().any(|result| {
+                result.name == name
+                    && result.status == CheckStatus::Passed
+                    && result.guarded != Some(CheckStatus::Failed)
+            })
+        };
+        let worth = |check: &&CheckCommand| guard::runs_tests(&check.command) && stands(&check.name);
+        spec.checks.iter().filter(worth).cloned().collect()
+    }
+
     #[expect(clippy::too_many_arguments, reason = "each is another part's result")]
     async fn try_against(
         &self,
@@ -298,7 +294,7 @@ impl Job {
             }
         };
         for ran in &ran {
-            self.keep_log(&self.artifacts, if lay.files.is_empty() { "guarded" } else { "inline" }, ran);
+            self.keep_log(if lay.files.is_empty() { "guarded" } else { "inline" }, ran);
             let Some(result) = checked.results.iter_mut().find(|result| result.name == ran.result.name)
             else {
                 continue;
@@ -430,10 +426,10 @@ impl Job {
     }
 
     /// Keeps a check's log; a log that cannot be written is no reason to fail the job.
-    fn keep_log(&self, artifacts: &Artifacts, run: &str, ran: &Ran) {
+    fn keep_log(&self, run: &str, ran: &Ran) {
         let name = check_log(&ran.result.name);
         let name = if run.is_empty() { name } else { name.replace(".log", &format!(".{run}.log")) };
-        if let Err(error) = artifacts.write_redacted(&name, &ran.log) {
+        if let Err(error) = self.artifacts.write_redacted(&name, &ran.log) {
             tracing::warn!(%error, name, "a check's log was lost");
         }
     }
@@ -473,8 +469,7 @@ impl Lay {
             self.put_back.iter().chain(self.files.iter().map(|(path, _)| path)).map(String::as_str).collect();
         let first = all.first().map(|path| (*path).to_owned());
         let files = match all.as_slice() {
-            few if few.len() <= 4 => few.join(", "),
-            [a, b, c, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len()),
+            [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
             few => few.join(", "),
         };
         (if self.files.is_empty() { files } else { format!("the tests in {files}") }, first)
