@@ -2,6 +2,7 @@
 //! moved, not copied.
 
 use crate::bindings::base::codex_worker::policy::types as wit;
+use crate::bindings::mutation::exports::codex_worker::policy::mutation as wit_mutation;
 use crate::bindings::prompt::exports::codex_worker::policy::prompt as wit_prompt;
 use crate::bindings::redaction::exports::codex_worker::policy::redaction as wit_redaction;
 use crate::bindings::signals::exports::codex_worker::policy::signals as wit_signals;
@@ -43,26 +44,29 @@ macro_rules! records {
 }
 
 macro_rules! enums {
-    ($($wit:ident { $($case:ident),+ })+) => { $(
-        impl Convert<$wit> for wit::$wit {
+    ($($module:ident::$wit:ident { $($case:ident),+ })+) => { $(
+        impl Convert<$wit> for $module::$wit {
             fn convert(self) -> $wit {
-                match self { $(wit::$wit::$case => $wit::$case),+ }
+                match self { $($module::$wit::$case => $wit::$case),+ }
             }
         }
-        impl Convert<wit::$wit> for $wit {
-            fn convert(self) -> wit::$wit {
-                match self { $($wit::$case => wit::$wit::$case),+ }
+        impl Convert<$module::$wit> for $wit {
+            fn convert(self) -> $module::$wit {
+                match self { $($wit::$case => $module::$wit::$case),+ }
             }
         }
     )+ };
 }
 
 enums! {
-    Severity { Deny, Warn, Info }
-    ChangeKind { Added, Modified, Deleted, Renamed, TypeChanged, ModeChanged }
-    FileKind { Absent, Regular, Executable, Symlink, Gitlink, NestedRepository }
-    CheckStatus { Passed, Failed, TimedOut, NotRun }
-    AgentEnd { Completed, MaxTurns, Error, TimedOut, Cancelled }
+    wit::Severity { Deny, Warn, Info }
+    wit::ChangeKind { Added, Modified, Deleted, Renamed, TypeChanged, ModeChanged }
+    wit::FileKind { Absent, Regular, Executable, Symlink, Gitlink, NestedRepository }
+    wit::CheckStatus { Passed, Failed, TimedOut, NotRun }
+    wit::AgentEnd { Completed, MaxTurns, Error, TimedOut, Cancelled }
+    wit_mutation::Tier { Lite, Standard, Strict, Critical }
+    wit_mutation::FileRole { Test, Source, Definition }
+    wit_mutation::MutantKind { Oracle, Source }
 }
 
 records! {
@@ -87,6 +91,10 @@ records! {
     wit_prompt::Draft => Draft { stable, body }
     wit_prompt::Repair => Repair { checks, findings, diff_stat, revert }
     wit_prompt::PromptInput => PromptInput { job, draft, repair, fence }
+    wit_mutation::Budget => Budget { max_mutants, max_bytes }
+    wit_mutation::TextFile => TextFile { path, content, role }
+    wit_mutation::PassedCheck => PassedCheck { name, command, directory, duration_ms, signals, passed_tests }
+    wit_mutation::MutationInput => MutationInput { job, changes, checks, files, tier, budget }
 
     Finding => wit::Finding { rule, severity, message, path, line, remedy }
     Failure => wit::Failure { id, path, line, message }
@@ -94,4 +102,7 @@ records! {
     Span => wit_redaction::Span { start, end, rule }
     Found => wit_redaction::Found { spans, carry }
     Draft => wit_prompt::Draft { stable, body }
+    Mutant => wit_mutation::Mutant { kind, path, start, end, text, line, mutator, altered, checks, test }
+    NotMutated => wit_mutation::NotMutated { check, path, reason }
+    Mutants => wit_mutation::Mutants { mutants, not_mutated }
 }

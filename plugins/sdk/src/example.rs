@@ -10,7 +10,7 @@ use crate::types::*;
 pub struct Example {
     /// Shown when it fails.
     pub name: String,
-    /// `scope`, `verifier`, `signals`, `redaction` or `prompt`.
+    /// `scope`, `verifier`, `signals`, `redaction`, `prompt` or `mutation`.
     pub interface: String,
     /// The configuration in force, as JSON; empty for the default.
     pub config: String,
@@ -59,6 +59,11 @@ impl Example {
     /// A prompt policy makes `expected` of this draft.
     pub fn prompt(name: &str, input: PromptInput, expected: Draft) -> Self {
         Self::new("prompt", name, &input, &expected)
+    }
+
+    /// A mutation policy makes `expected` of this input.
+    pub fn mutation(name: &str, input: MutationInput, expected: Mutants) -> Self {
+        Self::new("mutation", name, &input, &expected)
     }
 
     /// Why this is the right answer; `policy why` shows it.

@@ -3,7 +3,7 @@
 //! A policy is a pure function: everything it may know is in its arguments, and the same
 //! component on the same input gives the same bytes. It has no files, no network, no
 //! environment and no clock. Implement one or more of [`Scope`], [`Verifier`], [`Signals`],
-//! [`Redaction`] and [`Prompt`], name the policy with [`policy!`], and build it:
+//! [`Redaction`], [`Prompt`] and [`Mutation`], name the policy with [`policy!`], and build it:
 //!
 //! ```text
 //! codex-worker plugin new no-todo --kind verifier     writes a crate that builds at once
@@ -215,6 +215,60 @@
 //! }
 //! # fn main() { codex_worker_policy::testing::examples_hold::<House>(); }
 //! ```
+//!
+//! # A mutation policy
+//!
+//! Says what to alter so that a check that passed must fail: what a test expects
+//! ([`MutantKind::Oracle`]), or what the change made ([`MutantKind::Source`]). The host
+//! applies the mutants in a copy of the tree, runs the checks again, and denies what
+//! survives. Of each check that it cannot mutate, the policy says why.
+//!
+//! ```
+//! use codex_worker_policy::{
+//!     Example, Mutant, Mutants, Mutation, MutationInput, NotMutated, PassedCheck, TextFile, policy,
+//! };
+//!
+//! /// Alters the first `want: ` of each table that a check of our own runner reads.
+//! #[derive(Default)]
+//! struct Tables;
+//!
+//! impl Mutation for Tables {
+//!     fn mutate(&self, input: &MutationInput) -> Mutants {
+//!         let mut made = Mutants::default();
+//!         for check in input.checks.iter().filter(|check| check.command.contains("run-tables")) {
+//!             let before = made.mutants.len();
+//!             for file in input.files.iter().filter(|file| file.path.ends_with(".table")) {
+//!                 let Some(at) = file.content.find("want: ").map(|at| at + 6) else { continue };
+//!                 let end = file.content[at..].find('\n').map_or(file.content.len(), |n| at + n);
+//!                 let altered = format!("expected {} became nothing", &file.content[at..end]);
+//!                 made.mutants.push(Mutant::oracle(file, at..end, "nothing", altered).check(&check.name));
+//!             }
+//!             if made.mutants.len() == before {
+//!                 made.not_mutated.push(NotMutated::new(&check.name, "no table was seen"));
+//!             }
+//!         }
+//!         made
+//!     }
+//! }
+//!
+//! policy! {
+//!     name: "tables",
+//!     version: "0.1.0",
+//!     summary: "Mutates our tables.",
+//!     policy: Tables,
+//!     interfaces: [mutation],
+//!     examples: [{
+//!         let file = TextFile::test("a.table", "in: 1\nwant: 2\n");
+//!         let mutant = Mutant::oracle(&file, 12..13, "nothing", "expected 2 became nothing").check("tables");
+//!         Example::mutation(
+//!             "one table",
+//!             MutationInput::new([PassedCheck::new("tables", "./run-tables")], [file]),
+//!             Mutants { mutants: vec![mutant], not_mutated: vec![] },
+//!         )
+//!     }],
+//! }
+//! # fn main() { codex_worker_policy::testing::examples_hold::<Tables>(); }
+//! ```
 
 #[doc(hidden)]
 pub mod bindings;
@@ -263,6 +317,13 @@ pub trait Prompt {
     fn shape(&self, input: &PromptInput) -> Draft;
 }
 
+/// Makes mutants: alterations after each of which a check that passed must fail. When the
+/// policy itself fails, its mutants are missing, and the job says so.
+pub trait Mutation {
+    /// Says what to alter, the most telling first, and what could not be mutated.
+    fn mutate(&self, input: &MutationInput) -> Mutants;
+}
+
 /// Names the policy and exports it.
 ///
 /// ```text
@@ -271,7 +332,8 @@ pub trait Prompt {
 ///     version: env!("CARGO_PKG_VERSION"),
 ///     summary: "Denies added lines with TODO.",
 ///     policy: NoTodo,                          implements the trait of each interface
-///     interfaces: [verifier],                  of scope, verifier, signals, redaction, prompt
+///     interfaces: [verifier],                  of scope, verifier, signals, redaction,
+///                                              prompt, mutation
 ///     config: Settings,                        optional: NoTodo is From or TryFrom it;
 ///                                              without it NoTodo is Default
 ///     examples: [Example::…],                  optional, but write some: they run at load
@@ -399,6 +461,11 @@ macro_rules! __call {
             $crate::Prompt::shape($self, &i)
         })
     };
+    (mutation, $self:ident, $interface:ident, $input:ident) => {
+        $crate::__call!(@run "mutation", $interface, $input, MutationInput, |i: $crate::MutationInput| {
+            $crate::Mutation::mutate($self, &i)
+        })
+    };
 }
 
 #[doc(hidden)]
@@ -418,5 +485,8 @@ macro_rules! __export {
     };
     (prompt, $exports:ident) => {
         $crate::bindings::prompt::export_prompt!($exports with_types_in $crate::bindings::prompt);
+    };
+    (mutation, $exports:ident) => {
+        $crate::bindings::mutation::export_mutation!($exports with_types_in $crate::bindings::mutation);
     };
 }

@@ -213,6 +213,142 @@ impl VerifyInput {
     }
 }
 
+impl TextFile {
+    /// A test, or what tests compare with.
+    pub fn test(path: impl Into<String>, content: impl Into<String>) -> Self {
+        TextFile { path: path.into(), content: content.into(), role: FileRole::Test }
+    }
+
+    /// A changed file that is no test.
+    pub fn source(path: impl Into<String>, content: impl Into<String>) -> Self {
+        TextFile { role: FileRole::Source, ..TextFile::test(path, content) }
+    }
+
+    /// What defines a check.
+    pub fn definition(path: impl Into<String>, content: impl Into<String>) -> Self {
+        TextFile { role: FileRole::Definition, ..TextFile::test(path, content) }
+    }
+}
+
+impl PassedCheck {
+    /// A check that passed in the base directory.
+    pub fn new(name: impl Into<String>, command: impl Into<String>) -> Self {
+        PassedCheck { name: name.into(), command: command.into(), ..PassedCheck::default() }
+    }
+
+    /// What a signals policy read from its output.
+    pub fn signal(mut self, runner: impl Into<String>, passed: u32) -> Self {
+        self.signals.push(Signal { runner: runner.into(), passed, ..Signal::default() });
+        self
+    }
+}
+
+impl MutationInput {
+    /// These checks and files, a job that changed nothing, and a budget of ten mutants.
+    pub fn new(
+        checks: impl IntoIterator<Item = PassedCheck>,
+        files: impl IntoIterator<Item = TextFile>,
+    ) -> Self {
+        let mut files: Vec<_> = files.into_iter().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        MutationInput {
+            job: JobFacts::new("make it work"),
+            checks: checks.into_iter().collect(),
+            files,
+            budget: Budget { max_mutants: 10, max_bytes: 64 * 1024 },
+            ..MutationInput::default()
+        }
+    }
+}
+
+impl Mutant {
+    /// Puts `text` in the place of what a test expects, the bytes `range` of the file.
+    pub fn oracle(
+        file: &TextFile,
+        range: std::ops::Range<usize>,
+        text: impl Into<String>,
+        altered: impl Into<String>,
+    ) -> Self {
+        let before = file.content.as_bytes().get(..range.start).unwrap_or_default();
+        Mutant {
+            path: file.path.clone(),
+            start: range.start as u32,
+            end: range.end as u32,
+            text: text.into(),
+            line: 1 + before.iter().filter(|byte| **byte == b'\n').count() as u32,
+            mutator: "expected-value".into(),
+            altered: altered.into(),
+            ..Mutant::default()
+        }
+    }
+
+    /// Puts `text` in the place of what the change made.
+    pub fn source(
+        file: &TextFile,
+        range: std::ops::Range<usize>,
+        text: impl Into<String>,
+        altered: impl Into<String>,
+    ) -> Self {
+        Mutant {
+            kind: MutantKind::Source,
+            mutator: "function-body".into(),
+            ..Mutant::oracle(file, range, text, altered)
+        }
+    }
+
+    /// The mutator's stable name.
+    pub fn mutator(mut self, name: impl Into<String>) -> Self {
+        self.mutator = name.into();
+        self
+    }
+
+    /// A check that must fail.
+    pub fn check(mut self, name: impl Into<String>) -> Self {
+        self.checks.push(name.into());
+        self
+    }
+
+    /// The test's name, from the outermost suite inwards.
+    pub fn test<S: Into<String>>(mut self, parts: impl IntoIterator<Item = S>) -> Self {
+        self.test = parts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The file's content with the alteration; `None` if the range is none of it.
+    pub fn applied(&self, content: &str) -> Option<String> {
+        let (start, end) = (self.start as usize, self.end as usize);
+        let kept = (content.get(..start)?, content.get(end..)?);
+        (start <= end).then(|| [kept.0, &self.text, kept.1].concat())
+    }
+
+    /// Whether a runner's id of a test holds the parts of [`Mutant::test`] in their order;
+    /// false when the test has no name.
+    pub fn is_of_test(&self, id: &str) -> bool {
+        let mut rest = id;
+        !self.test.is_empty()
+            && self.test.iter().all(|part| match rest.find(part.as_str()) {
+                Some(at) => {
+                    rest = &rest[at + part.len()..];
+                    true
+                }
+                None => false,
+            })
+    }
+}
+
+impl NotMutated {
+    /// The check as a whole could not be mutated.
+    pub fn new(check: impl Into<String>, reason: impl Into<String>) -> Self {
+        NotMutated { check: check.into(), path: None, reason: reason.into() }
+    }
+
+    /// The file it is about.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+}
+
 impl CommandOutput {
     /// What the command of this check printed.
     pub fn new(command: impl Into<String>, output: impl Into<String>) -> Self {
@@ -246,5 +382,30 @@ mod tests {
         assert_eq!(file.added_text().collect::<Vec<_>>(), [(2, "zwei"), (9, "nine")]);
         assert_eq!(file.deleted_text().collect::<Vec<_>>(), ["two"]);
         assert_eq!((file.added_lines, file.deleted_lines), (2, 1));
+    }
+
+    #[test]
+    fn a_mutant_is_applied_within_its_file_alone() {
+        let file = TextFile::test("a.py", "x = 1\nassert x == 1\n");
+        let mutant = Mutant::oracle(&file, 18..19, "2", "expected 1 became 2");
+        assert_eq!(mutant.line, 2);
+        assert_eq!(mutant.applied(&file.content).as_deref(), Some("x = 1\nassert x == 2\n"));
+        assert_eq!(mutant.applied("short"), None);
+        assert_eq!(Mutant { end: 3, ..mutant }.applied(&file.content), None);
+    }
+
+    #[test]
+    fn a_test_is_named_by_its_parts_in_order() {
+        let mutant = Mutant::default().test(["Money", "adds"]);
+        for (id, expected) in [
+            ("tests/test_a.py::Money::adds", true),
+            ("Money > adds two numbers", true),
+            ("m.Money.adds", true),
+            ("adds of Money", false),
+            ("Money", false),
+        ] {
+            assert_eq!(mutant.is_of_test(id), expected, "{id}");
+        }
+        assert!(!Mutant::default().is_of_test("anything"));
     }
 }

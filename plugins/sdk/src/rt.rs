@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::base::exports::codex_worker::policy::plugin;
-use crate::bindings::{prompt, redaction, scope, signals, verifier};
+use crate::bindings::{mutation, prompt, redaction, scope, signals, verifier};
 use crate::convert::Convert;
 use crate::types::{ScopeInput, VerifyInput};
-use crate::{Example, Prompt, Redaction, Scope, Signals, Verifier};
+use crate::{Example, Mutation, Prompt, Redaction, Scope, Signals, Verifier};
 
 pub use serde_json;
 
@@ -135,5 +135,14 @@ impl<P: Component + Prompt> prompt::exports::codex_worker::policy::prompt::Guest
     ) -> prompt::exports::codex_worker::policy::prompt::Draft {
         let input = input.convert();
         P::with(|policy| policy.shape(&input)).convert()
+    }
+}
+
+impl<P: Component + Mutation> mutation::exports::codex_worker::policy::mutation::Guest for Exported<P> {
+    fn mutate(
+        input: mutation::exports::codex_worker::policy::mutation::MutationInput,
+    ) -> mutation::exports::codex_worker::policy::mutation::Mutants {
+        let input = input.convert();
+        P::with(|policy| policy.mutate(&input)).convert()
     }
 }

@@ -1,6 +1,6 @@
 //! The values that policies judge, as plain Rust with `serde`: snake_case keys and
 //! kebab-case enum values, the JSON that `codex-worker plugin run --input` reads and that
-//! examples are written in. Each field is documented in `wit/v0.1/policy.wit`.
+//! examples are written in. Each field is documented in `wit/v0.2/policy.wit`.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,19 @@ wire_enum!(
 wire_enum!(
     /// How the agent ended its run.
     AgentEnd { #[default] Completed, MaxTurns, Error, TimedOut, Cancelled }
+);
+
+wire_enum!(
+    /// How much evidence the planner asked for.
+    Tier { Lite, #[default] Standard, Strict, Critical }
+);
+wire_enum!(
+    /// What the host counts a file as.
+    FileRole { #[default] Test, Source, Definition }
+);
+wire_enum!(
+    /// What a mutant alters.
+    MutantKind { #[default] Oracle, Source }
 );
 
 macro_rules! wire_record {
@@ -253,5 +266,73 @@ wire_record!(
         text: String,
         #[serde(default)]
         carry: String,
+    }
+);
+wire_record!(
+    /// The most mutants and bytes of replacement texts that the host will use.
+    Budget { max_mutants: u32, max_bytes: u64 }
+);
+wire_record!(
+    /// A text file as it is after the job.
+    TextFile { path: String, content: String, role: FileRole }
+);
+wire_record!(
+    /// A check that passed.
+    PassedCheck {
+        name: String,
+        command: String,
+        #[serde(default)]
+        directory: String,
+        #[serde(default)]
+        duration_ms: u64,
+        #[serde(default)]
+        signals: Vec<Signal>,
+        #[serde(default)]
+        passed_tests: Vec<String>,
+    }
+);
+wire_record!(
+    /// The input of a mutation policy.
+    MutationInput {
+        job: JobFacts,
+        changes: ChangeSet,
+        checks: Vec<PassedCheck>,
+        files: Vec<TextFile>,
+        tier: Tier,
+        budget: Budget,
+    }
+);
+wire_record!(
+    /// One alteration of one file.
+    Mutant {
+        kind: MutantKind,
+        path: String,
+        start: u32,
+        end: u32,
+        text: String,
+        line: u32,
+        mutator: String,
+        altered: String,
+        #[serde(default)]
+        checks: Vec<String>,
+        #[serde(default)]
+        test: Vec<String>,
+    }
+);
+wire_record!(
+    /// What could not be mutated, and why.
+    NotMutated {
+        check: String,
+        #[serde(default)]
+        path: Option<String>,
+        reason: String,
+    }
+);
+wire_record!(
+    /// What a mutation policy makes of its input.
+    Mutants {
+        mutants: Vec<Mutant>,
+        #[serde(default)]
+        not_mutated: Vec<NotMutated>,
     }
 );

@@ -23,8 +23,9 @@ pub struct Args {
 }
 
 /// The SDK as the crate gets it: the same files, so that nothing else must be downloaded.
-const SDK: [(&str, &str); 10] = [
+const SDK: [(&str, &str); 11] = [
     ("vendor/wit/v0.1/policy.wit", include_str!("../../../../wit/v0.1/policy.wit")),
+    ("vendor/wit/v0.2/policy.wit", include_str!("../../../../wit/v0.2/policy.wit")),
     ("vendor/plugins/sdk/Cargo.toml", include_str!("templates/sdk-Cargo.toml")),
     ("vendor/plugins/sdk/src/lib.rs", include_str!("../../../../plugins/sdk/src/lib.rs")),
     ("vendor/plugins/sdk/src/bindings.rs", include_str!("../../../../plugins/sdk/src/bindings.rs")),
