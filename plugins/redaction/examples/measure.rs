@@ -2,8 +2,8 @@
 //!
 //! Each line is an object with `text`, `is_secret`, `rule` and `source`; a `rule` that
 //! begins with `benign:` must pass unchanged. With `--missed`, `--false` or `--changed`
-//! prints those cases. On a plain text instead, `--speed` prints MB/s, and `--marks` each
-//! mark with what stands around it.
+//! prints those cases. On a plain text instead, `--speed` prints MB/s, and `--spans` each
+//! span with what is around it.
 
 #![expect(clippy::print_stdout, reason = "it is a command")]
 
@@ -15,7 +15,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| args.iter().any(|arg| arg == name);
     let Some(path) = args.iter().find(|arg| !arg.starts_with("--")) else {
-        println!("usage: measure [--missed] [--false] [--changed] CASES | --speed TEXT | --marks TEXT");
+        println!("usage: measure [--missed] [--false] [--changed] CASES | --speed TEXT | --spans TEXT");
         return;
     };
     let Ok(content) = std::fs::read_to_string(path) else {
@@ -26,11 +26,11 @@ fn main() {
     if has("--speed") {
         return speed(&engine, &content);
     }
-    if has("--marks") {
-        return marks(&engine, &content);
+    if has("--spans") {
+        return spans(&engine, &content);
     }
     let mut sources: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-    let (mut benign, mut marked, mut unstable) = (0, 0, 0);
+    let (mut benign, mut masked, mut unstable) = (0, 0, 0);
     for line in content.lines() {
         let Ok(case) = serde_json::from_str::<serde_json::Value>(line) else { continue };
         let text = case["text"].as_str().unwrap_or_default();
@@ -46,7 +46,7 @@ fn main() {
         if rule.starts_with("benign") {
             benign += 1;
             if out != text {
-                marked += 1;
+                masked += 1;
                 println!("FALSE {rule} {out:?}");
             }
         } else if case["is_secret"] == true {
@@ -65,17 +65,17 @@ fn main() {
             entry.0 += 1;
             entry.1 += u32::from(out != text);
             if out != text && has("--false") {
-                println!("MARKED {rule} {out:?}");
+                println!("MASKED {rule} {out:?}");
             }
         }
     }
     for (source, (all, hit)) in &sources {
         println!(
-            "{source:40} {hit:5} of {all:5} marked, {:5.1} %",
+            "{source:40} {hit:5} of {all:5} masked, {:5.1} %",
             f64::from(*hit) * 100.0 / f64::from(*all)
         );
     }
-    println!("benign: {marked} of {benign} marked; not stable: {unstable}");
+    println!("benign: {masked} of {benign} masked; not stable: {unstable}");
 }
 
 fn speed(engine: &Engine, content: &str) {
@@ -99,7 +99,7 @@ fn speed(engine: &Engine, content: &str) {
     );
 }
 
-fn marks(engine: &Engine, content: &str) {
+fn spans(engine: &Engine, content: &str) {
     for span in engine.find(content, "").spans {
         let from = content.floor_char_boundary(span.start.saturating_sub(60));
         let before = content[from..span.start].rsplit('\n').next().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Calls that take a secret at a known place among their arguments:
+//! Calls that take a secret at a known position among their arguments:
 //! `getConnection(url, "app", "4Fk9…")`.
 
-use crate::value::{self, Level, Place};
+use crate::value::{self, Level, Position};
 
 /// The name up to and with its bracket, the argument that is the secret, what it is.
 const CALLS: &[(&str, usize, Level)] = &[
@@ -55,11 +55,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The secret in call `number`, whose name begins at `at`, and whether it is a password.
 pub fn find(line: &str, number: usize, at: usize) -> Option<(usize, usize, Level)> {
-    let (name, place, level) = CALLS[number];
-    let (from, to) = argument(line, at + name.len(), place)?;
+    let (name, position, level) = CALLS[number];
+    let (from, to) = argument(line, at + name.len(), position)?;
     let (start, end) = quoted(line, from, to)?;
     let value = &line[start..end];
-    let secret = !value.contains("[REDACTED:") && value::is_secret(level, value, Place::Quoted, false);
+    let secret = !value.contains("[REDACTED:") && value::is_secret(level, value, Position::Quoted, false);
     secret.then_some((start, end, level))
 }
 

@@ -55,8 +55,8 @@ pub fn is_encoded_text(value: &[u8]) -> bool {
 
 /// GitHub's and npm's tokens end with a CRC-32 of the rest, in six base-62 digits.
 pub fn has_base62_crc32(token: &[u8]) -> bool {
-    let Some(mark) = token.iter().position(|b| *b == b'_') else { return false };
-    let secret = &token[mark + 1..];
+    let Some(underscore) = token.iter().position(|b| *b == b'_') else { return false };
+    let secret = &token[underscore + 1..];
     let Some((body, sum)) = secret.len().checked_sub(6).map(|n| secret.split_at(n)) else { return false };
     let mut value = crc32(body);
     let mut digits = [b'0'; 6];

@@ -1,4 +1,4 @@
-//! Passwords on command lines: behind an option, at a place among the arguments, piped in.
+//! Passwords on command lines: behind an option, at a position among the arguments, piped in.
 
 use crate::value;
 
@@ -7,7 +7,7 @@ use crate::value;
 enum Take {
     /// Behind one of these options; one without a blank at its end has its value attached.
     Option(&'static [&'static str]),
-    /// `user:password` (or another mark between) behind one of these options.
+    /// `user:password` (or another separator between) behind one of these options.
     Pair(char, &'static [&'static str]),
     /// The n-th argument that is no option.
     Argument(usize),
@@ -17,7 +17,7 @@ enum Take {
     Piped,
 }
 
-/// A command, and where its password stands. The name is compared without case.
+/// A command, and where its password is. The name is compared without case.
 struct Command {
     name: &'static str,
     take: Take,
@@ -104,7 +104,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|command| command.name)
 }
 
-/// The passwords on a line in which the name of command `number` stands at `at`.
+/// The passwords on a line in which the name of command `number` begins at `at`.
 pub fn find(line: &str, number: usize, at: usize, mut found: impl FnMut(usize, usize)) {
     let command = &COMMANDS[number];
     let behind = at + command.name.len();
@@ -118,9 +118,9 @@ pub fn find(line: &str, number: usize, at: usize, mut found: impl FnMut(usize, u
                 }
             });
         }),
-        Pair(mark, options) => options.iter().for_each(|option| {
+        Pair(separator, options) => options.iter().for_each(|option| {
             each(line, behind, end, option, |start, end| {
-                if let Some((start, end)) = pair(line, start, end, mark) {
+                if let Some((start, end)) = pair(line, start, end, separator) {
                     found(start, end);
                 }
             });
@@ -211,8 +211,8 @@ fn argument(line: &str, from: usize, n: usize) -> Option<(usize, usize)> {
 }
 
 /// The password of `user:password`; of `key:` the key.
-fn pair(line: &str, start: usize, end: usize, mark: char) -> Option<(usize, usize)> {
-    let at = line[start..end].find(mark)?;
+fn pair(line: &str, start: usize, end: usize, separator: char) -> Option<(usize, usize)> {
+    let at = line[start..end].find(separator)?;
     if start + at + 1 == end {
         let key = &line[start..start + at];
         return value::is_random(key.as_bytes()).then_some((start, start + at));

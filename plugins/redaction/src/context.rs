@@ -1,13 +1,16 @@
 //! A secret by its name: `password = …`, `"api_key": "…"`, `--token …`, `<secret>…`.
 //!
 //! No regular expression: the name is read outwards from a word that was found, then
-//! what stands between name and value, then the value.
+//! what is between name and value, then the value.
 
+mod between;
 mod name;
+mod position;
 mod quotes;
 
-use crate::rules::words::Word;
-use crate::value::{self, Level, Place};
+use crate::rules::names::NameWord;
+use crate::value::{self, Level, Position};
+use between::Between;
 use quotes::scheme;
 
 /// A value that was found, and the rule that names it.
@@ -21,7 +24,7 @@ pub struct Found {
     pub rule: &'static str,
 }
 
-/// A name at the line's end whose value must stand on the next one.
+/// A name at the line's end whose value must be on the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open {
     /// What the name promises.
@@ -51,9 +54,9 @@ pub fn rule(level: Level) -> &'static str {
 
 /// Looks at the name around `at..end` in `line`, where `word` was found.
 ///
-/// `provider` says that a provider's name stands shortly before it: a `key` is then that
+/// `provider` says that a provider's name is shortly before it: a `key` is then that
 /// provider's.
-pub fn look(line: &str, at: usize, end: usize, word: &Word, provider: bool) -> Outcome {
+pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) -> Outcome {
     let mut outcome = Outcome::default();
     let bytes = line.as_bytes();
     if let Some(name) = name::read(bytes, at, end, word) {
@@ -78,49 +81,6 @@ pub fn look(line: &str, at: usize, end: usize, word: &Word, provider: bool) -> O
         .read();
     }
     outcome
-}
-
-/// What stands between name and value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Between {
-    /// `=`, `:`, `:=`, `=>` and so on; whether blanks stood around it.
-    Sign { tight: bool, equals: bool },
-    /// `("name", "value")`, `f("value")`.
-    Argument,
-    /// `<name>value`.
-    Element,
-    /// `| name | value |`
-    Cell,
-    /// Only blanks.
-    Blank,
-}
-
-/// Options whose argument is `name=value`.
-const OPTIONS: &[&str] = &[
-    "-e",
-    "--env",
-    "--set",
-    "--set-string",
-    "--build-arg",
-    "-d",
-    "--data",
-    "-var",
-    "-p",
-    "--form",
-    "-F",
-    "-D",
-    "--from-literal",
-];
-/// What may stand in front of `name=value` in a file of settings or on a line of its own.
-const ENVIRONMENT: &[&str] =
-    &["", "export", "set", "Environment=", "env", "ENV", "ARG", "declare -x", "local", "Environment"];
-
-/// The word in front, without the part of the name that is not the name's: `-e`, `--set` in
-/// `--set auth.`; the quote between them does not count.
-fn head_word(before: &str) -> &str {
-    let near = &before[before.floor_char_boundary(before.len().saturating_sub(40))..];
-    near.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "._[]".contains(c))
-        .trim_end_matches([' ', '"', '\'', '='])
 }
 
 /// What joins a value to a name behind it.
@@ -192,26 +152,26 @@ impl Reader<'_> {
         let said = ["is: ", "is ", "was ", "= ", "to ", "as "].iter().find(|word| self.starts(at, word));
         let at = at + said.map_or(0, |word| word.len());
         if let Some((start, end, _)) = self.quoted(at) {
-            self.judge(start, end, if said.is_some() { Place::Quoted } else { Place::Argument });
+            self.judge(start, end, if said.is_some() { Position::Quoted } else { Position::Argument });
             return;
         }
         let at = at + scheme(&self.line[at..]);
         let (start, end) = self.bare(at, false);
         let value = &self.bytes[start..end];
         if self.level == Level::Password && said.is_some() && value::is_made_up(value) {
-            self.judge(start, end, Place::Config);
+            self.judge(start, end, Position::Config);
             return;
         }
         let digest = value::is_digest(value) && self.level == Level::Weak;
         if value.len() >= 16 && self.spoken && !value::is_uuid(value) && !digest && value::is_random(value) {
-            self.judge(start, end, Place::Bare);
+            self.judge(start, end, Position::Bare);
         }
     }
 
     /// A value in front of its name: `"4Fk9…".equals(token)`, `value="4Fk9…" name="token"`.
     fn in_front(&mut self) {
         let head = self.line[..self.name_start].trim_end_matches(['"', '\'', '`', ' ', '$', '@', ':']);
-        // The usual case first: nothing of the kind stands there.
+        // The usual case first: nothing of the kind is there.
         let Some(joint) = IN_FRONT.iter().find(|joint| head.ends_with(**joint)) else { return };
         // `("user", "password")` are two values; `("4Fk9…", password)` is one and its name.
         if *joint == "," && self.line[..self.name_start].ends_with(['"', '\'', '`']) {
@@ -224,7 +184,7 @@ impl Reader<'_> {
         let floor = head.floor_char_boundary(head.len().saturating_sub(256));
         let Some(start) = head[floor..].rfind(quote).map(|n| floor + n + 1) else { return };
         let end = head.len();
-        self.judge(start, end, Place::Argument);
+        self.judge(start, end, Position::Argument);
     }
 
     /// `- name: DB_PASSWORD`, with `value:` on the next line.
@@ -280,207 +240,6 @@ impl Reader<'_> {
         quoted
     }
 
-    fn between(&self, at: usize, blank: bool, quoted_name: bool) -> Option<(Between, usize)> {
-        let sign = |length: usize, equals: bool| {
-            let next = self.byte(at + length);
-            Some((Between::Sign { tight: !blank && !matches!(next, b' ' | b'\t'), equals }, at + length))
-        };
-        for (text, equals) in [
-            ("===", true),
-            ("!==", true),
-            (":::=", true),
-            ("::=", true),
-            ("||=", true),
-            ("==", true),
-            ("!=", true),
-            ("=>", true),
-            (":=", true),
-            ("?=", true),
-            ("??=", true),
-            ("<<~", true),
-            ("+=", true),
-            (".=", true),
-            ("%3D", true),
-            ("%3d", true),
-            ("%3A", false),
-            ("%3a", false),
-            ("\\u003d", true),
-            ("&#61;", true),
-            ("||", true),
-            ("??", true),
-            ("?:", true),
-            ("<-", true),
-            ("~>", true),
-            ("->", true),
-            ("=", true),
-        ] {
-            if self.starts(at, text) {
-                return sign(text.len(), equals);
-            }
-        }
-        if self.starts(at, "：") {
-            return sign("：".len(), false);
-        }
-        if self.byte(at) == b':' {
-            if self.byte(at + 1) == b':' {
-                // LDIF's sign for base64.
-                return (self.byte(at + 2) == b' ')
-                    .then_some((Between::Sign { tight: true, equals: false }, at + 2));
-            }
-            // `name: type = value`
-            if let Some(after) = self.typed(at + 1) {
-                return Some((Between::Sign { tight: false, equals: true }, after));
-            }
-            return sign(1, false);
-        }
-        // `<add key="ApiKey" value="…">`, `name="password" value='…'`, `"name": "x", "value": "…"`
-        if quoted_name && let Some(after) = self.value_attribute(at) {
-            return Some((Between::Sign { tight: true, equals: true }, after));
-        }
-        if matches!(self.byte(at), b',' | b'{') && (quoted_name || self.byte(at) == b'{') {
-            let after = self.blanks(at + 1);
-            if self.byte(at) == b',' || matches!(self.byte(after), b'"' | b'\'') {
-                return Some((Between::Argument, at + 1));
-            }
-            // `string Password { get; set; } = "…"`
-            if self.starts(after, "get")
-                && let Some(sign) = self.line[after..].find("} = ")
-            {
-                return Some((Between::Sign { tight: false, equals: true }, after + sign + 4));
-            }
-            return None;
-        }
-        if self.byte(at) == b',' && self.name_start == 0 && !blank {
-            // A line of two columns.
-            return Some((Between::Blank, at + 1));
-        }
-        if self.byte(at) == b'|' {
-            if self.line.trim_start().starts_with('|') {
-                return Some((Between::Cell, at + 1));
-            }
-            let after = self.blanks(at + 1);
-            return self.starts(after, "default(").then_some((Between::Argument, after + "default(".len()));
-        }
-        if self.starts(at, "</key>")
-            && let Some(tag) = self.line[at..].find("<string>")
-        {
-            return Some((Between::Element, at + tag + "<string>".len()));
-        }
-        if self.byte(at) == b'>' && quoted_name {
-            return Some((Between::Element, at + 1));
-        }
-        if self.byte(at) == b'(' && !blank {
-            return Some((Between::Argument, at + 1));
-        }
-        if self.byte(at) == b'>' && !blank && self.line[..self.name_start].ends_with(['<', ':', '/']) {
-            return (self.byte(self.name_start.wrapping_sub(1)) != b'/')
-                .then_some((Between::Element, at + 1));
-        }
-        if blank || quoted_name {
-            // `name string = value`, `<secret type="x">`
-            if let Some(after) = self.typed(at) {
-                return Some((Between::Sign { tight: false, equals: true }, after));
-            }
-            if quoted_name && self.starts(at, "or ") {
-                return Some((Between::Sign { tight: false, equals: true }, at + "or ".len()));
-            }
-            if blank {
-                return Some((Between::Blank, at));
-            }
-        }
-        None
-    }
-
-    /// Behind a type and `=`: in `: &'static str = "x"` the place of the quote.
-    fn typed(&self, at: usize) -> Option<usize> {
-        let at = self.blanks(at);
-        let length = self
-            .bytes
-            .get(at..)?
-            .iter()
-            .take(40)
-            .take_while(|b| b.is_ascii_alphanumeric() || b"_&<>[]'?.* ".contains(b))
-            .count();
-        let after = at + length;
-        let sign = if self.starts(after, ":=") { 2 } else { 1 };
-        let is_sign =
-            self.byte(after) == b'=' && self.byte(after + 1) != b'=' && self.byte(after + 1) != b'>'
-                || sign == 2;
-        let value = self.blanks(after + sign);
-        (length > 0 && is_sign && matches!(self.byte(value), b'"' | b'\'' | b'`')).then_some(value)
-    }
-
-    /// Behind further attributes or members, the value of `value`: `type="hidden" value="…"`.
-    fn value_attribute(&self, at: usize) -> Option<usize> {
-        let mut at = at;
-        for _ in 0..5 {
-            while matches!(self.byte(at), b' ' | b'\t' | b',' | b'"' | b'\'') || self.starts(at, "\\\"") {
-                at += 1;
-            }
-            let word = self.bytes[at.min(self.bytes.len())..]
-                .iter()
-                .take(20)
-                .take_while(|b| b.is_ascii_alphabetic())
-                .count();
-            let name = self.line.get(at..at + word).filter(|name| !name.is_empty())?;
-            let mut after = at + word;
-            while matches!(self.byte(after), b'"' | b'\'' | b' ' | b'\\') {
-                after += 1;
-            }
-            if !matches!(self.byte(after), b'=' | b':') {
-                return None;
-            }
-            after = self.blanks(after + 1);
-            if ["value", "default", "content", "defaultValue"]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(name))
-            {
-                return Some(after);
-            }
-            at = self.quoted(after)?.2;
-        }
-        None
-    }
-
-    /// Where blanks alone may stand between name and value.
-    fn blank_allowed(&self, quoted_name: bool) -> bool {
-        let head = &self.line[..self.name_start];
-        let trimmed = head.trim_start_matches(['+', '-', ' ', '\t', '#', '/', ';']);
-        let option = head.ends_with('-') || self.byte(self.name_start) == b'-';
-        let command = ["ENV ", "ARG ", "export ", "set ", "setx ", "setenv ", "SET ", "machine ", "declare "]
-            .iter()
-            .any(|command| trimmed.starts_with(command) && !quoted_name);
-        let netrc = head.contains("machine ") || (head.contains("login ") && self.level == Level::Password);
-        // The verb: `pass "x" to it`.
-        let verb = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"pass") && !option;
-        let rest = self.line[self.name_end..].trim();
-        let alone = trimmed.is_empty()
-            && self.level == Level::Password
-            && self.name_end - self.name_start <= 10
-            && !rest.contains(' ');
-        let quote_next = matches!(self.byte(self.blanks(self.name_end)), b'"' | b'\'');
-        let sql = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"by")
-            || head.to_ascii_lowercase().ends_with("identified ")
-            || head.trim_end().ends_with(" WITH")
-            || head.contains("USER ");
-        option
-            || command
-            || netrc
-            || (alone && !verb)
-            || (quote_next && !verb && (sql || trimmed.is_empty() || self.level == Level::Password))
-            || sql
-    }
-
-    /// `|`, `>-` of YAML, an opening quote or bracket alone: the value follows below.
-    fn only_opens_block(&self, at: usize) -> bool {
-        let rest = self.line[at..].trim();
-        if let Some(word) = rest.strip_prefix("<<") {
-            return word.len() < 20
-                && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"~-_'\"".contains(&b));
-        }
-        matches!(rest, "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\")
-    }
-
     fn value(&mut self, at: usize, between: Between) {
         let mut at = at;
         // `b"…"`, `@"…"`, `String("…")`, `new Secret("…")`
@@ -489,11 +248,11 @@ impl Reader<'_> {
             at += prefix;
         }
         if let Some((start, end, after)) = self.quoted(at) {
-            let place = if between == Between::Argument { Place::Argument } else { Place::Quoted };
+            let position = if between == Between::Argument { Position::Argument } else { Position::Quoted };
             let value = &self.line[start..end];
             // `Authorization: "Bearer …"` and `"password": "Basic …"`
             let skipped = scheme(value);
-            if !self.judge(start + skipped, end, place) && place == Place::Argument {
+            if !self.judge(start + skipped, end, position) && position == Position::Argument {
                 return self.arguments(end + 1);
             }
             // `"4Fk9" + "x3Lm"`, `"" + "4Fk9…"`
@@ -518,16 +277,16 @@ impl Reader<'_> {
             self.bare(at + skipped, tight)
         };
         if let Some((start, end)) = self.wrapped(at) {
-            self.judge(start, end, Place::Quoted);
+            self.judge(start, end, Position::Quoted);
             return;
         }
-        // A number in JSON: a mask in its place would be no JSON.
+        // A number in JSON: with a mask instead it would be no JSON.
         let quoted_name = self.line[..self.name_start].ends_with(['"', '\'']);
         if quoted_name && self.bytes[start..end].iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b)) {
             return;
         }
-        let place = self.place(start, end, between);
-        if !self.judge(start, end, place) && between != Between::Element && between != Between::Cell {
+        let position = self.position(start, end, between);
+        if !self.judge(start, end, position) && between != Between::Element && between != Between::Cell {
             self.arguments(at);
         }
     }
@@ -552,55 +311,6 @@ impl Reader<'_> {
         (self.byte(after) == b')').then_some((start, end))
     }
 
-    /// Whether an unquoted value stands where only a value can.
-    fn place(&self, start: usize, end: usize, between: Between) -> Place {
-        let name = &self.bytes[self.name_start..self.name_end];
-        let shouting = name.iter().any(u8::is_ascii_uppercase) && !name.iter().any(u8::is_ascii_lowercase);
-        let head = self.line[..self.name_start].trim_matches(|c: char| " \t+-\"'#".contains(c));
-        let tail = self.line[end..].trim_matches(|c: char| " \t\"')]}".contains(c));
-        let connection = self.line[..self.name_start].contains(';')
-            || (self.byte(end) == b';' && self.line[end + 1..].contains('='));
-        let before = &self.line[..self.name_start];
-        // `user=app password=…`: a connection string of words.
-        let previous = before.strip_suffix(' ').and_then(|head| head.rsplit([' ', '"', '\'']).next());
-        let in_words = previous.is_some_and(|word| word.contains('=') && !word.ends_with([',', '=', ';']));
-        let option = before.ends_with("--")
-            || before.ends_with(" -")
-            || (before.ends_with("${") && self.bytes[start..end].iter().any(u8::is_ascii_digit))
-            || OPTIONS.iter().any(|option| head_word(before).ends_with(option));
-        let query = self.name_start > 0 && matches!(self.bytes[self.name_start - 1], b'?' | b'&');
-        let configured = match between {
-            Between::Element => true,
-            Between::Blank => option || tail.is_empty() || self.line.contains("login "),
-            Between::Sign { tight, equals } => {
-                connection
-                    || option
-                    || query
-                    || (tight && equals && in_words)
-                    || (tight && equals && (shouting || (ENVIRONMENT.contains(&head) && tail.is_empty())))
-                    || (!equals
-                        && (head.is_empty() || tight)
-                        && (tail.is_empty() || tail.starts_with('#'))
-                        && self.bytes[start..end].iter().all(|b| *b != b'_'))
-            }
-            Between::Argument | Between::Cell => false,
-        };
-        let lower = self.line.to_ascii_lowercase();
-        if connection
-            && ["server=", "data source=", "user id=", "uid=", "user=", "host=", "username="]
-                .iter()
-                .any(|word| lower.contains(word))
-        {
-            return Place::Connection;
-        }
-        let value = &self.line[start..end];
-        if configured && !value::is_code(value) && !value.ends_with(['{', ':']) {
-            Place::Config
-        } else {
-            Place::Bare
-        }
-    }
-
     /// Quoted strings in the rest of the statement: the default of a look-up, an argument.
     fn arguments(&mut self, from: usize) {
         let mut at = from;
@@ -610,7 +320,7 @@ impl Reader<'_> {
                 seen += 1;
                 let value = &self.bytes[start..end];
                 if value::is_random(value) || (self.level == Level::Password && value::is_strong(value)) {
-                    self.judge(start, end, Place::Argument);
+                    self.judge(start, end, Position::Argument);
                 }
                 at = after;
             } else {
@@ -636,7 +346,7 @@ impl Reader<'_> {
             && !of_digests()
     }
 
-    fn judge(&mut self, start: usize, end: usize, place: Place) -> bool {
+    fn judge(&mut self, start: usize, end: usize, position: Position) -> bool {
         if start >= end {
             return false;
         }
@@ -647,8 +357,8 @@ impl Reader<'_> {
         if inner.eq_ignore_ascii_case(whole_name) || inner.contains("[REDACTED:") {
             return false;
         }
-        let hex = self.owned && place != Place::Bare && self.is_hex_key(inner.as_bytes());
-        if hex || value::is_secret(self.level, inner, place, self.strict) {
+        let hex = self.owned && position != Position::Bare && self.is_hex_key(inner.as_bytes());
+        if hex || value::is_secret(self.level, inner, position, self.strict) {
             self.outcome.found.push(Found { start, end: start + inner.len(), rule: rule(self.level) });
             return true;
         }

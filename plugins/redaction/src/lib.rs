@@ -1,22 +1,26 @@
 //! The shipped redaction policy: finds secrets by the shape of their provider's format, by
 //! the name in front of a value, and by the blocks that private keys come in.
 //!
-//! Pure: the same text and carry give the same spans. It never marks by entropy alone, so
+//! Pure: the same text and carry give the same spans. It never masks by entropy alone, so
 //! that hashes, identifiers and checksums in diffs and lock files stay readable.
 
 pub mod calls;
 pub mod checks;
 pub mod commands;
 pub mod context;
+pub mod escapes;
+mod formats;
+mod keywords;
 mod line;
 pub mod pattern;
 pub mod pem;
 mod placeholder;
 mod policy;
 pub mod prefilter;
+mod provider;
 pub mod rules;
 pub mod scan;
-pub mod shadow;
+mod state;
 #[cfg(test)]
 mod tests;
 pub mod url;

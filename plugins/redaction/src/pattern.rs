@@ -85,7 +85,7 @@ impl Pattern {
         (text, begin)
     }
 
-    /// For a run that stands before a keyword: the longest match of a single-set pattern
+    /// For a run before a keyword: the longest match of a single-set pattern
     /// that ends at `end`.
     pub fn back_from(&self, text: &[u8], end: usize) -> Option<usize> {
         let Some(Item::Run { set, min, max }) = self.0.first()?.first() else { return None };

@@ -2,7 +2,7 @@
 
 use crate::value::is_random;
 
-/// Words that are written where a secret will stand, and words that are no secret.
+/// Words that are written where a secret will be, and words that are no secret.
 const STOP: &[&str] = &[
     "abc",
     "abcdef",
@@ -178,8 +178,8 @@ pub fn is_placeholder(value: &str) -> bool {
     let reference = refers(value)
         || ["<%", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
             .iter()
-            .any(|mark| value.contains(mark));
-    let pattern = ["a-z", "A-Z", "0-9]", "].", "\\d", "\\w"].iter().any(|mark| value.contains(mark));
+            .any(|sign| value.contains(sign));
+    let pattern = ["a-z", "A-Z", "0-9]", "].", "\\d", "\\w"].iter().any(|sign| value.contains(sign));
     if wrapped
         || reference
         || pattern
@@ -216,7 +216,7 @@ pub fn is_placeholder(value: &str) -> bool {
         "todo",
     ]
     .iter()
-    .any(|mark| lower.contains(mark))
+    .any(|sign| lower.contains(sign))
     {
         return true;
     }

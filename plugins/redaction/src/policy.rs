@@ -8,7 +8,7 @@ use crate::scan::Engine;
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Values that are never masked, exactly as they stand in the text: keys of a test
+    /// Values that are never masked, exactly as they are in the text: keys of a test
     /// environment that everybody may see.
     allow: Vec<String>,
     /// Rules that are off, by the name in `[REDACTED:name]`.

@@ -10,7 +10,7 @@ const CLASSES: usize = 64;
 const HEADS: usize = 4096;
 const TABLE_BITS: usize = CLASSES * CLASSES * CLASSES;
 
-/// One keyword, and what it stands for.
+/// One keyword, and its number.
 #[derive(Clone, Copy)]
 pub struct Keyword {
     /// At least three bytes.

@@ -1,4 +1,4 @@
-//! The laws, on planted secrets: found wherever they stand, lines kept, masked once.
+//! Properties, on planted secrets: found anywhere, lines kept, masked once.
 
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn planted(seed: u64) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_kind_of_place() {
+fn every_kind_of_line() {
     let engine = Engine::new();
     let missed: Vec<String> = (1..6)
         .flat_map(planted)
@@ -460,7 +460,7 @@ fn every_split() {
 proptest! {
     /// Planted in any surroundings: masked, lines kept, the second time changes nothing.
     #[test]
-    fn laws(seed in 1_u64..500, pick in 0_usize..93, before in "(\\PC{0,30}\n){0,3}", after in "(\n|\r\n)\\PC{0,40}", bearer in any::<bool>()) {
+    fn planted_secrets_are_masked_once(seed in 1_u64..500, pick in 0_usize..93, before in "(\\PC{0,30}\n){0,3}", after in "(\n|\r\n)\\PC{0,40}", bearer in any::<bool>()) {
         let engine = Engine::new();
         let cases = planted(seed);
         let (line, secret) = &cases[pick % cases.len()];
@@ -473,7 +473,7 @@ proptest! {
 
     /// Any text and any carry: no panic, spans in order, on borders, within lines.
     #[test]
-    fn total(text in "[\\PC\n\r\t\u{1b}=:\"'{}<>/@-]{0,120}", words in proptest::collection::vec(prop_oneof![
+    fn any_text_and_any_carry(text in "[\\PC\n\r\t\u{1b}=:\"'{}<>/@-]{0,120}", words in proptest::collection::vec(prop_oneof![
         Just("password"), Just("token="), Just("-----BEGIN PRIVATE KEY-----"), Just("://"), Just("[REDACTED:x]"), Just("curl -u "),
         Just("key"), Just("\\\""), Just("="), Just(": "), Just("secret"), Just("é"), Just("\n"), Just("Basic "), Just("Private-Lines: 3"),
     ], 0..12), carry in "(pem:[0-9]{1,3}|below:[0-9]|named:[0-9]|lines:[0-9]{1,9}|\\PC{0,20})?") {

@@ -2,7 +2,7 @@
 
 use crate::value;
 
-/// The secret part of the address whose `://` stands at `at`.
+/// The secret part of the address whose `://` is at `at`.
 pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
     let bytes = line.as_bytes();
     let start = at + 3;
@@ -56,15 +56,15 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
         let user = &info[..colon];
         return (user.len() >= 16 && value::is_random(user.as_bytes())).then_some((start, start + colon));
     }
-    // A token in the user's place: `https://4Fk9…:x-oauth-basic@host`.
+    // A token instead of the user: `https://4Fk9…:x-oauth-basic@host`.
     let user = &info.as_bytes()[..colon];
     let from = if user.len() >= 20 && value::is_random(user) { start } else { start + colon + 1 };
     (!is_template(password)).then_some((from, start + last))
 }
 
 fn is_template(password: &str) -> bool {
-    let all_marks = password.bytes().all(|b| matches!(b, b'*' | b'.' | b'x' | b'X'));
-    all_marks
+    let all_masked = password.bytes().all(|b| matches!(b, b'*' | b'.' | b'x' | b'X'));
+    all_masked
         || password.contains("${")
         || password.contains("{{")
         || password.contains("#{")

@@ -1,4 +1,4 @@
-//! Is a value a secret? Randomness, placeholders, references to where a secret lies.
+//! Is a value a secret? Randomness, placeholders, references to where a secret is kept.
 
 use crate::checks;
 pub use crate::placeholder::is_placeholder;
@@ -106,7 +106,7 @@ fn shape(value: &[u8]) -> Shape {
                 0
             }
         };
-        // `Word` is no turn, `wOrd` and `w1` are.
+        // `NameWord` is no turn, `wOrd` and `w1` are.
         shape.turns += usize::from(matches!((before, class), (1, 2 | 3) | (2, 1 | 3) | (3, 1)));
         before = class;
     }
@@ -179,7 +179,7 @@ pub fn is_digest(value: &[u8]) -> bool {
 
 /// Whether an unquoted value is program text: a call, a path, a member, a type.
 pub fn is_code(value: &str) -> bool {
-    if ["(", ")", "::", "->", "[", "]", "=>", "&&", "||", "<", ">"].iter().any(|mark| value.contains(mark)) {
+    if ["(", ")", "::", "->", "[", "]", "=>", "&&", "||", "<", ">"].iter().any(|sign| value.contains(sign)) {
         return true;
     }
     if value.starts_with('&') || value.starts_with('*') || value.ends_with('{') {
@@ -216,28 +216,28 @@ fn is_identifier_of_words(value: &str) -> bool {
                 && shape(bytes).wordy * 2 > bytes.len())
 }
 
-/// How a value stands in its line.
+/// How a value is written in its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Position {
     /// In quotes behind `=`, `:` and the like.
     Quoted,
     /// In quotes, as an argument of a call or further behind the name.
     Argument,
     /// Without quotes in program text or prose.
     Bare,
-    /// In a connection string, beside the server and the user: whatever stands there.
+    /// In a connection string, beside the server and the user: whatever it is.
     Connection,
-    /// Without quotes where only a value can stand: `.env`, a connection string, an
+    /// Without quotes where only a value can be: `.env`, a connection string, an
     /// option of a command, a line of YAML.
     Config,
 }
 
 /// Whether `value`, behind a name of this level, must be masked. `strict` is for names
 /// such as `token_url`, which usually do not hold the secret itself.
-pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool {
+pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) -> bool {
     let bytes = value.as_bytes();
     let n = bytes.len();
-    if place == Place::Connection && level == Level::Password {
+    if position == Position::Connection && level == Level::Password {
         return n >= 3
             && !matches!(bytes[0], b'$' | b'%' | b'"' | b'\'' | b'&' | b'+')
             && !value.contains(['{', '<', '*', '(']);
@@ -248,11 +248,11 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
     if level != Level::Password && (is_version(value) || is_file_name(value)) {
         return false;
     }
-    if place == Place::Bare && (is_code(value) || is_version(value)) {
+    if position == Position::Bare && (is_code(value) || is_version(value)) {
         return false;
     }
     // Letters alone in program text are a name.
-    if place == Place::Bare && level != Level::Password && !bytes.iter().any(u8::is_ascii_digit) {
+    if position == Position::Bare && level != Level::Password && !bytes.iter().any(u8::is_ascii_digit) {
         return false;
     }
     if strict {
@@ -265,28 +265,40 @@ pub fn is_secret(level: Level, value: &str, place: Place, strict: bool) -> bool 
                 && !value.contains(' ')
                 && is_random(bytes)
         }
-        Level::Weak if n >= 12 && place != Place::Bare && checks::is_basic_auth(bytes) => true,
+        Level::Weak if n >= 12 && position != Position::Bare && checks::is_basic_auth(bytes) => true,
         Level::Weak => {
             n >= 14 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
         }
-        Level::Token if value.contains(' ') => n >= 40 && is_of_symbols(bytes),
-        Level::Token => {
-            is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-'))
-                || (n >= 8 && is_random(bytes))
-                || (n == 40 && is_amazon(bytes))
-                || (n >= 8 && place != Place::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n)
-                || (matches!(n, 8..=15)
-                    && matches!(place, Place::Quoted | Place::Config)
-                    && mixed_cases(bytes))
-                || (n >= 16 && place != Place::Bare && bytes.iter().all(u8::is_ascii_hexdigit))
-                || (n >= 8
-                    && place == Place::Quoted
-                    && value.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
-                    && value.is_ascii()
-                    && !value.contains(['(', ')', '/', '\\', '<', '.']))
-        }
-        Level::Password => password(value, place),
+        Level::Token => is_token(value, position),
+        Level::Password => is_password(value, position),
     }
+}
+
+/// Behind `token`, `secret`, `api_key`: what looks drawn, in any of its forms.
+fn is_token(value: &str, position: Position) -> bool {
+    let bytes = value.as_bytes();
+    let n = bytes.len();
+    if value.contains(' ') {
+        return n >= 40 && is_of_symbols(bytes);
+    }
+    if n < 8 {
+        return false;
+    }
+    let with_symbols = position == Position::Quoted
+        && value.contains(['!', '@', '#', '$', '%', '^', '&', '*'])
+        && value.is_ascii()
+        && !value.contains(['(', ')', '/', '\\', '<', '.']);
+    let short =
+        matches!(n, 8..=15) && matches!(position, Position::Quoted | Position::Config) && mixed_cases(bytes);
+    let unlike_words = position != Position::Bare && mixed(bytes) && shape(bytes).wordy * 2 < n;
+    let hex = n >= 16 && position != Position::Bare && bytes.iter().all(u8::is_ascii_hexdigit);
+    (is_uuid(bytes) && bytes.iter().any(|b| !matches!(b, b'0' | b'-')))
+        || is_random(bytes)
+        || (n == 40 && is_amazon(bytes))
+        || unlike_words
+        || short
+        || hex
+        || with_symbols
 }
 
 /// `1.14.10-1~deb12u1`, `2.0.0-rc.4`, `1:4.13+dfsg1`.
@@ -379,7 +391,9 @@ pub fn is_strong(value: &[u8]) -> bool {
         && value.iter().all(|b| b.is_ascii_graphic() && !b"_./\\:<>(){}".contains(b))
 }
 
-fn password(value: &str, place: Place) -> bool {
+/// Behind `password`: any word that is not a placeholder, the less the position says, the
+/// less like a word.
+fn is_password(value: &str, position: Position) -> bool {
     let bytes = value.as_bytes();
     let n = value.chars().count();
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
@@ -390,17 +404,17 @@ fn password(value: &str, place: Place) -> bool {
     }
     if spaces > 0 {
         // A sentence is a message about passwords.
-        return spaces <= 2 && digits > 0 && symbols > 0 && place == Place::Quoted;
+        return spaces <= 2 && digits > 0 && symbols > 0 && position == Position::Quoted;
     }
-    match place {
-        Place::Quoted | Place::Config | Place::Connection => {
+    match position {
+        Position::Quoted | Position::Config | Position::Connection => {
             digits > 0
                 || symbols > 0
                 || (n >= 6 && value.chars().all(char::is_alphanumeric))
-                || (n >= 8 && place == Place::Quoted)
+                || (n >= 8 && position == Position::Quoted)
         }
-        Place::Argument => digits > 0 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic)),
-        Place::Bare => {
+        Position::Argument => digits > 0 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic)),
+        Position::Bare => {
             n >= 6
                 && (is_random(bytes)
                     || (digits > 0 && symbols > 0)

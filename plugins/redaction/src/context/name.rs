@@ -1,6 +1,6 @@
 //! The name around a secret's word: where it begins and ends, and what it promises.
 
-use crate::rules::words::{KEY_OF, NOT_AFTER, NOT_BEFORE, Word};
+use crate::rules::names::{KEY_OF, NOT_AFTER, NOT_BEFORE, NameWord};
 use crate::value::Level;
 
 fn is_name(byte: u8) -> bool {
@@ -19,7 +19,7 @@ pub(super) struct Name {
 }
 
 /// The name around the word at `at..end`; nothing when it promises no secret.
-pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<Name> {
+pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Option<Name> {
     let before = at.checked_sub(1).map(|n| bytes[n]);
     let after = bytes.get(end).copied();
     // `tokens` and `token` count, `tokenizer` and `secretary` do not.
@@ -110,7 +110,7 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &Word) -> Option<N
     Some(Name { level, strict, start, stop, of_something })
 }
 
-/// `cache_key`, `next_token`, `publicKey`: what stands before the word says that it is none.
+/// `cache_key`, `next_token`, `publicKey`: what is before the word says that it is none.
 fn is_not_of_secrets(lead: &str, raw: &[u8]) -> bool {
     let last = parts(raw).pop().unwrap_or_default();
     NOT_BEFORE.iter().any(|not| last == *not || (not.len() >= 4 && lead.ends_with(not)))

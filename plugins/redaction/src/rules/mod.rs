@@ -4,17 +4,17 @@
 mod cloud;
 mod developer;
 mod models;
+pub mod names;
 mod services;
 mod trade;
 pub mod vendors;
-pub mod words;
 
 /// A token format that is known by its own shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Provider {
-    /// Stands in `[REDACTED:name]`: lower case, digits, `-`.
+    /// Written in `[REDACTED:name]`: lower case, digits, `-`.
     pub name: &'static str,
-    /// A run that stands before the keyword and belongs to the token; empty for none.
+    /// A run before the keyword and belongs to the token; empty for none.
     pub before: &'static str,
     /// The literal that unlocks the rule, compared with case; three bytes or more.
     pub keyword: &'static str,
@@ -27,7 +27,7 @@ const fn p(name: &'static str, keyword: &'static str, rest: &'static str) -> Pro
     Provider { name, before: "", keyword, rest }
 }
 
-/// `keyword` stands inside the token, behind `before`.
+/// `keyword` is inside the token, behind `before`.
 const fn m(name: &'static str, before: &'static str, keyword: &'static str, rest: &'static str) -> Provider {
     Provider { name, before, keyword, rest }
 }

@@ -1,10 +1,10 @@
-//! Names that go with secrets: what stands left of `=`.
+//! Names that go with secrets: what is left of `=`.
 
 use crate::value::Level;
 
 /// A word in a name.
 #[derive(Clone, Copy, Debug)]
-pub struct Word {
+pub struct NameWord {
     /// Compared without case.
     pub text: &'static str,
     /// What a name with it promises.
@@ -13,7 +13,7 @@ pub struct Word {
     pub at_start: bool,
 }
 
-impl Word {
+impl NameWord {
     /// What of the text is the name: `sig` of `?sig=`; how far in it begins, and its length.
     pub fn core(&self) -> (usize, usize) {
         let lead = self.text.len() - self.text.trim_start_matches(['?', '&']).len();
@@ -21,18 +21,18 @@ impl Word {
     }
 }
 
-const fn w(level: Level, text: &'static str) -> Word {
-    Word { text, level, at_start: false }
+const fn w(level: Level, text: &'static str) -> NameWord {
+    NameWord { text, level, at_start: false }
 }
 
-const fn s(level: Level, text: &'static str) -> Word {
-    Word { text, level, at_start: true }
+const fn s(level: Level, text: &'static str) -> NameWord {
+    NameWord { text, level, at_start: true }
 }
 
 use Level::{Password, Token, Weak};
 
 /// Words for secrets, in the languages in which configurations are written.
-pub const SECRETS: &[Word] = &[
+pub const SECRET_NAMES: &[NameWord] = &[
     w(Password, "password"),
     w(Password, "passwd"),
     w(Password, "passwort"),
@@ -154,7 +154,7 @@ pub const SECRETS: &[Word] = &[
     s(Weak, "master"),
 ];
 
-/// What stands before `key` and makes it a secret's name.
+/// What is before `key` and makes it a secret's name.
 pub const KEY_OF: &[&str] = &[
     "api",
     "access",
@@ -247,7 +247,7 @@ pub const KEY_OF: &[&str] = &[
     "symmetric",
 ];
 
-/// What stands before `key` or `token` when it is none.
+/// What is before `key` or `token` when it is none.
 pub const NOT_BEFORE: &[&str] = &[
     "public",
     "pub",

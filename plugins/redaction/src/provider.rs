@@ -1,0 +1,130 @@
+//! Tokens by their provider's format, and keys behind a provider's name.
+
+use crate::checks;
+use crate::line::{BEHIND_LATER, Line, SHARE};
+use crate::value::{self, Level, Position};
+
+impl Line<'_> {
+    /// The token of rule `id`, whose keyword begins at `at`.
+    pub(crate) fn provider(&mut self, id: usize, at: usize, length: usize) {
+        let rule = self.engine.providers[id];
+        let bytes = self.line.as_bytes();
+        // A checksum that fits needs no border: the token may be inside a longer word.
+        let checked = matches!(rule.name, "github-token" | "npm-token");
+        let unmistakable = rule.name == "sendgrid-key";
+        if rule.before.is_empty() && !(checked || unmistakable || is_border(bytes, at)) {
+            return;
+        }
+        // Found from the front already.
+        if self.spans.last().is_some_and(|span| span.rule == rule.name && span.end > self.base + at) {
+            return;
+        }
+        let (before, rest) = self.engine.pattern(id);
+        let most = if self.looked < 4096 + self.line.len() * SHARE {
+            bytes.len()
+        } else {
+            at + length + BEHIND_LATER
+        };
+        let (found, looked) = rest.at(&bytes[..most.min(bytes.len())], at + length);
+        self.looked += looked;
+        let Some((mut start, end)) = found else { return };
+        if start == at + length && !rule.rest.contains('^') {
+            start = at;
+        }
+        let mut left = at;
+        if let Some(before) = before {
+            match before.back_from(bytes, at) {
+                Some(found) => {
+                    left = found;
+                    if !rule.rest.contains('^') {
+                        start = found;
+                    }
+                }
+                None => return,
+            }
+        }
+        if bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) && bytes[end - 1].is_ascii_alphanumeric() {
+            return;
+        }
+        let token = &bytes[start..end];
+        let checked = checked && checks::has_base62_crc32(token);
+        if !(checked || unmistakable || is_border(bytes, left)) {
+            return;
+        }
+        let sound = match rule.name {
+            "jwt" => checks::is_jwt_header(token),
+            "basic-auth-header" => checks::is_basic_auth(token),
+            _ if COMMON_STARTS.contains(&rule.keyword) => plausible(&bytes[at + length..end]),
+            _ => true,
+        };
+        if sound {
+            self.add(start, end, rule.name);
+        }
+    }
+
+    /// A provider's client and its key: `AcmeClient("4Fk9…")`, `new Acme({ auth: "4Fk9…" })`,
+    /// `acme auth add-key 4Fk9…`.
+    pub(crate) fn client(&mut self, from: usize) {
+        let rest = &self.line[from..self.line.floor_char_boundary((from + 250).min(self.line.len()))];
+        let name = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"_.:".contains(b)).count();
+        let call = rest[name..].starts_with('(');
+        let (start, ends) = if call {
+            let Some(quote) = rest[name..].find(['"', '\'', '`']).map(|at| name + at) else { return };
+            // The first thing in the call, or a member's value.
+            if !rest[name + 1..quote].bytes().all(|b| b.is_ascii_alphanumeric() || b" {:=_".contains(&b)) {
+                return;
+            }
+            (quote + 1, ['"', '\'', '`'])
+        } else {
+            let words =
+                ["key ", "auth ", "add-key ", "set-key ", "login ", "token ", "authtoken ", "add-authtoken "];
+            let mut at = name + usize::from(rest[name..].starts_with(' '));
+            let first = at;
+            while let Some(word) = words.iter().find(|word| rest[at..].starts_with(**word)) {
+                at += word.len();
+            }
+            if at == first {
+                return;
+            }
+            (at + usize::from(rest[at..].starts_with(['"', '\''])), [' ', '"', '\''])
+        };
+        let length = rest[start..].find(ends).unwrap_or(rest.len() - start);
+        let value = &rest[start..start + length];
+        let long = value.len() >= 20 && !(call && value::is_uuid(value.as_bytes()));
+        if long && value::is_secret(Level::Vendor, value, Position::Argument, false) {
+            self.add(from + start, from + start + length, "provider-key");
+        }
+    }
+}
+
+/// Whether a token can begin at `at`: not within a word, unless that is an escape.
+pub(crate) fn is_border(bytes: &[u8], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1).map(|n| bytes[n]) else { return true };
+    if !before.is_ascii_alphanumeric() {
+        return true;
+    }
+    let escaped = at >= 2 && bytes[at - 2] == b'\\' && matches!(before, b'n' | b'r' | b't');
+    let percent =
+        at >= 3 && bytes[at - 3] == b'%' && bytes[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit();
+    escaped || percent
+}
+
+/// Prefixes that also begin ordinary names.
+const COMMON_STARTS: &[&str] = &[
+    "sk_", "key_", "key-", "live_", "test_", "sandbox_", "app-", "dataset-", "rf_", "fw_", "re_", "pa-",
+    "as-", "ak-", "secret-", "console-", "secret_", "sess-", "user:gh.", "service:", "retool_", "npm_",
+    "cli-", "api-", "st.", "sl.", "mfa.", "act.", "cio", "cio_", "dsp_", "flp_", "fc-", "b_", "ls__", "tss_",
+    "y0_", "1//0", "EAAA", "EAA", "IGQ", "BSA", "AQE", "A21AA", "AKC", "oy2", "6Lc", "6Ld", "6Le", "6Lf",
+    "prod:", "oauth:", "xai-", "pat", "os_v2_",
+];
+
+/// Behind a short prefix: digits or letters that are no words.
+fn plausible(part: &[u8]) -> bool {
+    let first = part.first();
+    value::is_random(part)
+        || part.iter().all(|b| Some(b) == first)
+        || (part.iter().filter(|b| b.is_ascii_digit()).count() >= 2
+            && !part.contains(&b'_')
+            && !part.contains(&b'-'))
+        || (part.len() >= 20 && part.iter().all(u8::is_ascii_alphanumeric) && !value::reads_like_words(part))
+}
