@@ -3,7 +3,7 @@
 //! 30 MB and is loaded when somebody asks.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::anthropic::{Block, Content, Request};
 use super::lenient::text;
@@ -120,11 +120,29 @@ impl Calibration {
     }
 }
 
+/// The tokenizer of OpenAI's newer models.
+static TOKENIZER: LazyLock<tiktoken::CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);
+
+/// Bytes that are given to the tokenizer; more than any model's context, and a bound on what a
+/// request can make this process do. The rest is estimated.
+const TOKENIZED_BYTES: usize = 2 << 20;
+/// Bytes that are tokenized at a time: a run without a break takes more than linear time.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// Counts with the tokenizer.
 pub fn tokenize(request: &Request<'_>) -> u64 {
-    let tokenizer = bpe_openai::o200k_base();
     let mut sum = 3;
-    let mut add = |text: &str| sum += tokenizer.count(text) as u64;
+    let mut left = TOKENIZED_BYTES;
+    let mut add = |text: &str| {
+        let (mut counted, estimated) = text.split_at(text.floor_char_boundary(left));
+        left -= counted.len();
+        sum += Size::of_bytes(estimated.len()).tokens(1.0 / BYTES_A_TOKEN);
+        while !counted.is_empty() {
+            let (piece, after) = counted.split_at(counted.floor_char_boundary(PIECE_BYTES));
+            sum += TOKENIZER.count(piece) as u64;
+            counted = after;
+        }
+    };
     content(&request.system, &mut add);
     for message in request.messages.iter().flatten() {
         add("user\n");
@@ -185,6 +203,18 @@ mod tests {
         let later = calibration.count("m", &request, 1000);
         assert!(later.calibrated && (250..=300).contains(&later.tokens), "{later:?}");
         assert!(later.error.is_some_and(|e| (0.1..0.2).contains(&e)), "{later:?}");
+
+        // Exact, as OpenAI's own tokenizer counts: "user\n" is two.
+        let of = |text: &str| {
+            let body = serde_json::json!({"messages": [{"role": "user", "content": text}]}).to_string();
+            tokenize(&serde_json::from_str(&body).expect("request")) - 5
+        };
+        assert_eq!(of("Count the tokens of this sentence, please."), 9);
+        assert_eq!(of(&"é".repeat(PIECE_BYTES)), 2 * of(&"é".repeat(PIECE_BYTES / 2)));
+        // A run without a break is one piece to the tokenizer; what cannot fit a context is estimated.
+        let (counted, all) = (TOKENIZED_BYTES - "user\n".len(), 8 << 20);
+        let rest = ((all - counted) as f64 / BYTES_A_TOKEN).ceil() as u64;
+        assert_eq!(of(&"a".repeat(all)), counted.div_ceil(8) as u64 + rest);
 
         // A picture weighs what a picture costs, not what its bytes do.
         let picture = serde_json::json!({"messages": [{"role": "user", "content": [

@@ -211,8 +211,7 @@ impl Guest {
         let mut resolve = Resolve::default();
         let package = resolve.push_source("policy.wit", &text).unwrap();
         let world = resolve.select_world(&[package], Some("test-guest")).unwrap();
-        wit_component::embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8, false)
-            .unwrap();
+        wit_component::embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
         ComponentEncoder::default().module(&bytes).unwrap().validate(true).encode().unwrap()
     }
 }
