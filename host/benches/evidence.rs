@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use codex_worker::evidence::{Limits, Recorder};
-use codex_worker::workspace::{root, worktree};
+use evidence::{Limits, Recorder};
+use workspace::{root, worktree};
 
 const RUNS: usize = 5;
 

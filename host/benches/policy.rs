@@ -6,14 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use codex_worker::policy::ask::OwnedQuestion;
-use codex_worker::policy::inspect::Interface;
-use codex_worker::policy::limits::Limits;
-use codex_worker::policy::plugin::{Origin, Plugin, Prepared, Table};
-use codex_worker::policy::types::RedactInput;
-use codex_worker::policy::{PolicySet, Settings, engine::Runtime, lock::Mode, record::digest, shipped};
+use model::types::RedactInput;
+use policy::ask::OwnedQuestion;
+use policy::inspect::Interface;
+use policy::limits::Limits;
+use policy::plugin::{Origin, Plugin, Prepared, Table};
+use policy::{PolicySet, Settings, engine::Runtime, lock::Mode, record::digest, shipped};
 
-#[path = "../src/policy/tests/guest.rs"]
+#[path = "../crates/policy/src/tests/guest.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod guest;
 

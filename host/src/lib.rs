@@ -8,7 +8,7 @@
 //!
 //! Invariants:
 //! 1. Standard output of `codex-worker mcp` carries MCP and nothing else.
-//! 2. Nothing in [`policy`] does I/O or knows what a job is; policies are pure functions
+//! 2. Nothing in the crate `policy` does I/O or knows what a job is; policies are pure functions
 //!    of their recorded input.
 //! 3. The judged cannot edit the judge: state, plugins, lock and configuration lie outside
 //!    every directory that a job may write, and are opened once per job.
@@ -24,32 +24,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod error;
-
-pub mod config;
-
 pub mod mcp;
 
 pub mod analyze;
-
-pub mod job;
-
-pub mod workspace;
-
-pub mod contain;
-
-pub mod agent;
-
-pub mod adapter;
-
-pub mod gateway;
-
-pub mod evidence;
-
-pub mod policy;
-
-pub mod verify;
-
-pub mod report;
 
 pub mod cli;

@@ -3,13 +3,13 @@
 //! comes from CODEX_WORKER_FUZZ_ROUNDS (default 3,000 each), the seed from
 //! CODEX_WORKER_FUZZ_SEED; a failure prints both.
 
-use codex_worker::adapter::anthropic::Request;
-use codex_worker::adapter::names::Declared;
-use codex_worker::adapter::profiles::{Profile, Profiles};
-use codex_worker::adapter::sink::{Document, Events};
-use codex_worker::adapter::sse::{Splitter, TooLong};
-use codex_worker::adapter::stream::{Fault, Machine, Settings};
-use codex_worker::adapter::translate::{self, Adjustments, Context};
+use adapter::anthropic::Request;
+use adapter::names::Declared;
+use adapter::profiles::{Profile, Profiles};
+use adapter::sink::{Document, Events};
+use adapter::sse::{Splitter, TooLong};
+use adapter::stream::{Fault, Machine, Settings};
+use adapter::translate::{self, Adjustments, Context};
 use serde_json::{Value, json};
 
 use crate::support::{render_events, render_message};
@@ -339,7 +339,7 @@ fn request_translation() {
             }
             bytes = value.to_string().into_bytes();
         }
-        let bytes = codex_worker::adapter::lenient::repair_surrogates(&bytes).unwrap_or(bytes);
+        let bytes = adapter::lenient::repair_surrogates(&bytes).unwrap_or(bytes);
         let Ok(request) = serde_json::from_slice::<Request<'_>>(&bytes) else { continue };
         let profile = &all[random.below(all.len())];
         let adjust = Adjustments {

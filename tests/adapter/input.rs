@@ -1,9 +1,9 @@
 //! What the adapter sends to gateways: every shape of request, the repairs, and the bytes
 //! that a prefix cache needs to stay.
 
-use codex_worker::adapter::anthropic::Request;
-use codex_worker::adapter::profiles::{Profile, Profiles};
-use codex_worker::adapter::translate::{self, Adjustments, Context};
+use adapter::anthropic::Request;
+use adapter::profiles::{Profile, Profiles};
+use adapter::translate::{self, Adjustments, Context};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -456,7 +456,7 @@ fn fields() {
             "generic",
             json!({"tool_choice": {"type": "tool", "name": "a.b"}, "tools": [{"name": "a.b"}]}),
             "/tool_choice/function/name",
-            json!(codex_worker::adapter::names::safe_name("a.b")),
+            json!(adapter::names::safe_name("a.b")),
         ),
         (
             "a tool with nothing but its name",

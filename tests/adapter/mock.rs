@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use codex_worker::config::Endpoint;
+use config::Endpoint;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 

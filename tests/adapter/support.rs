@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use codex_worker::adapter::{Adapter, Options};
-use codex_worker::config::{Config, Endpoint, Secret};
-use codex_worker::gateway::Tuning;
-use codex_worker::gateway::retry::Policy;
+use adapter::gateway::Tuning;
+use adapter::gateway::retry::Policy;
+use adapter::{Adapter, Options};
+use config::{Config, Endpoint, Secret};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;

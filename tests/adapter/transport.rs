@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use codex_worker::config::{Endpoint, Secret};
+use config::{Endpoint, Secret};
 use serde_json::json;
 
 use crate::support::{Got, KEY, Reply, Rig, Step, TOKEN, Upstream, request};
@@ -275,7 +275,7 @@ fn base64_decode(text: &str) -> Vec<u8> {
 async fn a_failed_gateway_hands_over() {
     let second = Upstream::start(|_, _| Reply::sse(OK)).await;
     let url = second.url.clone();
-    let change = move |config: &mut codex_worker::config::Config| {
+    let change = move |config: &mut config::Config| {
         config.gateway.fallback = Some(Endpoint { base_url: url, api_key: Some(Secret::new("sk-second")) });
         config.gateway.fallback_models = vec!["spare".into()];
     };
@@ -358,7 +358,7 @@ async fn three_fallback_models() {
 /// The times that users get; the tests above use shorter ones.
 #[test]
 fn the_times_are_as_documented() {
-    let times = codex_worker::gateway::Tuning::default();
+    let times = adapter::gateway::Tuning::default();
     assert_eq!(times.ping, Duration::from_secs(10));
     assert_eq!((times.headers, times.idle), (Duration::from_secs(300), Duration::from_secs(240)));
     assert_eq!((times.retry.tries, times.retry.budget), (4, Duration::from_secs(180)));
@@ -585,7 +585,7 @@ async fn counting_tokens_learns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn models_are_chosen_and_listed() {
-    let change = |config: &mut codex_worker::config::Config| {
+    let change = |config: &mut config::Config| {
         config.gateway.model = Some("big".into());
         config.gateway.lite_model = Some("small".into());
     };
@@ -619,9 +619,9 @@ async fn questions_of_the_host() {
         _ => Reply::json(200, r#"{"model":"m-1","choices":[{"message":{"content":"forty-two"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#),
     })
     .await;
-    let mut config = codex_worker::config::Config::for_tests(&rig.home.path().join("state"));
+    let mut config = config::Config::for_tests(&rig.home.path().join("state"));
     config.gateway.primary = Some(Endpoint { base_url: rig.upstream.url.clone(), api_key: None });
-    let gateway = codex_worker::gateway::Gateway::with(&config, crate::support::quick()).expect("gateway");
+    let gateway = adapter::gateway::Gateway::with(&config, crate::support::quick()).expect("gateway");
     let answer = gateway.ask(Some("m"), "be short", "why?", 50).await.expect("answers");
     assert_eq!((answer.text.as_str(), answer.model.as_str()), ("forty-two", "m-1"));
     assert_eq!(answer.usage.input_tokens, Some(9));

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codex_worker::config::Config;
-use codex_worker::job::spec::JobSpec;
-use codex_worker::job::state::JobStatus;
-use codex_worker::job::store::{Claim, JobStore};
 use codex_worker::mcp::jobs::Jobs;
 use codex_worker::mcp::tasks;
 use codex_worker::mcp::tools::{JobView, StartArgs, WaitArgs};
-use codex_worker::report::result::{Failure, FailureKind, JobResult, Usage, Workspace};
+use config::Config;
+use job::store::{Claim, JobStore};
+use model::result::{Failure, FailureKind, JobResult, Usage, Workspace};
+use model::status::JobStatus;
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, DetailedTask,
@@ -122,7 +121,7 @@ impl StoreTasks {
             allowed_dirs: vec![dir.display().to_string()],
             ..StartArgs::default()
         };
-        let spec = JobSpec::parse(args, &self.config).map_err(fault)?;
+        let spec = codex_worker::mcp::parse::job_spec(args, &self.config).map_err(fault)?;
         let claim = self
             .jobs
             .blocking(move |_, store| {

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use codex_worker::agent::{Agent, AgentEvent, Pass, Report, builtin::Builtin, claude::Claude};
-use codex_worker::config::{AgentKind, AgentSettings};
-use codex_worker::contain::{self, Limits, Strength};
-use codex_worker::job::spec::PermissionMode;
-use codex_worker::policy::types::AgentEnd;
+use agent::{Agent, AgentEvent, Pass, Report, builtin::Builtin, claude::Claude};
+use config::{AgentKind, AgentSettings};
+use contain::{self, Limits, Strength};
+use model::spec::PermissionMode;
+use model::types::AgentEnd;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -351,7 +351,7 @@ async fn a_cancel_ends_the_agents_commands() {
 /// `AGENT=command`: the prompt on standard input, the output as the claim.
 #[tokio::test]
 async fn any_command_line() {
-    use codex_worker::agent::runcmd::CommandLine;
+    use agent::runcmd::CommandLine;
     let _ = agents();
     let model = Model::start(vec![Answer::Text("unused")]);
     for (line, ended, claim, failure) in [
@@ -432,7 +432,7 @@ async fn plan_mode_changes_nothing() {
 /// check commands without one. The shell commands are tried for real.
 #[tokio::test]
 async fn claude_code_under_every_strength() {
-    use codex_worker::agent::command::{Surroundings, argv, environment};
+    use agent::command::{Surroundings, argv, environment};
     let _ = agents();
     let Some(claude) = claude() else { return };
     for strength in [Strength::Bubblewrap, Strength::Landlock, Strength::ProcessGroup] {

@@ -204,8 +204,8 @@ fn jobs_are_listed_shown_followed_and_collected() {
 /// A worktree leads to the user's repository; what is in it cannot be written from there.
 #[test]
 fn the_users_repository_cannot_be_written_from_a_worktree() {
-    codex_worker::contain::set_helper(crate::support::BIN.into());
-    if !codex_worker::contain::strength().limits_files() {
+    contain::set_helper(crate::support::BIN.into());
+    if !contain::strength().limits_files() {
         eprintln!("NOT RUN: this machine does not limit files");
         return;
     }

@@ -309,8 +309,8 @@ fn a_job_that_fills_the_disk_is_ended() {
 /// The settings may hold the gateway's key, and whoever has the receipts' key can write one.
 #[test]
 fn settings_and_keys_are_hidden_from_agent_and_checks() {
-    codex_worker::contain::set_helper(crate::support::BIN.into());
-    if !codex_worker::contain::strength().limits_files() {
+    contain::set_helper(crate::support::BIN.into());
+    if !contain::strength().limits_files() {
         eprintln!("NOT RUN: this machine does not limit files");
         return;
     }
@@ -345,8 +345,8 @@ fn checks_have_their_own_network() {
         {"tools": [{"run": {"command": format!("{connect} && echo reached >> src/slug.sh; true")}}]},
         {"say": "done"},
     ]);
-    codex_worker::contain::set_helper(crate::support::BIN.into());
-    if !codex_worker::contain::probe().network_limited {
+    contain::set_helper(crate::support::BIN.into());
+    if !contain::probe().network_limited {
         eprintln!("NOT RUN: the network cannot be limited here");
         return;
     }

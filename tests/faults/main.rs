@@ -274,8 +274,8 @@ fn whatever_is_killed_nothing_is_lost_and_nothing_is_left() {
         eprintln!("faults: {victim:?} killed: {count} {status}");
     }
     eprintln!("faults: {count} runs in {:?}, {} wrong", began.elapsed(), wrong.len());
-    codex_worker::contain::set_helper(support::BIN.into());
-    eprintln!("faults: containment: {}", codex_worker::contain::probe().strength);
+    contain::set_helper(support::BIN.into());
+    eprintln!("faults: containment: {}", contain::probe().strength);
     assert!(wrong.is_empty(), "seeds that do not hold: {wrong:?}");
 }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::AnalyzeSettings;
-use crate::job::paths::create_private;
-use crate::mcp::tools::AnalyzeReply;
-use crate::report::result::Usage;
+use super::AnalyzeReply;
+use config::AnalyzeSettings;
+use job::paths::create_private;
+use model::result::Usage;
 
 /// Grows when the form of an entry or the meaning of a key changes.
 const VERSION: u32 = 1;

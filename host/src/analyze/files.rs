@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::job::parse;
+use crate::mcp::parse;
+use config::Config;
+use model::error::{Error, Kind, Result};
 
 const PATTERNS_MAX: usize = 50;
 const FILES_MAX: usize = 200;

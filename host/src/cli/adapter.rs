@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use crate::adapter::{Adapter, Options, random_hex};
-use crate::config::Secret;
-use crate::error::{Error, Kind, Result};
+use adapter::{Adapter, Options, random_hex};
+use config::Secret;
+use model::error::{Error, Kind, Result};
 
 /// Run the Anthropic-to-OpenAI adapter by itself.
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 
 use std::io::Read;
 
-use crate::agent::builtin::{Task, work};
-use crate::error::{Error, Kind, Result};
+use agent::builtin::{Task, work};
+use model::error::{Error, Kind, Result};
 
 /// None: everything comes on standard input.
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::settings::SettingsArgs;
-use crate::config::{Config, Env, SETTINGS, Source};
-use crate::error::{Error, Kind, Result};
+use config::{Config, Env, SETTINGS, Source};
+use model::error::{Error, Kind, Result};
 
 /// Look at the settings.
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,10 @@
 //! `codex-worker contained --spec FILE -- command` (hidden): starts a command under rules
-//! and limits and ends its whole tree; see [`crate::contain::helper`].
+//! and limits and ends its whole tree; see [`contain::helper`].
 
 use std::ffi::OsString;
 
-use crate::contain::helper;
-use crate::error::{Error, Kind, Result};
+use contain::helper;
+use model::error::{Error, Kind, Result};
 
 /// What to run and under which rules.
 #[derive(Debug, clap::Args)]

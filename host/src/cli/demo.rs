@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::config::Env;
-use crate::error::{Error, Kind, Result};
-use crate::report::result::JobResult;
+use config::Env;
+use model::error::{Error, Kind, Result};
+use model::result::JobResult;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -306,7 +306,7 @@ fn tell(shown: &Progress, played: &Played, keep: bool) {
 
 /// Claude Code where it is, else our own.
 fn choose_agent(asked: Option<&str>, env: &Env) -> Result<(&'static str, Option<PathBuf>)> {
-    let found = crate::agent::claude::locate(env.get("CLAUDE_BIN").map(Path::new));
+    let found = agent::claude::locate(env.get("CLAUDE_BIN").map(Path::new));
     match (asked, found) {
         (Some("builtin"), _) => Ok(("builtin", None)),
         (Some(_), Err(error)) => Err(error),

@@ -9,15 +9,15 @@ use serde::Serialize;
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use crate::agent;
-use crate::config::{AgentKind, Config};
-use crate::contain;
-use crate::error::{Error, Kind, Result};
-use crate::gateway::Gateway;
-use crate::job::paths::create_private;
-use crate::job::sqlite::SqliteStore;
-use crate::policy::{Origin, PolicySet, Settings};
-use crate::report::redact::Redactor;
+use adapter::gateway::Gateway;
+use agent;
+use config::{AgentKind, Config};
+use contain;
+use job::paths::create_private;
+use job::sqlite::SqliteStore;
+use model::error::{Error, Kind, Result};
+use policy::{Origin, PolicySet, Settings};
+use redact::Redactor;
 
 /// Check this machine: git, the agent, the gateway, the directories, containment.
 #[derive(Debug, clap::Args)]

@@ -9,15 +9,15 @@ use serde_json::json;
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::job::spec::JobId;
-use crate::job::sqlite::SqliteStore;
-use crate::job::state::JobStatus;
-use crate::job::store::{JobRow, JobStore, ListFilter};
-use crate::job::{gc, reap};
-use crate::report::redact::Redactor;
-use crate::report::sanitize;
+use config::Config;
+use job::sqlite::SqliteStore;
+use job::store::{JobRow, JobStore, ListFilter};
+use job::{gc, reap};
+use model::error::{Error, Kind, Result};
+use model::spec::JobId;
+use model::status::JobStatus;
+use redact::Redactor;
+use redact::sanitize;
 
 /// Look at jobs, end them, clean up after them.
 #[derive(Debug, clap::Args)]
@@ -131,7 +131,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Cancel { settings, job, reason, json } => {
             let desk = Desk::open(settings)?;
             let id = desk.find(&job)?;
-            let state = crate::job::cancel(&desk.config, &desk.store, &id, &reason, Duration::from_secs(30))?;
+            let state = job::cancel(&desk.config, &desk.store, &id, &reason, Duration::from_secs(30))?;
             if state.is_final() {
                 print(&if json {
                     pretty(&json!({"job_id": id, "job_status": state}))?
@@ -242,7 +242,7 @@ impl Desk {
         let mut table = Table::new();
         let header = ["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"].map(str::to_owned);
         table.load_style(presets::NOTHING).set_header(cells(header));
-        let now = crate::job::identity::now().wall_ms;
+        let now = job::identity::now().wall_ms;
         for row in rows {
             let ended = row.finished_ms.unwrap_or(now);
             let state = match (&row.result, row.queue_position) {
@@ -290,7 +290,7 @@ impl Desk {
         put("job", row.id.as_str());
         put("state", row.status.as_str());
         put("task", &self.line(&row.spec.prompt, 300));
-        let now = crate::job::identity::now().wall_ms;
+        let now = job::identity::now().wall_ms;
         put("created", &format!("{} ago", span(now - row.created_ms)));
         if let Some(ahead) = row.queue_position {
             put("queue", &format!("{ahead} ahead"));
@@ -343,8 +343,8 @@ impl Desk {
             put("policies", &result.policies.join(", "));
             put("next", &result.next_action);
         }
-        let paths = crate::job::paths::JobPaths::new(&self.config.home, &row.id);
-        if let Some(held) = containment(&paths.root().join(crate::report::receipt::RECEIPT)) {
+        let paths = job::paths::JobPaths::new(&self.config.home, &row.id);
+        if let Some(held) = containment(&paths.root().join(job::receipt::RECEIPT)) {
             put("containment", &held);
         }
         if paths.worktree().exists() {
@@ -405,7 +405,7 @@ fn choose(text: &str, ids: &[JobId]) -> Result<JobId> {
             let part =
                 |id: &'_ JobId| id.as_str().chars().take(text.chars().count().max(1)).collect::<String>();
             let parts: Vec<String> = ids.iter().map(part).collect();
-            let near = crate::config::nearest(text, parts.iter().map(String::as_str));
+            let near = config::nearest(text, parts.iter().map(String::as_str));
             let near = near.and_then(|near| ids.iter().find(|id| id.as_str().starts_with(near)));
             Err(match near {
                 Some(id) if text.len() >= 4 => error.hint(format!("did you mean {id}?")),
@@ -481,7 +481,7 @@ fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{bytes, choose, clock, fit, span};
-    use crate::job::spec::JobId;
+    use model::spec::JobId;
 
     #[test]
     fn a_job_is_named_by_its_beginning_and_the_nearest_is_offered() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
 use crate::mcp::serve;
 use crate::mcp::server::Server;
-use crate::report::redact::Redactor;
+use model::error::{Error, Kind, Result};
+use redact::Redactor;
 
 /// Serve MCP on standard input and output, or on loopback HTTP.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub struct Args {
 /// Serves until the client is gone or a signal comes; both end with exit code 0.
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
-    crate::report::log::mask_panics(Redactor::new(config.known_secrets.clone(), None));
+    redact::log::mask_panics(Redactor::new(config.known_secrets.clone(), None));
     // One thread for the protocol, a few for the store: a client rarely asks two things
     // at a time, and each thread costs memory in every session.
     let runtime = tokio::runtime::Builder::new_current_thread()

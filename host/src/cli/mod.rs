@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Error;
+use model::error::Error;
 
 /// Hand coding jobs to a cheap agent and get verified evidence back.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let cli = Cli::parse();
     if let Ok(program) = std::env::current_exe() {
-        crate::contain::set_helper(program);
+        contain::set_helper(program);
     }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> crate::error::Result<()> {
+fn run(command: Command) -> model::error::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::AgentBuiltin(args) => agent_builtin::run(args),
@@ -120,11 +120,11 @@ fn report(error: &Error) {
 }
 
 /// Writes to standard output; a reader that left is no fault.
-pub(crate) fn print(text: &str) -> crate::error::Result<()> {
+pub(crate) fn print(text: &str) -> model::error::Result<()> {
     use std::io::Write;
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(crate::error::Kind::Environment, format!("cannot write: {error}")))
+            Err(Error::new(model::error::Kind::Environment, format!("cannot write: {error}")))
         }
         _ => Ok(()),
     }

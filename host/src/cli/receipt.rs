@@ -2,11 +2,11 @@
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::job::sqlite::SqliteStore;
-use crate::job::store::JobStore;
 use crate::mcp::jobs::job_id;
-use crate::report::receipt;
+use job::receipt;
+use job::sqlite::SqliteStore;
+use job::store::JobStore;
+use model::error::{Error, Kind, Result};
 
 /// Look at a job's receipt, or verify it.
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,9 @@ use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use super::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::policy::{PolicySet, Settings};
-use crate::report::redact::Redactor;
+use model::error::{Error, Kind, Result};
+use policy::{PolicySet, Settings};
+use redact::Redactor;
 
 /// Mask secrets in standard input, line by line.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
     let policies = (!args.floor_only).then(|| Arc::new(PolicySet::load(&Settings::from_config(&config))));
-    let finder = policies.map(|set| set as Arc<dyn crate::report::redact::Finder>);
+    let finder = policies.map(|set| set as Arc<dyn redact::Finder>);
     let mut secrets = config.known_secrets.clone();
     let endpoints = [("gateway key", &config.gateway.primary), ("fallback key", &config.gateway.fallback)];
     for (name, endpoint) in endpoints {

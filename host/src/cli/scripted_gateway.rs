@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// Arguments of `scripted-gateway`.
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, Overrides};
-use crate::error::Result;
+use config::{Config, Overrides};
+use model::error::Result;
 
 /// Where the settings come from, besides the environment and the file.
 #[derive(Clone, Debug, Default, clap::Args)]

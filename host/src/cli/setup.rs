@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use crate::config::{Config, Env};
-use crate::error::{Error, Kind, Result};
+use config::{Config, Env};
+use model::error::{Error, Kind, Result};
 
 const SHIPPED: &str = include_str!("../../../codex-mcp.example.toml");
 
@@ -135,7 +135,7 @@ fn write(file: &Path, old: &str, new: &str) -> std::io::Result<()> {
     if !old.is_empty() {
         std::fs::copy(file, file.with_extension("toml.before-codex-worker"))?;
     }
-    crate::job::artifacts::write_whole(file, new.as_bytes())
+    job::artifacts::write_whole(file, new.as_bytes())
 }
 
 #[cfg(test)]

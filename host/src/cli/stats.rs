@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// What jobs cost, from the usage rows.
 #[derive(Debug, clap::Args)]

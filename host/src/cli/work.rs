@@ -2,9 +2,9 @@
 //! `--until-idle` it stays.
 
 use super::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::report::log::{MaskedStderr, mask_panics};
-use crate::report::redact::Redactor;
+use model::error::{Error, Kind, Result};
+use redact::Redactor;
+use redact::log::{MaskedStderr, mask_panics};
 
 /// Run queued jobs.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub struct Args {
 /// Runs the worker to its end.
 pub fn run(args: Args) -> Result<()> {
     if args.detached {
-        crate::job::spawn::detach();
+        job::spawn::detach();
     }
     let config = args.settings.load()?;
     // To standard error, which is worker.log for a worker that a server started. A program
@@ -40,5 +40,5 @@ pub fn run(args: Args) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Environment, format!("cannot start the runtime: {e}")))?
-        .block_on(crate::job::worker::run(config, args.until_idle))
+        .block_on(job::worker::run(config, args.until_idle))
 }

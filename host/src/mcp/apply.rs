@@ -2,11 +2,11 @@
 //! nothing.
 
 use super::tools::ApplyReply;
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::job::paths::JobPaths;
-use crate::job::store::{JobRow, JobStore};
-use crate::workspace::apply::{self, Mode, Why};
+use config::Config;
+use job::paths::JobPaths;
+use job::store::{JobRow, JobStore};
+use model::error::{Error, Kind, Result};
+use workspace::apply::{self, Mode, Why};
 
 /// Paths of a reply; the rest is counted.
 const SHOWN: usize = 50;

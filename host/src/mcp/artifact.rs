@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::budget;
 use super::tools::ArtifactReply;
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 const DEFAULT_BYTES: u64 = 4000;
 const MOST_BYTES: u64 = 8000;
@@ -113,7 +113,7 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf> {
         (_, dir) => {
             let known = dir.map(|dir| names(&dir)).unwrap_or_default();
             let error = Error::new(Kind::NotFound, format!("there is no artifact {name:?}"));
-            Err(match crate::config::nearest(name, known.iter().map(String::as_str)) {
+            Err(match config::nearest(name, known.iter().map(String::as_str)) {
                 Some(meant) => error.hint(format!("did you mean {meant}?")),
                 None if known.is_empty() => error.hint("this job has none yet; wait for its end"),
                 None => error.hint(format!("known are {}", known.join(", "))),

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::tools::JobView;
-use crate::report::sanitize::{line, prefix};
+use redact::sanitize::{line, prefix};
 
 /// `get` and an ended `wait` for at most [`FEW_FILES`] changed files.
 pub const RESULT: usize = 2048;
@@ -214,8 +214,8 @@ pub fn fit_waiting(view: &mut JobView) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::state::JobStatus;
-    use crate::report::result::{Artifact, Failure, FailureKind, Usage, Workspace};
+    use model::result::{Artifact, Failure, FailureKind, Usage, Workspace};
+    use model::status::JobStatus;
 
     /// The worst that a job may give: every text at the length to which it is stored.
     fn worst(files: usize, checks: usize, path: usize) -> JobView {

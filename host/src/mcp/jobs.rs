@@ -14,14 +14,14 @@ use super::budget;
 use super::tools::{
     CancelArgs, CancelReply, GetArgs, JobView, StartArgs, StartReply, TailArgs, TailReply, WaitArgs,
 };
-use crate::agent;
-use crate::config::{AgentKind, Config};
-use crate::error::{Error, Kind, Result};
-use crate::job::spec::{JobId, JobSpec};
-use crate::job::sqlite::SqliteStore;
-use crate::job::store::{Event, JobRow, JobStore};
-use crate::job::{reap, spawn};
-use crate::report::sanitize::line;
+use agent;
+use config::{AgentKind, Config};
+use job::sqlite::SqliteStore;
+use job::store::{Event, JobRow, JobStore};
+use job::{reap, spawn};
+use model::error::{Error, Kind, Result};
+use model::spec::{JobId, JobSpec};
+use redact::sanitize::line;
 
 /// How often a waiting call looks, at first and at most.
 const POLL_FIRST: Duration = Duration::from_millis(60);
@@ -128,7 +128,7 @@ impl Jobs {
     /// `start`.
     pub async fn start(self: &Arc<Self>, args: StartArgs) -> Result<StartReply> {
         self.blocking(move |config, store| {
-            let spec = JobSpec::parse(args, config)?;
+            let spec = super::parse::job_spec(args, config)?;
             ready(config, &spec)?;
             if let Some(id) = &spec.resume {
                 resumable(store, id)?;
@@ -377,7 +377,7 @@ pub fn running(row: &JobRow) -> JobView {
     }
 }
 
-fn tail_reply(job_status: crate::job::state::JobStatus, events: &[Event], after: Option<u64>) -> TailReply {
+fn tail_reply(job_status: model::status::JobStatus, events: &[Event], after: Option<u64>) -> TailReply {
     let rendered: Vec<(u64, String)> = events
         .iter()
         .map(|event| {
@@ -402,7 +402,7 @@ fn tail_reply(job_status: crate::job::state::JobStatus, events: &[Event], after:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::state::JobStatus;
+    use model::status::JobStatus;
 
     fn events(count: u64, text: &str) -> Vec<Event> {
         (1..=count)

@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod budget;
 pub mod jobs;
 mod lines;
+pub mod parse;
 mod prompts;
 pub mod schema;
 pub mod serve;

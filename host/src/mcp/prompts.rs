@@ -4,8 +4,8 @@
 use rmcp::model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::Value;
 
-use crate::config::nearest;
-use crate::error::{Error, Kind, Result};
+use config::nearest;
+use model::error::{Error, Kind, Result};
 
 const DELEGATE: &str = "delegate";
 /// Name, what it is, whether it must be given.

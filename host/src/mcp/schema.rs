@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::config::nearest;
+use config::nearest;
 
 /// The schema of what a tool accepts. Optional arguments are optional, not nullable:
 /// `null` is taken as absent before the check.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::transport::LineTransport;
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// Serves one client until its end of input or `shutdown`; both mean that nobody listens:
 /// waiting calls are answered at once, jobs go on.

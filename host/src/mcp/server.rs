@@ -23,11 +23,11 @@ use super::jobs::{Jobs, job_id};
 use super::tools::{self, JobView};
 use super::wire::Ordered;
 use super::{artifact, lines, prompts, schema, tasks};
-use crate::config::{Config, nearest};
-use crate::error::{Error, Kind};
-use crate::job::paths::JobPaths;
-use crate::job::store::JobStore;
-use crate::report::redact::Redactor;
+use config::{Config, nearest};
+use job::paths::JobPaths;
+use job::store::JobStore;
+use model::error::{Error, Kind};
+use redact::Redactor;
 
 /// The first revision whose clients read `structuredContent`.
 const STRUCTURED_SINCE: &str = "2025-06-18";
@@ -98,7 +98,7 @@ impl Server {
                 reply(done, lines::apply)
             }
             "analyze" => {
-                let args: tools::AnalyzeArgs = decode(name, args)?;
+                let args: crate::analyze::AnalyzeArgs = decode(name, args)?;
                 let done = crate::analyze::analyze(jobs.config(), args, &self.redactor).await?;
                 reply(done, |done| format!("answered from {} files", done.files.len()))
             }
@@ -338,7 +338,7 @@ impl Server {
             let Reply { data, .. } = reply(self.jobs.get(args).await?, lines::job)?;
             (data.to_string(), "application/json")
         } else {
-            let read = move |config: &Config, store: &crate::job::sqlite::SqliteStore| {
+            let read = move |config: &Config, store: &job::sqlite::SqliteStore| {
                 store.get(&id)?;
                 artifact::read_whole(&JobPaths::new(&config.home, &id).artifacts(), &name)
             };

@@ -8,10 +8,10 @@ use rmcp::model::{CallToolResult, DetailedTask, ErrorData, JsonObject, Task, Tas
 
 use super::jobs::{Jobs, ended, job_id};
 use super::tools::{GetArgs, JobView, WaitArgs};
-use crate::error::{Error, Kind, Result};
-use crate::job::state::JobStatus;
-use crate::job::store::{JobRow, JobStore};
-use crate::report::sanitize::line;
+use job::store::{JobRow, JobStore};
+use model::error::{Error, Kind, Result};
+use model::status::JobStatus;
+use redact::sanitize::line;
 
 const POLL_MS: u64 = 2000;
 

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema;
-use crate::config::Isolation;
-use crate::job::spec::{OnViolation, PermissionMode};
-use crate::job::state::JobStatus;
-use crate::report::result::{Artifact, Failure, JobResult, Usage, Workspace};
+use crate::analyze::{AnalyzeArgs, AnalyzeReply};
+use config::Isolation;
+use model::result::{Artifact, Failure, JobResult, Usage, Workspace};
+use model::spec::{OnViolation, PermissionMode};
+use model::status::JobStatus;
 
 /// Shown by clients before any tool is called. The first 250 characters stand alone: some
 /// clients show no more.
@@ -256,7 +257,7 @@ pub struct ApplyArgs {
     /// `check` only says whether it would apply, `worktree` (the default) writes the user's
     /// files, `branch` makes a new branch.
     #[serde(default)]
-    pub mode: crate::workspace::apply::Mode,
+    pub mode: workspace::apply::Mode,
 }
 
 /// What `apply` gives.
@@ -274,41 +275,6 @@ pub struct ApplyReply {
     pub branch: Option<String>,
     /// What to do now.
     pub next_action: String,
-}
-
-/// What `analyze` accepts.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-pub struct AnalyzeArgs {
-    /// One question about the files.
-    pub question: String,
-    /// Absolute paths or globs inside the sandbox root.
-    pub paths: Vec<String>,
-    /// The gateway's model name.
-    pub model: Option<String>,
-    /// Bytes of files to send.
-    pub max_bytes: Option<u64>,
-}
-
-/// What `analyze` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AnalyzeReply {
-    /// From the cheap model, untrusted.
-    pub answer: String,
-    /// Files that were sent, capped.
-    pub files: Vec<String>,
-    /// Matching files that were not sent, each with the reason; capped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<String>,
-    /// `path:line` in the answer that do not exist.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bad_references: Vec<String>,
-    /// Not everything that matched was sent.
-    pub truncated: bool,
-    /// The answer was kept from an earlier call.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cached: bool,
-    /// What it cost.
-    pub usage: Usage,
 }
 
 /// A job as `get` and `wait` show it: while it runs only the first lines, then the whole.

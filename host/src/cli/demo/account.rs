@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::{Played, Progress, Script, Setting, failed, play};
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// Plays the three jobs and prints the table.
 pub(super) async fn run(shown: &Progress, setting: &Setting) -> Result<()> {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::one::{Which, refused};
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::ask::OwnedQuestion;
-use crate::policy::inspect::Interface;
+use model::error::{Error, Kind, Result};
+use policy::ask::OwnedQuestion;
+use policy::inspect::Interface;
 
 /// Measure a component on its own examples.
 #[derive(Debug, clap::Args)]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::toolchain::{self, Toolchain};
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::record::digest;
+use model::error::{Error, Kind, Result};
+use policy::record::digest;
 
 /// Build a policy's crate into a component.
 #[derive(Debug, clap::Args)]

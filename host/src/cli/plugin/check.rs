@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::one::{Which, refused};
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::laws;
+use model::error::{Error, Kind, Result};
+use policy::laws;
 
 /// Load a component, run its own examples and the laws of its interfaces.
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::toolchain::{self, Toolchain};
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::inspect::{self, Interface};
-use crate::policy::record::digest;
+use model::error::{Error, Kind, Result};
+use policy::inspect::{self, Interface};
+use policy::record::digest;
 
 /// The shipped policies: crate `codex-worker-<name>` in `plugins/<name>`.
 const SHIPPED: [&str; 5] = ["integrity", "prompt", "redaction", "scope", "signals"];

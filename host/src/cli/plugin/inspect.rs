@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::one::{Which, refused};
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// Show what a component is, imports and exports, and its own examples.
 #[derive(Debug, clap::Args)]

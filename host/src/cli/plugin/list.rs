@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::cli::policy::last_errors;
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::policy::inspect::Interface;
-use crate::policy::lock::{Entry, FILE, Lock, Mode};
-use crate::policy::plugin::{Origin, read_file};
-use crate::policy::record::digest;
-use crate::policy::{PolicySet, Settings};
+use model::error::{Error, Kind, Result};
+use policy::inspect::Interface;
+use policy::lock::{Entry, FILE, Lock, Mode};
+use policy::plugin::{Origin, read_file};
+use policy::record::digest;
+use policy::{PolicySet, Settings};
 
 /// Show the policies in force, in order, and the refused ones.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ mod toolchain;
 pub(super) use one::{Which, refused};
 pub(super) use run::{finding, signal};
 
-use crate::error::Result;
+use model::error::Result;
 
 /// Write, build, check, try, look at and pin policies.
 #[derive(Debug, clap::Args)]

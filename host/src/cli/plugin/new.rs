@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::inspect::Interface;
+use model::error::{Error, Kind, Result};
+use policy::inspect::Interface;
 
 /// Write a policy's crate that builds at once.
 #[derive(Debug, clap::Args)]

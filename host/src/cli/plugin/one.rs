@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::policy::inspect::Refusal;
-use crate::policy::load::Settings;
-use crate::policy::lock::Mode;
-use crate::policy::plugin::{Origin, Plugin, Prepared, Table, read_file};
-use crate::policy::{record, shipped};
+use model::error::{Error, Kind, Result};
+use policy::inspect::Refusal;
+use policy::load::Settings;
+use policy::lock::Mode;
+use policy::plugin::{Origin, Plugin, Prepared, Table, read_file};
+use policy::{record, shipped};
 
 /// Which component, and with which configuration.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ impl Which {
 /// A refusal for a person.
 pub fn refused(file: &Path, refusal: &Refusal) -> Error {
     // Names and messages inside come from the file.
-    let reason = crate::report::sanitize::line(&refusal.to_string(), 6_000);
+    let reason = redact::sanitize::line(&refusal.to_string(), 6_000);
     let error = Error::new(Kind::Plugin, format!("{} is refused: {reason}", file.display()));
     match refusal {
         Refusal::ForbiddenImport(_) => {

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::one::Which;
 use crate::cli::print;
-use crate::error::{Error, Kind, Result};
-use crate::policy::ask::{Answer, OwnedQuestion};
-use crate::policy::inspect::Interface;
-use crate::policy::laws::mask;
-use crate::policy::types::{Finding, Signal};
+use model::error::{Error, Kind, Result};
+use model::types::{Finding, Signal};
+use policy::ask::{Answer, OwnedQuestion};
+use policy::inspect::Interface;
+use policy::laws::mask;
 
 /// Ask a component about one input.
 #[derive(Debug, clap::Args)]
@@ -113,9 +113,9 @@ pub fn signal(signal: &Signal) -> String {
 /// A finding for a person.
 pub fn finding(finding: &Finding) -> String {
     let severity = match finding.severity {
-        crate::policy::types::Severity::Deny => "DENY",
-        crate::policy::types::Severity::Warn => "warn",
-        crate::policy::types::Severity::Info => "info",
+        model::types::Severity::Deny => "DENY",
+        model::types::Severity::Warn => "warn",
+        model::types::Severity::Info => "info",
     };
     let place = match (&finding.path, finding.line) {
         (Some(path), Some(line)) => format!(" [{path}:{line}]"),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use model::error::{Error, Kind, Result};
 
 /// A compiler that can make wasm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ fn componentize(path: &Path) -> Result<Vec<u8>> {
         failed(format!("{error:#}"))
             .hint("name the policy with codex_worker_policy::policy! at the top of the crate")
     })?;
-    match crate::policy::inspect::outside(&component) {
+    match policy::inspect::outside(&component) {
         Ok(_) => Ok(component),
         Err(refusal) => Err(failed(refusal.to_string())
             .hint("name the policy with codex_worker_policy::policy! at the top of the crate")),

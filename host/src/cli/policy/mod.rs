@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::job::paths::JobPaths;
-use crate::job::spec::JobId;
-use crate::policy::plugin::{Example, Prepared, read_file};
-use crate::policy::replay::{Recorded, read};
-use crate::policy::{Settings, load, record, shipped};
+use config::Config;
+use job::paths::JobPaths;
+use model::error::{Error, Kind, Result};
+use model::spec::JobId;
+use policy::plugin::{Example, Prepared, read_file};
+use policy::replay::{Recorded, read};
+use policy::{Settings, load, record, shipped};
 
 /// Ask the record of decisions.
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,9 @@ use super::{age, number, read_job, recorded_jobs};
 use crate::cli::plugin::{Which, refused};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::policy::replay::{self, Replay};
-use crate::policy::types::Finding;
+use model::error::{Error, Kind, Result};
+use model::types::Finding;
+use policy::replay::{self, Replay};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

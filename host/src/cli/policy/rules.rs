@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::{Known, age, known, read_job, recorded_jobs};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::policy::ask::Answer;
-use crate::policy::inspect::Interface;
-use crate::policy::record::Decision;
-use crate::policy::types::Severity;
+use model::error::{Error, Kind, Result};
+use model::types::Severity;
+use policy::ask::Answer;
+use policy::inspect::Interface;
+use policy::record::Decision;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -169,7 +169,7 @@ fn table(jobs: usize, policies: &BTreeMap<String, Policy>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::plugin::Example;
+    use policy::plugin::Example;
 
     #[test]
     fn rules_that_never_and_always_fire_are_named() {

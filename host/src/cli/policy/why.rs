@@ -7,16 +7,16 @@ use super::{job_id, known, number, read_job};
 use crate::cli::plugin::{finding, signal};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
-use crate::error::{Error, Kind, Result};
-use crate::job::artifacts::FINDINGS;
-use crate::job::paths::JobPaths;
-use crate::policy::ask::Answer;
-use crate::policy::inspect::Interface;
-use crate::policy::lock::Mode;
-use crate::policy::plugin::Example;
-use crate::policy::record::Decision;
-use crate::policy::types::{Finding, Severity};
-use crate::verify::outcome::Verdict;
+use job::artifacts::FINDINGS;
+use job::paths::JobPaths;
+use model::error::{Error, Kind, Result};
+use model::types::{Finding, Severity};
+use policy::ask::Answer;
+use policy::inspect::Interface;
+use policy::lock::Mode;
+use policy::plugin::Example;
+use policy::record::Decision;
+use verify::outcome::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -201,7 +201,7 @@ fn said<'a, 'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::record::{digest, json};
+    use policy::record::{digest, json};
 
     fn decision(attempt: u32, component: &str, findings: &[Finding]) -> Decision {
         let input = json(&serde_json::json!({"job": {"attempt": attempt}}));
@@ -240,7 +240,7 @@ mod tests {
         let found = [denial("out-of-scope", "a.rs lies outside")];
         let decisions = [decision(1, "c0", &found), decision(2, "c0", &[])];
         let refused = Verdict {
-            source: crate::verify::outcome::Source::Verifier,
+            source: verify::outcome::Source::Verifier,
             by: "mine.wasm".into(),
             finding: denial("policy-broken", "policy mine.wasm could not judge"),
         };

@@ -1,0 +1,203 @@
+//! What containment this machine offers, found out by trying it once per process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde::Serialize;
+
+use super::Strength;
+use super::cgroup::Parent;
+use super::{bubblewrap, landlock, seccomp};
+
+/// One line of `doctor`'s section on containment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Such as `bubblewrap`.
+    pub name: &'static str,
+    /// It works here.
+    pub works: bool,
+    /// What was seen, one line.
+    pub detail: String,
+    /// How to get it, when it does not work.
+    pub hint: Option<String>,
+}
+
+/// What this machine can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    /// The strongest means that works.
+    pub strength: Strength,
+    /// Connections can be limited to given ports.
+    pub network_limited: bool,
+    /// Each means, strongest first.
+    pub findings: Vec<Finding>,
+    /// The `bwrap` program that works.
+    #[serde(skip)]
+    pub(super) bwrap: Option<PathBuf>,
+    /// `bwrap` can give a network of its own.
+    #[serde(skip)]
+    pub(super) bwrap_net: bool,
+    /// Version of Landlock in force; 0 for none.
+    #[serde(skip)]
+    pub(super) landlock: i32,
+    /// The filter on system calls works.
+    #[serde(skip)]
+    pub(super) filter: bool,
+    /// Where control groups can be made.
+    #[serde(skip)]
+    pub(super) groups: Option<Parent>,
+}
+
+/// Tries what this machine can do; the first call takes some ten milliseconds, the later
+/// ones nothing.
+pub fn probe() -> &'static Probe {
+    static PROBE: OnceLock<Probe> = OnceLock::new();
+    PROBE.get_or_init(probe_now)
+}
+
+fn probe_now() -> Probe {
+    let mut findings = Vec::new();
+    let (bwrap, detail) = match find_on_path("bwrap") {
+        None => (None, "bwrap is not on PATH".to_owned()),
+        Some(path) => match try_bwrap(&path, false) {
+            Ok(()) => (Some(path.clone()), format!("{} works", path.display())),
+            Err(reason) => (None, reason),
+        },
+    };
+    findings.push(Finding {
+        name: "bubblewrap",
+        works: bwrap.is_some(),
+        detail,
+        hint: bwrap.is_none().then(|| {
+            "install the package `bubblewrap`; if it is installed, allow unprivileged user namespaces \
+             (kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu, or an AppArmor profile for bwrap)"
+                .to_owned()
+        }),
+    });
+    let bwrap_net = bwrap.as_deref().is_some_and(|path| try_bwrap(path, true).is_ok());
+    let landlock = landlock::version();
+    let helper = super::helper().is_some();
+    findings.push(Finding {
+        name: "landlock",
+        works: landlock > 0,
+        detail: match landlock {
+            0 => "the kernel does not offer it".to_owned(),
+            version if version < landlock::CONNECT_VERSION => {
+                format!("version {version}: files, no network rules")
+            }
+            version if version < landlock::SCOPE_VERSION => {
+                format!("version {version}: files and TCP connects")
+            }
+            version => format!("version {version}: files, TCP connects, signals"),
+        },
+        hint: (landlock < landlock::CONNECT_VERSION)
+            .then(|| "boot a kernel of 6.7 or later with `landlock` in its lsm= list".to_owned()),
+    });
+    let network_limited = helper && (bwrap_net || landlock >= landlock::CONNECT_VERSION);
+    findings.push(Finding {
+        name: "network",
+        works: network_limited,
+        detail: if helper && bwrap_net {
+            "own network namespace; only the adapter can be reached".to_owned()
+        } else if network_limited {
+            "TCP connects are limited by Landlock, other sockets by a filter on system calls".to_owned()
+        } else {
+            "connections are not limited".to_owned()
+        },
+        hint: (!network_limited)
+            .then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
+    });
+    let filter = seccomp::works();
+    findings.push(Finding {
+        name: "system calls",
+        works: filter,
+        detail: if filter {
+            "filtered: kernel keyrings, VSOCK, io_uring; with Landlock UDP too".to_owned()
+        } else {
+            "not filtered: kernel keyrings of the user can be reached".to_owned()
+        },
+        hint: (!filter).then(|| "boot a kernel with seccomp filters (x86-64 or 64-bit ARM)".to_owned()),
+    });
+    let groups = Parent::find();
+    findings.push(Finding {
+        name: "control groups",
+        works: groups.is_some(),
+        detail: match &groups {
+            Some(parent) if parent.memory => "processes and memory of a tree are limited".to_owned(),
+            Some(_) => "processes of a tree are limited; memory only of each process".to_owned(),
+            None => "not available here: limits count each process or the whole user, and root's not at all"
+                .to_owned(),
+        },
+        hint: groups.as_ref().is_none_or(|parent| !parent.memory).then(|| {
+            "start Codex inside a delegated group (`systemd-run --user --scope codex`); in a container, \
+             mount /sys/fs/cgroup writable"
+                .to_owned()
+        }),
+    });
+    let subreaper = cfg!(target_os = "linux");
+    findings.push(Finding {
+        name: "strays",
+        works: bwrap.is_some() || subreaper,
+        detail: if bwrap.is_some() {
+            "a PID namespace ends every descendant".to_owned()
+        } else if subreaper {
+            "child subreaper, and a scan of /proc for the run's mark".to_owned()
+        } else {
+            "process groups; a process that makes a session of its own can stay behind".to_owned()
+        },
+        hint: None,
+    });
+    let strength = if bwrap.is_some() {
+        Strength::Bubblewrap
+    } else if landlock > 0 && helper {
+        Strength::Landlock
+    } else {
+        Strength::ProcessGroup
+    };
+    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock, filter, groups }
+}
+
+/// Runs nothing inside a containment like the real ones.
+fn try_bwrap(bwrap: &Path, unshare_net: bool) -> Result<(), String> {
+    let (machine, masked) = bubblewrap::proc_here();
+    let view = bubblewrap::View {
+        machine,
+        masked,
+        bwrap: bwrap.to_owned(),
+        fresh: bubblewrap::fresh_here(),
+        writable: Vec::new(),
+        hidden: Vec::new(),
+        readable: Vec::new(),
+        cwd: "/".into(),
+        unshare_net,
+    };
+    let argv = bubblewrap::argv(&view, &["/bin/sh".into(), "-c".into(), ":".into()]);
+    let output = Command::new(&argv[0])
+        .args(&argv[1..])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("start {}: {error}", bwrap.display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(stderr.lines().next().unwrap_or("bwrap failed without a word").chars().take(200).collect())
+}
+
+/// The first executable file called `name` on PATH.
+pub fn find_on_path(name: &str) -> Option<PathBuf> {
+    let path = super::environment::variable("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    path.is_file()
+}

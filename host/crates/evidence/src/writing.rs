@@ -1,0 +1,291 @@
+//! Recorded trees on their way out: as a patch, into a directory of their own, over one, or
+//! back into the live one. Objects are checked against their names, and nothing is written
+//! through a symlink.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::changes::{self, Objects};
+use super::git::split_z;
+use super::shadow::Shadow;
+use super::{Error, Recorded, Recorder, Result, io, names};
+
+/// Holds the tree that the directories shall be again; beside the record.
+const LAID: &str = "laid";
+/// Bytes of a file that a patch holds at most in binary form.
+const LARGE_BINARY: u64 = 32 << 20;
+
+impl Recorder {
+    /// Makes the directories `tree` again: whatever differs is written or removed.
+    pub fn settle(&self, tree: &str) -> Result<()> {
+        let now = self.look()?.tree;
+        let names: Vec<Vec<u8>> = changes::names_only(&self.record.shadow, tree, &now)?
+            .into_iter()
+            .map(|change| change.name)
+            .collect();
+        self.put(tree, &names, &self.record.top)
+    }
+
+    /// Makes `wanted` (names below the top) in `into` what they are in `tree`.
+    pub fn put(&self, tree: &str, wanted: &[Vec<u8>], into: &Path) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let objects = Objects::open(&self.record.shadow)?;
+        let entries = entries(&self.record.shadow, tree, wanted)?;
+        for name in wanted {
+            let mut below = entries.iter().filter(|(n, _)| names::below(n, name).is_some()).peekable();
+            if below.peek().is_none() {
+                remove(into, name)?;
+            }
+            for (name, (mode, id)) in below {
+                make_room(into, name)?;
+                if *mode == 0o160000 {
+                    let path = into.join(names::path(name));
+                    fs::create_dir_all(&path).map_err(io("creating", &path))?;
+                    continue;
+                }
+                let content = self.as_checked_out(objects.read(id)?, *mode, id, name, into)?;
+                write_entry(into, name, *mode, &content)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a file as a checkout would write it: line ends where the repository
+    /// asks for CRLF. Everything else, and every filter, is left out.
+    pub fn as_checked_out(
+        &self,
+        content: Vec<u8>,
+        mode: u32,
+        id: &str,
+        name: &[u8],
+        into: &Path,
+    ) -> Result<Vec<u8>> {
+        let Some((at, rest)) = self.record.owner(name) else { return Ok(content) };
+        let root = &self.record.roots[at];
+        let dir = into.join(names::path(&root.prefix));
+        if mode & 0o170000 != 0o100000 || !content.contains(&b'\n') || !root.asks_for_crlf(&dir, &rest) {
+            return Ok(content);
+        }
+        root.written(&self.record.shadow, id, &rest, &dir)
+    }
+
+    /// The contents of files (as the change set names them) in a recorded tree; none for one
+    /// that is no file there, or larger than `max` bytes.
+    pub fn contents(&self, tree: &str, told: &[String], max: u64) -> Result<Vec<Option<Vec<u8>>>> {
+        let wanted: Vec<Vec<u8>> = told.iter().map(|told| self.name_of(told)).collect::<Result<_>>()?;
+        let entries = entries(&self.record.shadow, tree, &wanted)?;
+        let objects = Objects::open(&self.record.shadow)?;
+        let read = |name: &Vec<u8>| match entries.get(name) {
+            Some((mode, id)) if mode & 0o170000 == 0o100000 && objects.size(id)? <= max => {
+                objects.read(id).map(Some)
+            }
+            _ => Ok(None),
+        };
+        wanted.iter().map(read).collect()
+    }
+
+    /// Writes into files that are there in `into` (which stands for [`Recorder::top`]);
+    /// paths as the change set names them. Nothing is written through a symlink.
+    pub fn rewrite(&self, files: &[(String, Vec<u8>)], into: &Path) -> Result<()> {
+        for (told, content) in files {
+            let name = self.name_of(told)?;
+            let path = into.join(names::path(&name));
+            let plain = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file());
+            if !plain || parent_through_symlink(into, &name) {
+                return Err(Error::InTheWay(told.clone()));
+            }
+            fs::write(&path, content).map_err(io("writing", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Lays `paths` of the base and the content of `files` over the directories, which hold
+    /// `tree`. A note beside the record makes [`Recorder::lift`], and the next look by
+    /// whatever process, undo it.
+    pub fn lay(&self, tree: &str, paths: &[String], files: &[(String, Vec<u8>)]) -> Result<()> {
+        let note = self.state.join(LAID);
+        fs::write(&note, tree).map_err(io("writing", &note))?;
+        let laid = self.restore(paths).and_then(|()| self.rewrite(files, &self.record.top));
+        if laid.is_err() {
+            self.lift()?;
+        }
+        laid
+    }
+
+    /// Undoes [`Recorder::lay`], if it was done.
+    pub fn lift(&self) -> Result<()> {
+        let note = self.state.join(LAID);
+        match fs::read_to_string(&note) {
+            Ok(tree) => {
+                self.settle(&tree)?;
+                fs::remove_file(&note).map_err(io("removing", &note))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io("reading", &note)(error)),
+        }
+    }
+
+    /// The whole change as a patch that `git apply` takes at [`Recorder::top`], binary files
+    /// included; cut at a file's or hunk's border if longer than `max` bytes.
+    pub fn patch(&self, recorded: &Recorded, max: usize) -> Result<Vec<u8>> {
+        // Git would hold a very large file in memory to write it out; then binary files are
+        // only named.
+        let binary = recorded.changes.files.iter().all(|file| file.size <= LARGE_BINARY);
+        let whole = self.diff(&self.record.base_tree, &recorded.tree, max, binary);
+        if whole.is_err() && self.record.read_from_is_gone() {
+            // The job removed the repository: what is known is which files changed.
+            let lines = recorded.stat.iter().map(|s| format!("# {s} (the old content is gone)\n"));
+            return Ok(lines.collect::<String>().into_bytes());
+        }
+        whole
+    }
+
+    /// [`Recorder::patch`] between any two recorded trees.
+    pub fn patch_between(&self, from: &str, to: &str, max: usize) -> Result<Vec<u8>> {
+        self.diff(from, to, max, true)
+    }
+
+    fn diff(&self, from: &str, to: &str, max: usize, binary: bool) -> Result<Vec<u8>> {
+        let text = self
+            .record
+            .shadow
+            .reading("diff-tree")
+            .args(["-r", "-p", "-M", "--full-index", "--no-ext-diff", "--no-textconv"])
+            .args(binary.then_some("--binary"))
+            .args([from, to])
+            .output()?;
+        if text.len() <= max {
+            return Ok(text);
+        }
+        Ok(super::patch::trim(&String::from_utf8_lossy(&text), max).text.into_bytes())
+    }
+
+    /// Writes a recorded tree into `into`, which stands for [`Recorder::top`] and is made if
+    /// need be. No git directory comes with it.
+    pub fn materialise(&self, tree: &str, into: &Path) -> Result<()> {
+        fs::create_dir_all(into).map_err(io("creating", into))?;
+        let index = self.record.shadow.git_dir.join(format!("out.{}", std::process::id()));
+        let mut git = self.record.shadow.reading("read-tree");
+        for setting in self.record.roots.first().into_iter().flat_map(|root| &root.settings) {
+            git = git.config(setting);
+        }
+        let written = git.args(["--reset", "-u", tree]).index(&index).work_tree(into).dir(into).output();
+        let _ = fs::remove_file(&index);
+        written.map(|_| ()).map_err(Error::from)
+    }
+
+    /// Makes `paths` (as the change set names them) in `into`, which stands for
+    /// [`Recorder::top`], what they are in `tree`: written, replaced, or removed if `tree`
+    /// has them not. Objects are checked against their names on the way.
+    pub fn overlay(&self, tree: &str, paths: &[String], into: &Path) -> Result<()> {
+        if !fs::symlink_metadata(into).is_ok_and(|m| m.is_dir()) {
+            return Err(Error::InTheWay(into.display().to_string()));
+        }
+        let mut wanted = Vec::new();
+        for path in paths {
+            wanted.push(self.name_of(path)?);
+        }
+        self.put(tree, &wanted, into)
+    }
+
+    /// Puts `paths` (as the change set names them) of the live directory back to the base.
+    pub fn restore(&self, paths: &[String]) -> Result<()> {
+        self.overlay(&self.record.base_tree, paths, &self.record.top)
+    }
+
+    /// The recorded name of a path as the change set tells it.
+    pub fn name_of(&self, told: &str) -> Result<Vec<u8>> {
+        let outside = || Error::Outside(told.to_owned());
+        let name = names::absolute(&names::unescape(told), &self.record.base).ok_or_else(outside)?;
+        let git = name.split(|b| *b == b'/').any(|p| p.eq_ignore_ascii_case(b".git"));
+        if name.is_empty() || git || self.record.owner(&name).is_none() {
+            return Err(outside());
+        }
+        Ok(name)
+    }
+}
+
+/// What `tree` has at `wanted` (names below its top) and below them: mode and object id.
+pub fn entries(shadow: &Shadow, tree: &str, wanted: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, (u32, String)>> {
+    let mut entries = BTreeMap::new();
+    for piece in wanted.chunks(500) {
+        let listed = shadow
+            .reading("ls-tree")
+            .args(["-r", "-z", "--full-tree", tree, "--"])
+            .args(piece.iter().map(|n| names::path(n)))
+            .output()?;
+        for line in split_z(&listed) {
+            let (name, mode, id) = tree_line(line)?;
+            entries.insert(name, (mode, id));
+        }
+    }
+    Ok(entries)
+}
+
+/// `100644 blob <id>\t<name>` as `ls-tree -z` prints it.
+pub fn tree_line(line: &[u8]) -> Result<(Vec<u8>, u32, String)> {
+    let bad = || Error::Answer("ls-tree");
+    let tab = line.iter().position(|b| *b == b'\t').ok_or_else(bad)?;
+    let text = std::str::from_utf8(&line[..tab]).map_err(|_| bad())?;
+    let mut parts = text.split(' ');
+    let (mode, _kind, id) = (parts.next(), parts.next(), parts.next().ok_or_else(bad)?);
+    let mode = u32::from_str_radix(mode.unwrap_or_default(), 8).map_err(|_| bad())?;
+    Ok((line[tab + 1..].to_vec(), mode, id.to_owned()))
+}
+
+/// Takes `name` away below `top` without going through a symlink.
+fn remove(top: &Path, name: &[u8]) -> Result<()> {
+    if parent_through_symlink(top, name) {
+        return Ok(()); // what one sees there lies elsewhere
+    }
+    let path = top.join(names::path(name));
+    let done = match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+        Ok(_) => fs::remove_file(&path),
+        Err(_) => Ok(()),
+    };
+    done.map_err(io("removing", &path))
+}
+
+fn parent_through_symlink(top: &Path, name: &[u8]) -> bool {
+    name.iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'/')
+        .any(|(at, _)| fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| m.is_symlink()))
+}
+
+/// Clears the way to `name`. Symlinks and files that stand where a directory must be are
+/// replaced, so that nothing is ever written through them.
+fn make_room(top: &Path, name: &[u8]) -> Result<()> {
+    for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
+        let dir = top.join(names::path(&name[..at]));
+        match fs::symlink_metadata(&dir) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                fs::remove_file(&dir).map_err(io("removing", &dir))?;
+                fs::create_dir(&dir).map_err(io("creating", &dir))?;
+            }
+            Err(_) => fs::create_dir(&dir).map_err(io("creating", &dir))?,
+        }
+    }
+    Ok(())
+}
+
+fn write_entry(top: &Path, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = top.join(names::path(name));
+    match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path).map_err(io("removing", &path))?,
+        Ok(_) => fs::remove_file(&path).map_err(io("removing", &path))?,
+        Err(_) => {}
+    }
+    if mode == 0o120000 {
+        return std::os::unix::fs::symlink(names::path(content), &path).map_err(io("linking", &path));
+    }
+    fs::write(&path, content).map_err(io("writing", &path))?;
+    let bits = if mode & 0o111 != 0 { 0o755 } else { 0o644 };
+    fs::set_permissions(&path, fs::Permissions::from_mode(bits)).map_err(io("setting the mode of", &path))
+}

@@ -1,0 +1,296 @@
+//! From what the host knows of an ended job to the compact result. Pure: the same parts
+//! give the same result. Every text passes the caller's redaction here, once.
+
+use config::Isolation;
+use model::result::{Artifact, Failure, FailureKind, JobResult, Usage, Workspace};
+use model::spec::{JobId, JobSpec};
+use model::status::JobStatus;
+use model::types::{AgentOutcome, ChangeSet, CheckResult, CheckStatus, Severity};
+use redact::sanitize::line;
+use verify::outcome::{Outcome, Source, Verdict, holds};
+
+/// The store keeps this many paths; replies show fewer.
+const FILES_KEPT: usize = 400;
+const LINES_KEPT: usize = 60;
+/// Failing tests that a check's line names, and bytes of what each has to say.
+const FAILURES_SHOWN: usize = 3;
+const FAILURE_MAX: usize = 120;
+const LINE_MAX: usize = 300;
+const SUMMARY_MAX: usize = 600;
+
+/// What is known of an ended job.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// The job.
+    pub id: &'a JobId,
+    /// What was asked for.
+    pub spec: &'a JobSpec,
+    /// What it came to.
+    pub outcome: &'a Outcome,
+    /// How the agent ended; its claim becomes the summary.
+    pub agent: &'a AgentOutcome,
+    /// What changed; none if that could not be worked out.
+    pub changes: Option<&'a ChangeSet>,
+    /// What the checks gave.
+    pub checks: &'a [CheckResult],
+    /// Every finding.
+    pub verdicts: &'a [Verdict],
+    /// What could not be judged or read, each one sentence.
+    pub notes: &'a [String],
+    /// Passes made.
+    pub attempts: u32,
+    /// From claim to end.
+    pub duration: std::time::Duration,
+    /// What the agent moved.
+    pub usage: &'a Usage,
+    /// `name@version` of each policy that judged.
+    pub policies: &'a [String],
+    /// The ref with the result, for a worktree that has one.
+    pub branch: Option<&'a str>,
+    /// What `artifact` can read.
+    pub artifacts: &'a [Artifact],
+    /// The trimmed diff; kept whether it is asked for or not.
+    pub diff: &'a str,
+    /// Applied to every text that comes from the repository, the agent, a check or a policy.
+    pub redact: &'a dyn Fn(&str) -> String,
+}
+
+/// Makes the result.
+pub fn build(parts: Parts<'_>) -> JobResult {
+    let redact = |text: &str, max: usize| line(&(parts.redact)(text), max);
+    let mut files: Vec<String> = parts
+        .changes
+        .map(|changes| changes.files.iter().map(|file| redact(&file.path, LINE_MAX)).collect())
+        .unwrap_or_default();
+    files.sort();
+    files.dedup();
+    let total = parts.changes.map_or(0, |changes| changes.total_files as usize).max(files.len());
+    files.truncate(FILES_KEPT);
+    let failure = parts.outcome.failure.as_ref().map(|failure| Failure {
+        kind: failure.kind,
+        message: redact(&failure.message, LINE_MAX),
+        hint: redact(&failure.hint, LINE_MAX),
+    });
+    let isolation = match parts.spec.isolation {
+        Isolation::None => "none",
+        Isolation::Worktree => "worktree",
+    };
+    let mut result = JobResult {
+        job_status: parts.outcome.status,
+        changed_files_omitted: u32::try_from(total - files.len()).unwrap_or(u32::MAX),
+        changed_files: files,
+        checks: kept(check_lines(parts)).iter().map(|text| redact(text, LINE_MAX)).collect(),
+        diff: (parts.redact)(parts.diff),
+        summary: redact(&parts.agent.claim, SUMMARY_MAX),
+        attempts: parts.attempts,
+        duration_ms: u64::try_from(parts.duration.as_millis()).unwrap_or(u64::MAX),
+        usage: parts.usage.clone(),
+        policies: parts.policies.to_vec(),
+        workspace: Workspace {
+            isolation: isolation.to_owned(),
+            branch: parts.branch.map(|branch| redact(branch, LINE_MAX)),
+        },
+        artifacts: parts.artifacts.to_vec(),
+        next_action: String::new(),
+        failure,
+    };
+    result.next_action = next_action(&result, parts.id);
+    result
+}
+
+/// The first lines, and how many there are besides.
+fn kept(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES_KEPT {
+        let out = lines.len() - (LINES_KEPT - 1);
+        lines.truncate(LINES_KEPT - 1);
+        lines.push(format!("note: {out} findings more; artifact findings.json has them"));
+    }
+    lines
+}
+
+/// `name: passed (…)` for the scope and each check, then what the policies had to say.
+fn check_lines(parts: Parts<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(scope) = &parts.spec.scoped_patch {
+        let denied: Vec<&Verdict> = denials(parts.verdicts, Source::Scope).collect();
+        lines.push(match denied.as_slice() {
+            [] => format!("scoped_patch: passed ({})", scope.paths.join(", ")),
+            [first, rest @ ..] => format!("scoped_patch: failed ({}{})", place(first), more(rest.len())),
+        });
+    }
+    for check in parts.checks {
+        let declared = parts.spec.checks.iter().find(|declared| declared.name == check.name);
+        lines.push(check_line(check, holds(declared, check)));
+    }
+    for verdict in parts.verdicts {
+        // The scope's denials stand in its own line already.
+        let told = verdict.source == Source::Scope
+            && parts.spec.scoped_patch.is_some()
+            && verdict.finding.severity == Severity::Deny;
+        let word = match verdict.finding.severity {
+            Severity::Deny if !told => "denied",
+            Severity::Warn => "warned",
+            Severity::Deny | Severity::Info => continue,
+        };
+        let by = verdict.by.split('@').next().unwrap_or(&verdict.by);
+        lines.push(format!("{by}: {word} ({}: {})", verdict.finding.rule, place(verdict)));
+    }
+    lines.extend(parts.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}
+
+fn denials(verdicts: &[Verdict], source: Source) -> impl Iterator<Item = &Verdict> {
+    verdicts
+        .iter()
+        .filter(move |verdict| verdict.source == source && verdict.finding.severity == Severity::Deny)
+}
+
+/// The finding's message, with its place if the message does not name it.
+fn place(verdict: &Verdict) -> String {
+    let finding = &verdict.finding;
+    match (&finding.path, finding.line) {
+        (Some(path), Some(number)) => format!("{} at {path}:{number}", finding.message),
+        (Some(path), None) if !finding.message.contains(path.as_str()) => {
+            format!("{}: {path}", finding.message)
+        }
+        _ => finding.message.clone(),
+    }
+}
+
+fn more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("; and {count} more") }
+}
+
+fn check_line(check: &CheckResult, holds: bool) -> String {
+    let mut facts = Vec::new();
+    if check.status == CheckStatus::Failed {
+        match (check.exit_code, check.signal) {
+            (_, Some(signal)) => facts.push(format!("signal {signal}")),
+            (Some(code), None) => facts.push(format!("exit {code}")),
+            (None, None) => {}
+        }
+    }
+    for signal in &check.signals {
+        let counts = [
+            (signal.passed, "passed"),
+            (signal.failed, "failed"),
+            (signal.errors, "errors"),
+            (signal.skipped, "skipped"),
+        ];
+        let counts: Vec<String> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        if !counts.is_empty() {
+            facts.push(counts.join(", "));
+        }
+        if signal.nothing_ran {
+            facts.push("nothing ran".to_owned());
+        }
+    }
+    if check.status == CheckStatus::Failed && matches!(check.baseline, Some(CheckStatus::Failed)) {
+        facts.push("failed before the job too".to_owned());
+    }
+    if check.status == CheckStatus::Failed && matches!(check.baseline, Some(CheckStatus::Passed)) {
+        facts.push("passed before the job".to_owned());
+    }
+    if matches!(check.baseline, Some(CheckStatus::Passed)) && check.status == CheckStatus::Passed && !holds {
+        facts.push("had to fail before the job, but passed".to_owned());
+    }
+    if matches!(check.guarded, Some(CheckStatus::Failed | CheckStatus::TimedOut)) {
+        facts.push("fails with the tests as they were before the job".to_owned());
+    }
+    if !holds {
+        let failures = check.signals.iter().flat_map(|signal| &signal.first_failures);
+        for failure in failures.take(FAILURES_SHOWN) {
+            let at = match (&failure.path, failure.line) {
+                (Some(path), Some(number)) => format!(" {path}:{number}"),
+                (Some(path), None) => format!(" {path}"),
+                _ => String::new(),
+            };
+            facts.push(format!("{}{at}: {}", failure.id, line(&failure.message, FAILURE_MAX)));
+        }
+    }
+    let word = match check.status {
+        CheckStatus::Passed if holds => "passed",
+        CheckStatus::Passed | CheckStatus::Failed => "failed",
+        CheckStatus::TimedOut => "timed out",
+        CheckStatus::NotRun => "not run",
+    };
+    if facts.is_empty() {
+        format!("{}: {word}", check.name)
+    } else {
+        format!("{}: {word} ({})", check.name, facts.join("; "))
+    }
+}
+
+/// What the planner should do now: one order, from the closed list of outcomes.
+pub fn next_action(result: &JobResult, id: &JobId) -> String {
+    let files = result.changed_files.len() + result.changed_files_omitted as usize;
+    let resume = format!("start again with resume={id} and say what to mend");
+    let Some(failure) = &result.failure else {
+        return match (files, &result.workspace.branch) {
+            (0, _) => "nothing was changed; read the summary if you expected a change".to_owned(),
+            (_, Some(branch)) => format!("review the {}, then call apply or merge {branch}", count(files)),
+            (_, None) => format!("review the {} in the working directory", count(files)),
+        };
+    };
+    match failure.kind {
+        FailureKind::CheckFailed => format!("read the failing check's log with artifact, then {resume}"),
+        FailureKind::TestsWeakened => format!("do not take the change; {resume}: the code, not the tests"),
+        FailureKind::OutOfScope => {
+            "widen scoped_patch.paths if the edit is right, else start again with on_violation=revert"
+                .to_owned()
+        }
+        FailureKind::PolicyDenied => format!("read findings.json with artifact, then {resume}"),
+        FailureKind::PolicyBroken => {
+            "tell the operator: a policy plugin is broken (codex-worker doctor)".to_owned()
+        }
+        FailureKind::AgentFailed => {
+            "read the transcript with artifact; codex-worker doctor checks the agent".to_owned()
+        }
+        FailureKind::TurnLimit => format!("split the task, or {resume}"),
+        FailureKind::Gateway => {
+            "tell the operator: codex-worker doctor --network checks the gateway".to_owned()
+        }
+        FailureKind::Budget => format!("split the task, raise timeout_ms, or {resume}"),
+        FailureKind::Interrupted => format!("start again with resume={id} to go on"),
+        FailureKind::Cancelled => "nothing; it was cancelled".to_owned(),
+        FailureKind::Workspace => failure.hint.clone(),
+        FailureKind::Internal => "tell the operator: this is a fault of codex-worker; see its log".to_owned(),
+    }
+}
+
+fn count(files: usize) -> String {
+    if files == 1 { "changed file".to_owned() } else { format!("{files} changed files") }
+}
+
+/// The result of a job that ended as `status` because of `failure`.
+pub fn ended_early(id: &JobId, spec: &JobSpec, status: JobStatus, failure: Failure) -> JobResult {
+    let mut result = JobResult {
+        job_status: status,
+        changed_files: Vec::new(),
+        checks: Vec::new(),
+        diff: String::new(),
+        summary: String::new(),
+        attempts: 0,
+        duration_ms: 0,
+        usage: Usage::default(),
+        policies: Vec::new(),
+        workspace: Workspace {
+            isolation: match spec.isolation {
+                Isolation::None => "none".to_owned(),
+                Isolation::Worktree => "worktree".to_owned(),
+            },
+            branch: None,
+        },
+        artifacts: Vec::new(),
+        next_action: String::new(),
+        failure: Some(failure),
+        changed_files_omitted: 0,
+    };
+    result.next_action = next_action(&result, id);
+    result
+}
+
+#[cfg(test)]
+#[path = "compact_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+//! What may end a running job from outside, in one loop: cancel, time, budget, the worker's
+//! own shutdown, and the loss of the claim. It also keeps the lease alive.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::disk;
+use crate::revise::{Budget, Spent, exhausted};
+use crate::store::{Claim, JobStore};
+
+/// How long a claim holds without a heartbeat. On one machine a dead worker is noticed
+/// earlier, by its process.
+pub const LEASE: Duration = Duration::from_secs(20);
+/// Between heartbeats.
+const BEAT: Duration = Duration::from_secs(4);
+/// Between looks at the cancel request and the budget.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// Why a job was ended from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody asked, with this reason.
+    Cancelled(String),
+    /// The job's time is up.
+    TimedOut,
+    /// Requests or tokens are used up; a sentence.
+    Budget(String),
+    /// The job filled the disk; a sentence.
+    Disk(String),
+    /// The worker was told to end.
+    Shutdown,
+    /// Another worker holds the job: nothing may be written any more.
+    Lost,
+}
+
+/// What can happen; closed.
+enum Event {
+    Done,
+    Shutdown,
+    Deadline,
+    Beat,
+    Look,
+}
+
+/// Reads what was spent so far.
+pub type Meter = Arc<dyn Fn() -> Spent + Send + Sync>;
+
+/// Watches one job from its claim to its end.
+pub struct Control {
+    token: CancellationToken,
+    done: CancellationToken,
+    stop: Arc<Mutex<Option<Stop>>>,
+    meter: Arc<OnceLock<Meter>>,
+    disk: Arc<OnceLock<disk::Verdict>>,
+    deadline: Instant,
+}
+
+impl Control {
+    /// Starts watching.
+    pub fn start(
+        store: Arc<dyn JobStore>,
+        claim: Claim,
+        timeout: Duration,
+        budget: Budget,
+        shutdown: CancellationToken,
+    ) -> Control {
+        let control = Control {
+            token: CancellationToken::new(),
+            done: CancellationToken::new(),
+            stop: Arc::new(Mutex::new(None)),
+            meter: Arc::new(OnceLock::new()),
+            disk: Arc::new(OnceLock::new()),
+            deadline: Instant::now() + timeout,
+        };
+        let watcher = Watcher {
+            store,
+            claim,
+            budget,
+            shutdown,
+            token: control.token.clone(),
+            done: control.done.clone(),
+            stop: Arc::clone(&control.stop),
+            meter: Arc::clone(&control.meter),
+            disk: Arc::clone(&control.disk),
+            deadline: control.deadline,
+        };
+        tokio::spawn(watcher.run());
+        control
+    }
+
+    /// Fires when the job must end.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Why it must end, once it must. The first reason stays, but a lost claim overrides it.
+    pub fn stopped(&self) -> Option<Stop> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Until the job's time limit.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The job has ended: nothing is watched any more.
+    pub fn done(&self) {
+        self.done.cancel();
+    }
+
+    /// From now on the budget is watched with this.
+    pub fn set_meter(&self, meter: Meter) {
+        let _ = self.meter.set(meter);
+    }
+
+    /// From now on the disk is watched by this.
+    pub fn set_disk(&self, verdict: disk::Verdict) {
+        let _ = self.disk.set(verdict);
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.done.cancel();
+    }
+}
+
+struct Watcher {
+    store: Arc<dyn JobStore>,
+    claim: Claim,
+    budget: Budget,
+    shutdown: CancellationToken,
+    token: CancellationToken,
+    done: CancellationToken,
+    stop: Arc<Mutex<Option<Stop>>>,
+    meter: Arc<OnceLock<Meter>>,
+    disk: Arc<OnceLock<disk::Verdict>>,
+    deadline: Instant,
+}
+
+impl Watcher {
+    async fn run(self) {
+        let mut beat = tokio::time::interval(BEAT);
+        let mut look = tokio::time::interval(LOOK);
+        // After a pause (a suspended machine) one tick is enough.
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = self.token.is_cancelled();
+            let event = tokio::select! {
+                biased;
+                () = self.done.cancelled() => Event::Done,
+                () = self.shutdown.cancelled(), if !stopping => Event::Shutdown,
+                () = tokio::time::sleep_until(self.deadline), if !stopping => Event::Deadline,
+                _ = beat.tick() => Event::Beat,
+                _ = look.tick(), if !stopping => Event::Look,
+            };
+            let stop = match event {
+                Event::Done => return,
+                Event::Shutdown => Some(Stop::Shutdown),
+                Event::Deadline => Some(Stop::TimedOut),
+                Event::Beat => self.ask(|store, claim| store.heartbeat(claim, LEASE)).await,
+                Event::Look => match (self.over_budget(), self.disk_is_full()) {
+                    (Some(reason), _) => Some(Stop::Budget(reason)),
+                    (None, Some(reason)) => Some(Stop::Disk(reason)),
+                    (None, None) => self.ask(|store, claim| store.poll(claim)).await,
+                },
+            };
+            if let Some(stop) = stop {
+                let lost = stop == Stop::Lost;
+                let mut slot = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+                if slot.is_none() || lost {
+                    tracing::info!(job = %self.claim.id, ?stop, "the job must end");
+                    *slot = Some(stop);
+                }
+                drop(slot);
+                self.token.cancel();
+                if lost {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Asks the store off the async threads. A store that fails for a moment (a full disk)
+    /// is asked again at the next tick; if it fails for longer than the lease, another
+    /// process takes the job over and the answer then is that the claim is stale.
+    async fn ask(
+        &self,
+        question: impl FnOnce(&dyn JobStore, &Claim) -> model::error::Result<Option<crate::store::Heartbeat>>
+        + Send
+        + 'static,
+    ) -> Option<Stop> {
+        let (store, claim) = (Arc::clone(&self.store), self.claim.clone());
+        match tokio::task::spawn_blocking(move || question(store.as_ref(), &claim)).await {
+            Ok(Ok(Some(beat))) => beat.cancel.map(Stop::Cancelled),
+            Ok(Ok(None)) => Some(Stop::Lost),
+            Ok(Err(error)) => {
+                tracing::warn!(job = %self.claim.id, %error, "the store did not answer");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn disk_is_full(&self) -> Option<String> {
+        self.disk.get()?.get().cloned()
+    }
+
+    fn over_budget(&self) -> Option<String> {
+        exhausted(self.meter.get()?(), self.budget)
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a job works and what it goes on from: its own directories, or those of the job
+//! that it resumes (an agent's conversation belongs to the home and the directory in which
+//! it was held).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Job;
+use crate::paths::JobPaths;
+use crate::store::JobStore;
+use crate::worker::blocking;
+use config::{Config, Isolation};
+use evidence::{Recorded, Recorder};
+use model::error::{Error, Kind, Result};
+use model::spec::{AllowedDir, JobSpec};
+use workspace::worktree::{self, Worktree};
+
+/// Repositories with more files than this are checked out only where the scope lies.
+const SPARSE_ABOVE: usize = 20_000;
+
+/// The longest chain of resumed jobs.
+const CHAIN_MAX: usize = 64;
+
+/// What a resumed job takes over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// The agent's conversation, if it told its name.
+    pub session: Option<String>,
+    /// The first job of the chain: its home, temporary directory and worktree are used.
+    pub origin: Option<JobPaths>,
+    /// The ref with what the chain has made so far.
+    pub branch: Option<String>,
+}
+
+/// Follows `resume` to the chain's first job. Blocks.
+pub fn earlier(config: &Config, store: &dyn JobStore, spec: &JobSpec) -> Result<Earlier> {
+    let mut found = Earlier::default();
+    let mut next = spec.resume.clone();
+    for _ in 0..CHAIN_MAX {
+        let Some(id) = next else { return Ok(found) };
+        let row = store.get(&id)?;
+        if !row.status.is_final() {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("job {id} is {}: it cannot be resumed", row.status.as_str()),
+            )
+            .hint("cancel it or wait until it has ended"));
+        }
+        found.session = found.session.or(row.session);
+        found.branch = found.branch.or(row.result.and_then(|result| result.workspace.branch));
+        found.origin = Some(JobPaths::new(&config.home, &id));
+        next = row.spec.resume;
+    }
+    Err(Error::new(Kind::Refused, format!("more than {CHAIN_MAX} jobs resume one another"))
+        .hint("start a new job"))
+}
+
+/// Where the agent works.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The first is the working directory.
+    pub dirs: Vec<AllowedDir>,
+    /// The agent's home.
+    pub home: PathBuf,
+    /// Its temporary directory.
+    pub tmp: PathBuf,
+    /// The job that the worktree and the home belong to.
+    pub owner: JobPaths,
+    /// It is a worktree that was made just now.
+    pub fresh: bool,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Makes the job's place. A worktree is of the job's own, or that of the job it resumes.
+pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Place> {
+    let (job, earlier) = (Arc::clone(job), earlier.clone());
+    blocking(move || {
+        let spec = &job.claim.spec;
+        let owner = earlier.origin.clone().unwrap_or_else(|| job.paths.clone());
+        owner.create().map_err(|e| {
+            Error::new(Kind::Environment, format!("cannot make {}: {e}", owner.root().display()))
+        })?;
+        let mut fresh = false;
+        let (dirs, notes) = match spec.isolation {
+            Isolation::None => (spec.allowed_dirs.clone(), Vec::new()),
+            Isolation::Worktree => {
+                let tree = match Worktree::open(owner.root())? {
+                    Some(tree) if tree.path.is_dir() => tree,
+                    _ if earlier.origin.is_some() => return Err(worktree_is_gone(&earlier)),
+                    _ => {
+                        fresh = true;
+                        worktree::create(worktree::Options {
+                            job: job.claim.id.as_str(),
+                            dirs: &spec.allowed_dirs,
+                            job_dir: owner.root(),
+                            copy_in: &spec.copy_in,
+                            scope: spec.scoped_patch.as_ref().map_or(&[], |scope| scope.paths.as_slice()),
+                            sparse_above: Some(SPARSE_ABOVE),
+                        })?
+                    }
+                };
+                (tree.dirs, tree.notes)
+            }
+        };
+        Ok(Place { dirs, home: owner.home(), tmp: owner.tmp(), owner, fresh, notes })
+    })
+    .await
+}
+
+fn worktree_is_gone(earlier: &Earlier) -> Error {
+    let error = Error::new(Kind::NotFound, "the worktree of the job to be resumed is gone");
+    match &earlier.branch {
+        Some(branch) => {
+            error.hint(format!("bring its result in with apply or merge {branch}, then start a new job"))
+        }
+        None => error.hint("start a new job"),
+    }
+}
+
+/// Puts the recorded tree into the user's repository; gives the ref's name.
+pub(super) async fn publish(
+    place: &Place,
+    recorder: &Arc<Recorder>,
+    recorded: &Recorded,
+    summary: String,
+) -> Result<Option<String>> {
+    let (owner, recorder, tree) = (place.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
+    blocking(move || {
+        let published = worktree::publish_ref(owner.root(), &recorder, &tree, &summary)?;
+        Ok(published.into_iter().next().map(|published| published.name))
+    })
+    .await
+}

@@ -1,0 +1,22 @@
+//! The nouns of codex-worker: what a job is asked for, where it stands, what was observed,
+//! found and concluded, and the error that its borders report.
+//!
+//! Invariant: no I/O. Everything here is a value or a pure function of values.
+
+#![forbid(unsafe_code)]
+
+pub mod error;
+
+pub mod secret;
+
+pub mod spec;
+
+pub mod status;
+
+pub mod containment;
+
+pub mod types;
+
+pub mod outcome;
+
+pub mod result;

@@ -1,0 +1,380 @@
+//! Runs a job's check commands, each in a contained process tree of its own, and makes
+//! results of them.
+//!
+//! Where they run: the ordinary run is in the job's working directory, which at that moment
+//! holds exactly the recorded tree (the agent's processes are gone) and the dependencies
+//! that git ignores (`node_modules`, `target`, `.venv`), without which most checks cannot
+//! start. The guarded run and the baseline run on the base tree are in a directory of their
+//! own, into which the ignored dependency directories are linked; the containment leaves
+//! them read-only there. [`super::super::job::worker`] puts those directories together.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::output::{Capped, cut};
+use super::reports;
+use contain::{self, Command, InForce, Limits};
+use model::spec::CheckCommand;
+use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
+
+/// Bytes of a check's output that its log keeps and the signals policies read.
+const LOG_MAX: usize = 256 << 10;
+
+/// At most this many checks that say `parallel` run at the same time.
+const PARALLEL: usize = 4;
+
+/// What reads and cleans what a check printed. Both methods block.
+pub trait Reader: Send + Sync {
+    /// The text without secrets.
+    fn redact(&self, text: &str) -> String;
+    /// What the signals policies read, and notes on those that could not.
+    fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>);
+    /// Writes down the mark of a tree that is about to be started. An error keeps it from
+    /// being started: nobody could find its strays.
+    fn started(&self, mark: &str) -> std::io::Result<()>;
+}
+
+/// Where checks run and what they may do.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The first allowed directory, or its copy.
+    pub dir: PathBuf,
+    /// The whole environment, without the variables of [`ENVIRONMENT`].
+    pub env: std::collections::BTreeMap<String, String>,
+    /// What they may do.
+    pub limits: Limits,
+    /// The beginning of each run's mark; must be unique to the job and pass.
+    pub mark: String,
+    /// Bytes of output that a result keeps.
+    pub output_max: usize,
+}
+
+/// Set for every check: no pagers, no colours, no progress bars, and no files written just
+/// because something was imported.
+pub const ENVIRONMENT: &[(&str, &str)] = &[
+    ("CI", "1"),
+    ("NO_COLOR", "1"),
+    ("TERM", "dumb"),
+    ("PAGER", "cat"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("TQDM_DISABLE", "1"),
+    ("PIP_PROGRESS_BAR", "off"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("NPM_CONFIG_PROGRESS", "false"),
+    ("NPM_CONFIG_FUND", "false"),
+    ("NPM_CONFIG_UPDATE_NOTIFIER", "false"),
+    ("CARGO_TERM_PROGRESS_WHEN", "never"),
+    ("CARGO_TERM_COLOR", "never"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONUNBUFFERED", "1"),
+];
+
+/// One check that was run.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// What the policies see.
+    pub result: CheckResult,
+    /// The redacted log.
+    pub log: String,
+    /// What could not be read, each one sentence.
+    pub notes: Vec<String>,
+    /// The containment that was in force; none if it did not start.
+    pub in_force: Option<InForce>,
+    /// It was ended by `cancel`; its result means nothing.
+    pub cancelled: bool,
+}
+
+/// Runs all of `checks`, those that say `parallel` together first, then the others one by
+/// one; the results come in the order of `checks`. After a cancel the rest is not started.
+pub async fn run(
+    checks: &[CheckCommand],
+    site: &Site,
+    reader: &Arc<dyn Reader>,
+    cancel: &CancellationToken,
+) -> Vec<Ran> {
+    let (together, alone): (Vec<_>, Vec<_>) =
+        checks.iter().enumerate().partition(|(_, check)| check.parallel);
+    let mut ran: Vec<(usize, Ran)> = futures_util::stream::iter(together)
+        .map(|(n, check)| async move { (n, run_one(check, n, site, reader, cancel).await) })
+        .buffer_unordered(PARALLEL)
+        .collect()
+        .await;
+    for (n, check) in alone {
+        ran.push((n, run_one(check, n, site, reader, cancel).await));
+    }
+    ran.sort_by_key(|(n, _)| *n);
+    ran.into_iter().map(|(_, ran)| ran).collect()
+}
+
+async fn run_one(
+    check: &CheckCommand,
+    number: usize,
+    site: &Site,
+    reader: &Arc<dyn Reader>,
+    cancel: &CancellationToken,
+) -> Ran {
+    if cancel.is_cancelled() {
+        return not_run(check, "not started: the job was ended", true);
+    }
+    let cwd = match directory(&site.dir, check.cwd.as_deref()) {
+        Ok(cwd) => cwd,
+        Err(why) => return not_run(check, &why, false),
+    };
+    let mark = format!("{}.{number}", site.mark);
+    if let Err(error) = reader.started(&mark) {
+        return not_run(check, &format!("cannot write its mark: {error}"), false);
+    }
+    let mut env = site.env.clone();
+    env.extend(ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let command = Command {
+        argv: shell(&check.command),
+        env,
+        cwd: cwd.clone(),
+        stdin: Vec::new(),
+        limits: site.limits.clone(),
+        mark,
+    };
+    let start = SystemTime::now();
+    let capped = Mutex::new(Capped::new(LOG_MAX));
+    let keep = |_stream: contain::Stream, bytes: &[u8]| {
+        capped.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    };
+    let ended = contain::run(command, keep, Duration::from_millis(check.timeout_ms), cancel.clone()).await;
+    let (exit, in_force) = match ended {
+        Ok(ended) => ended,
+        Err(error) => return not_run(check, &format!("{error}"), false),
+    };
+    let (raw, raw_cut) = capped.into_inner().unwrap_or_else(PoisonError::into_inner).text();
+    let status = match (exit.timed_out, exit.success()) {
+        (true, _) => CheckStatus::TimedOut,
+        (false, true) => CheckStatus::Passed,
+        (false, false) => CheckStatus::Failed,
+    };
+    let read = {
+        let (reader, check) = (Arc::clone(reader), check.clone());
+        let exit_code = exit.code;
+        tokio::task::spawn_blocking(move || {
+            let log = reader.redact(&raw);
+            let (signals, notes) = reader.signals(&CommandOutput {
+                name: check.name,
+                command: check.command,
+                exit_code,
+                output: log.clone(),
+                reports: reports::newer_than(&cwd, start),
+            });
+            (log, signals, notes)
+        })
+        .await
+    };
+    let (log, signals, notes) = read.unwrap_or_else(|error| {
+        (String::new(), Vec::new(), vec![format!("the output could not be read: {error}")])
+    });
+    let (output, output_cut) = cut(&log, site.output_max);
+    Ran {
+        result: CheckResult {
+            name: check.name.clone(),
+            command: check.command.clone(),
+            status,
+            exit_code: exit.code,
+            signal: exit.signal,
+            duration_ms: u64::try_from(exit.duration.as_millis()).unwrap_or(u64::MAX),
+            output,
+            output_truncated: raw_cut || output_cut,
+            signals,
+            baseline: None,
+            baseline_signals: Vec::new(),
+            guarded: None,
+        },
+        log,
+        notes,
+        in_force: Some(in_force),
+        cancelled: exit.cancelled,
+    }
+}
+
+fn not_run(check: &CheckCommand, why: &str, cancelled: bool) -> Ran {
+    Ran {
+        result: CheckResult {
+            name: check.name.clone(),
+            command: check.command.clone(),
+            status: CheckStatus::NotRun,
+            exit_code: None,
+            signal: None,
+            duration_ms: 0,
+            output: why.to_owned(),
+            output_truncated: false,
+            signals: Vec::new(),
+            baseline: None,
+            baseline_signals: Vec::new(),
+            guarded: None,
+        },
+        log: format!("{why}\n"),
+        notes: Vec::new(),
+        in_force: None,
+        cancelled,
+    }
+}
+
+/// A command line's program and arguments. With bash a failing part of a pipe fails the
+/// whole: `cargo test | tail` must not pass because `tail` does.
+fn shell(command: &str) -> Vec<String> {
+    let bash = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/opt/homebrew/bin/bash"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let argv: Vec<&str> = match bash {
+        Some(bash) => vec![bash, "--noprofile", "--norc", "-o", "pipefail", "-c", command],
+        None => vec!["/bin/sh", "-c", command],
+    };
+    argv.into_iter().map(str::to_owned).collect()
+}
+
+/// The directory of a check; the agent may have put a link in its place.
+fn directory(root: &Path, cwd: Option<&str>) -> Result<PathBuf, String> {
+    let Some(cwd) = cwd else { return Ok(root.to_owned()) };
+    let resolve =
+        |path: &Path| path.canonicalize().map_err(|e| format!("its directory {cwd} cannot be used: {e}"));
+    let dir = resolve(&root.join(cwd))?;
+    if dir.starts_with(resolve(root)?) {
+        Ok(dir)
+    } else {
+        Err(format!("its directory {cwd} leads out of the job's"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::types::Signal;
+
+    struct Plain;
+
+    impl Reader for Plain {
+        fn redact(&self, text: &str) -> String {
+            text.replace("hunter2", "[REDACTED]")
+        }
+        fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>) {
+            (Vec::new(), vec![format!("{} reports", output.reports.len())])
+        }
+        fn started(&self, _mark: &str) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn check(name: &str, command: &str) -> CheckCommand {
+        CheckCommand {
+            name: name.into(),
+            command: command.into(),
+            timeout_ms: 20_000,
+            cwd: None,
+            must_fail_before: false,
+            baseline: false,
+            parallel: false,
+        }
+    }
+
+    async fn run_in(dir: &Path, checks: &[CheckCommand], cancel: &CancellationToken) -> Vec<Ran> {
+        let site = Site {
+            dir: dir.to_owned(),
+            env: [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())].into(),
+            limits: Limits {
+                writable: vec![dir.to_owned()],
+                hidden: vec![],
+                connect_ports: None,
+                max_memory: None,
+                max_processes: None,
+                max_file_size: None,
+            },
+            // The end of a run kills every process with its mark, other tests' too.
+            mark: format!("test-{}", dir.display()),
+            output_max: 1000,
+        };
+        let reader: Arc<dyn Reader> = Arc::new(Plain);
+        run(checks, &site, &reader, cancel).await
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_a_command() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path().canonicalize().expect("it is there");
+        std::os::unix::fs::symlink("/etc", dir.join("out")).expect("linked");
+        let slow = CheckCommand { timeout_ms: 300, ..check("slow", "sleep 60") };
+        let outside = CheckCommand { cwd: Some("out".into()), ..check("outside", "true") };
+        let checks = [
+            // Two pipes, whose order nobody keeps: the second writer waits.
+            check("ok", "echo one; sleep 0.3; echo two >&2"),
+            check("pipe", "false | cat"),
+            check("code", "printf '\\033[31mred\\033[0m\\n'; exit 3"),
+            check("secret", "echo password hunter2"),
+            check("quiet", "echo $CI $NO_COLOR $PAGER"),
+            outside,
+            slow,
+            check("killed", "kill -9 $$"),
+        ];
+        let lines: Vec<String> = run_in(&dir, &checks, &CancellationToken::new())
+            .await
+            .into_iter()
+            .map(|ran| {
+                let result = ran.result;
+                // A PID namespace shows a signal as an exit code, a process group as a signal.
+                let code = match result.name.as_str() {
+                    "slow" | "killed" => String::new(),
+                    _ => result.exit_code.map_or("-".to_owned(), |code| code.to_string()),
+                };
+                let output = result.output.trim().replace('\n', "/");
+                format!("{} {:?} {code} {output}", result.name, result.status).trim_end().to_owned()
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        ok Passed 0 one/two
+        pipe Failed 1
+        code Failed 3 red
+        secret Passed 0 password [REDACTED]
+        quiet Passed 0 1 1 cat
+        outside NotRun - its directory out leads out of the job's
+        slow TimedOut
+        killed Failed
+        ");
+    }
+
+    #[tokio::test]
+    async fn parallel_checks_overlap_and_keep_their_order() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // Each waits for the other one's file, so that they only end together.
+        let wait = |own: &str, other: &str| CheckCommand {
+            parallel: true,
+            ..check(own, &format!("touch {own}; while [ ! -e {other} ]; do sleep 0.05; done"))
+        };
+        let ran = run_in(
+            dir.path(),
+            &[wait("a", "b"), check("c", "true"), wait("b", "a")],
+            &CancellationToken::new(),
+        )
+        .await;
+        let seen: Vec<_> = ran.iter().map(|r| (r.result.name.as_str(), r.result.status)).collect();
+        assert_eq!(
+            seen,
+            [("a", CheckStatus::Passed), ("c", CheckStatus::Passed), ("b", CheckStatus::Passed)]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cancel_ends_the_running_check_and_starts_no_other() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let cancel = CancellationToken::new();
+        let checks = [check("long", "touch began; sleep 60"), check("next", "touch never")];
+        let fire = async {
+            while !dir.path().join("began").exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            cancel.cancel();
+        };
+        let (ran, ()) = tokio::join!(run_in(dir.path(), &checks, &cancel), fire);
+        assert!(ran.iter().all(|r| r.cancelled));
+        assert!(!dir.path().join("never").exists());
+    }
+}

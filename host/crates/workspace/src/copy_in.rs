@@ -1,0 +1,157 @@
+//! Carries ignored files that a job asks for (`copy_in`) into its worktree. Only files below
+//! the source are read; a symlink is carried as a symlink, and only if it stays inside.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use model::error::{Error, Kind, Result};
+
+/// More files than this are not carried.
+const MAX_FILES: usize = 200_000;
+
+/// What was carried and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Files and symlinks.
+    pub files: usize,
+    /// Symlinks that would lead out, and special files.
+    pub skipped: Vec<PathBuf>,
+}
+
+/// Compiles `copy_in`; a broken pattern is named.
+pub fn patterns(globs: &[String]) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        let broken = |why: String| {
+            Error::new(Kind::Usage, format!("copy_in pattern {glob:?} cannot be used: {why}")).hint(
+                "give globs relative to the first allowed directory, such as `.env.test` or `vendor/**`",
+            )
+        };
+        let escapes = Path::new(glob)
+            .components()
+            .any(|c| matches!(c, Component::ParentDir | Component::RootDir | Component::Prefix(_)));
+        if escapes || glob.is_empty() {
+            return Err(broken("it leads out of the directory".into()));
+        }
+        let plain = glob.trim_start_matches("./").trim_end_matches('/');
+        for form in [plain.to_owned(), format!("{plain}/**")] {
+            set.add(
+                GlobBuilder::new(&form).literal_separator(true).build().map_err(|e| broken(e.to_string()))?,
+            );
+        }
+    }
+    set.build().map_err(|e| Error::new(Kind::Usage, format!("copy_in is too large: {e}")))
+}
+
+/// Copies from `source` to `target` what `wanted` matches among `candidates`: files, and
+/// directories that are looked through.
+pub fn carry(source: &Path, target: &Path, candidates: &[PathBuf], wanted: &GlobSet) -> Result<Carried> {
+    let mut done = Carried::default();
+    let mut open: Vec<PathBuf> = candidates.to_vec();
+    while let Some(name) = open.pop() {
+        let from = source.join(&name);
+        let Ok(meta) = fs::symlink_metadata(&from) else { continue };
+        if meta.is_dir() {
+            for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
+                if entry.file_name().as_bytes() != b".git" {
+                    open.push(name.join(entry.file_name()));
+                }
+            }
+            continue;
+        }
+        if !wanted.is_match(&name) {
+            continue;
+        }
+        let stays = !meta.is_symlink() || fs::read_link(&from).is_ok_and(|to| stays_inside(&name, &to));
+        if !(meta.is_file() || meta.is_symlink()) || !stays {
+            done.skipped.push(name);
+            continue;
+        }
+        done.files += 1;
+        if done.files > MAX_FILES {
+            return Err(Error::new(Kind::Usage, format!("copy_in matches more than {MAX_FILES} files"))
+                .hint("name fewer files; let a check command install dependencies"));
+        }
+        let to = target.join(&name);
+        copy(&from, &to, &meta).map_err(|e| {
+            Error::new(Kind::Environment, format!("copying {} into the worktree failed: {e}", name.display()))
+                .hint("check the file's permissions and the free space of the state directory")
+        })?;
+    }
+    Ok(done)
+}
+
+fn copy(from: &Path, to: &Path, meta: &fs::Metadata) -> std::io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Ok(()); // the checkout has it already
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if meta.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from)?, to)
+    } else {
+        fs::copy(from, to).map(|_| ())
+    }
+}
+
+/// Does a symlink at `name` with this target stay below the directory that `name` is
+/// relative to? Looked at by its text only.
+fn stays_inside(name: &Path, target: &Path) -> bool {
+    let mut depth = name.components().count() as i64 - 1;
+    for part in target.components() {
+        match part {
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return false,
+        }
+        if depth < 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symlinks_are_judged_by_where_they_lead() {
+        let cases = [
+            ("a/l", "../b", true),
+            ("a/l", "../../b", false),
+            ("l", "/etc", false),
+            ("l", "x/../../y", false),
+        ];
+        for (name, target, stays) in cases {
+            assert_eq!(stays_inside(Path::new(name), Path::new(target)), stays, "{name} -> {target}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_carried() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("deps/x/.git")).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        for file in [".env", ".env.test", "deps/x/lib", "deps/x/.git/config"] {
+            fs::write(from.join(file), file).unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", from.join("deps/out")).unwrap();
+        std::os::unix::fs::symlink("x/lib", from.join("deps/in")).unwrap();
+        let wanted = patterns(&["deps".into(), "*.test".into()]).unwrap();
+        let candidates = [".env", ".env.test", "deps"].map(PathBuf::from);
+        let done = carry(&from, &to, &candidates, &wanted).unwrap();
+        assert_eq!((done.files, done.skipped), (3, vec![PathBuf::from("deps/out")]));
+        assert!(to.join("deps/x/lib").exists() && to.join(".env.test").exists());
+        assert!(!to.join(".env").exists() && !to.join("deps/x/.git").exists());
+        for bad in ["../x", "/etc/*", "", "["] {
+            assert!(patterns(&[bad.into()]).is_err(), "{bad}");
+        }
+    }
+}

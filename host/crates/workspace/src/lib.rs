@@ -1,0 +1,12 @@
+//! Where a job works: which paths it may name ([`root`]), the checkout of its own
+//! ([`worktree`]), and bringing a result back ([`apply`]).
+
+#![forbid(unsafe_code)]
+
+pub mod apply;
+mod copy_in;
+pub mod lock;
+mod plan;
+pub mod root;
+mod swap;
+pub mod worktree;
