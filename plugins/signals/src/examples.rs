@@ -112,6 +112,16 @@ pub fn go_json() -> Example {
         .why("events of tests count; the package's own event does not")
 }
 
+pub fn uncounted() -> Example {
+    let signal = Signal { nothing_ran: false, ..counts("uncounted", 0, 0, 0, 0) };
+    Example::signals(
+        "tests that nobody counted",
+        CommandOutput::new("sh run_tests.sh", "all good\n"),
+        [signal],
+    )
+    .why("the command looks like a run of tests, and its output does not say how many ran")
+}
+
 pub fn agent() -> Example {
     let output = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":529,"result":"API Error: overloaded","permission_denials":[]}"#;
     let input =

@@ -153,7 +153,7 @@ impl Go {
         }
         let line =
             self.places.iter().find(|(k, _)| k == key).map(|(_, line)| line.clone()).unwrap_or_default();
-        add(&mut self.total, failure(id, location(&line), crate::others::after_location(&line)));
+        add(&mut self.total, failure(id, location(&line), crate::lines::after_location(&line)));
     }
 
     fn signal(self) -> Option<Signal> {

@@ -2,29 +2,38 @@
 //! their output and from the reports that they left behind.
 //!
 //! Read in this order: reports (JUnit XML, SARIF, JSON), lines of JSON in the output
-//! (cargo, libtest, go), summary lines. A summary that says the same as a report is not
-//! told twice; one that says something else is. The agent's own final event is the output
-//! of the command `agent`.
+//! (cargo, libtest, go), summaries. Output that a task runner or a CI service put a name or a
+//! time before is taken apart first ([`streams`]). A summary that says the same as a report is
+//! not reported twice; one that says something else is. The agent's own final event is the
+//! output of the command `agent`.
 //!
 //! `passed`, `failed`, `skipped` and `errors` are the runner's own words, summed over all
 //! binaries and packages; `skipped` includes expected failures and todos. `nothing_ran` is
-//! set when a runner ran and no test did, also when all were skipped. Never panics, takes
-//! time in proportion to its input, looks at the first 4,096 bytes of a line.
+//! set when a runner ran and no test did, also when all were skipped, whatever the exit code.
+//! A command that looks like a run of tests and gave no count has the signal
+//! [`UNCOUNTED`]. Never panics, takes time in proportion to its input, looks at the first
+//! 4,096 bytes of a line.
 //!
 //! Configuration: none.
 
 use codex_worker_policy::{CommandOutput, Signal, Signals, policy};
 
 mod agent;
+mod command;
+mod counts;
 mod diagnostics;
 mod examples;
+mod formats;
 mod javascript;
 mod json;
 mod junit;
 mod jvm;
-mod others;
+mod lines;
 mod python;
 mod rust;
+mod streams;
+mod summary;
+mod template;
 mod text;
 
 #[cfg(test)]
@@ -34,33 +43,18 @@ mod tests;
 #[derive(Debug, Default)]
 pub struct SignalsPolicy;
 
-/// Reads one runner's summary.
+/// The runner's name in the signal that says: this looks like tests, and nothing counted them.
+pub const UNCOUNTED: &str = "uncounted";
+
+/// Reads what no summary says: a line for each test, or for each error.
 type Reader = fn(&[&str]) -> Option<Signal>;
 
-/// Every reader of plain text. `node_test` stands before `tap`, whose form it also prints.
-const READERS: &[Reader] = &[
-    python::pytest,
-    python::unittest,
-    rust::cargo_test,
-    rust::nextest,
-    javascript::jest,
-    javascript::vitest,
-    javascript::mocha,
-    javascript::bun,
-    javascript::deno,
-    others::go_test,
-    jvm::maven,
-    jvm::gradle,
-    others::rspec,
-    others::phpunit,
-    others::dotnet,
-    others::ctest,
-    rust::rustc,
-    diagnostics::tsc,
-    diagnostics::compiler,
-    diagnostics::eslint,
-    diagnostics::python_lint,
-];
+/// Readers of tests, used where no summary of the same runner was found.
+const TESTS: &[Reader] = &[python::pytest_quiet, lines::go_test, lines::tap, jvm::maven, jvm::gradle];
+
+/// Readers of compilers and linters.
+const DIAGNOSTICS: &[Reader] =
+    &[rust::rustc, diagnostics::tsc, diagnostics::compiler, diagnostics::eslint, diagnostics::python_lint];
 
 impl Signals for SignalsPolicy {
     fn parse(&self, output: &CommandOutput) -> Vec<Signal> {
@@ -69,13 +63,8 @@ impl Signals for SignalsPolicy {
         }
         let mut found: Vec<Signal> = Vec::new();
         for report in &output.reports {
-            for signal in read(&report.content) {
-                // Maven and Gradle leave one file for each class.
-                match found.iter_mut().find(|known| known.runner == signal.runner) {
-                    Some(known) => text::sum(known, &signal),
-                    None => found.push(signal),
-                }
-            }
+            // Maven and Gradle leave one file for each class.
+            add_up(&mut found, read(&report.content));
         }
         for signal in read(&output.output) {
             let same = |known: &Signal| {
@@ -86,7 +75,31 @@ impl Signals for SignalsPolicy {
                 found.push(signal);
             }
         }
+        let counted = |signal: &Signal| !DIAGNOSED.contains(&signal.runner.as_str());
+        if !found.iter().any(counted) && command::runs_tests(&output.command) {
+            found.push(uncounted());
+        }
         found
+    }
+}
+
+/// Runners that count errors, not tests.
+const DIAGNOSED: &[&str] = &["rustc", "tsc", "compiler", "eslint", "python-lint", "sarif"];
+
+/// It counts nothing, and does not say that nothing ran: nobody knows.
+fn uncounted() -> Signal {
+    let mut signal = text::signal(UNCOUNTED, 0, 0, 0, 0);
+    signal.nothing_ran = false;
+    signal
+}
+
+/// Adds signals to those of the same runner.
+fn add_up(found: &mut Vec<Signal>, more: Vec<Signal>) {
+    for signal in more {
+        match found.iter_mut().find(|known| known.runner == signal.runner) {
+            Some(known) => text::sum(known, &signal),
+            None => found.push(signal),
+        }
     }
 }
 
@@ -105,16 +118,45 @@ fn read(content: &str) -> Vec<Signal> {
     }
     let clean = text::clean(content);
     let lines: Vec<&str> = clean.lines().filter(|line| !line.trim().is_empty()).map(str::trim_end).collect();
-    let mut found = json::lines(&lines);
-    found.extend(READERS.iter().filter_map(|read| read(&lines)));
-    let tap = javascript::node_test(&lines).map(|mut node| {
-        // Its TAP output holds the failures in TAP's form.
-        if node.first_failures.is_empty() {
-            node.first_failures = others::tap(&lines).map(|tap| tap.first_failures).unwrap_or_default();
+    let mut found = Vec::new();
+    for stream in streams::split(&lines) {
+        add_up(&mut found, stream_of_one(&stream));
+    }
+    found
+}
+
+/// The output of one command: what summaries say first, then what they do not repeat.
+fn stream_of_one(lines: &[&str]) -> Vec<Signal> {
+    let mut summaries = summary::read(lines);
+    let mut others: Vec<Signal> = TESTS.iter().filter_map(|read| read(lines)).collect();
+    for (format, signal) in &mut summaries {
+        // Only a line for each test says where.
+        let repeated = others.iter_mut().find(|other| format.over.contains(&other.runner.as_str()));
+        if let Some(other) = repeated.filter(|_| signal.first_failures.is_empty()) {
+            signal.first_failures = std::mem::take(&mut other.first_failures);
         }
-        node
-    });
-    found.extend(tap.or_else(|| others::tap(&lines)));
+    }
+    others.extend(DIAGNOSTICS.iter().filter_map(|read| read(lines)));
+    // What another runner's summary says as well, and a run without tests beside one with.
+    let repeated = |runner: &str| {
+        summaries.iter().any(|(format, signal)| {
+            !signal.nothing_ran && signal.runner != runner && format.over.contains(&runner)
+        })
+    };
+    let ran =
+        |runner: &&str| summaries.iter().any(|(_, signal)| signal.runner == **runner && !signal.nothing_ran);
+    let beside = |format: &formats::Format, signal: &Signal| {
+        signal.nothing_ran && signal.skipped == 0 && format.beside.iter().any(ran)
+    };
+    let mut found = json::lines(lines);
+    for (format, signal) in &summaries {
+        if !repeated(&signal.runner) && !beside(format, signal) {
+            found.push(signal.clone());
+        }
+    }
+    others
+        .retain(|other| !repeated(&other.runner) && !found.iter().any(|known| known.runner == other.runner));
+    found.extend(others);
     found
 }
 
@@ -131,6 +173,7 @@ policy! {
         examples::vitest(),
         examples::junit(),
         examples::go_json(),
+        examples::uncounted(),
         examples::agent(),
         examples::prose(),
     ],

@@ -1,33 +1,13 @@
-//! cargo test, nextest and what rustc and clippy print.
+//! Failing tests of cargo test and nextest, and the errors of rustc and clippy.
 
 use std::collections::BTreeMap;
 
 use codex_worker_policy::Signal;
 
-use crate::text::{add, counts, failure, location, number, signal, sum};
+use crate::text::{add, add_once, failure, location, signal};
 
-/// `test result: ok. 3 passed; 0 failed; 1 ignored; …`, one for each binary, summed.
-pub fn cargo_test(lines: &[&str]) -> Option<Signal> {
-    let mut total: Option<Signal> = None;
-    for line in lines {
-        let Some(rest) = line.trim_start().strip_prefix("test result: ") else { continue };
-        let Some((_, rest)) = rest.split_once(". ") else { continue };
-        let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-        for part in rest.split(';') {
-            match number(part.trim()) {
-                Some((count, " passed")) => passed = count,
-                Some((count, " failed")) => failed = count,
-                Some((count, " ignored")) => skipped = count,
-                _ => {}
-            }
-        }
-        let one = signal("cargo-test", passed, failed, skipped, 0);
-        match &mut total {
-            Some(total) => sum(total, &one),
-            None => total = Some(one),
-        }
-    }
-    let mut total = total?;
+/// `---- name stdout ----` and `test name ... FAILED`.
+pub fn test_failures(lines: &[&str], total: &mut Signal) {
     if total.failed > 0 {
         let panics = panics(lines);
         for line in lines {
@@ -38,21 +18,10 @@ pub fn cargo_test(lines: &[&str]) -> Option<Signal> {
             let Some(name) = name else { continue };
             // The name of a documentation test holds its place: `src/lib.rs - f (line 3)`.
             match panics.get(name) {
-                Some((at, message)) => add_once(&mut total, name, *at, message),
-                None => add_once(&mut total, name, None, ""),
+                Some((at, message)) => add_once(total, name, *at, message),
+                None => add_once(total, name, None, ""),
             }
         }
-    }
-    Some(total)
-}
-
-/// `test x ... FAILED` comes before the part that says where: the later one completes it.
-fn add_once(signal: &mut Signal, name: &str, at: Option<(&str, u32)>, message: &str) {
-    let new = failure(name, at, message);
-    match signal.first_failures.iter_mut().find(|old| old.id == new.id) {
-        Some(old) if old.line.is_none() => *old = new,
-        Some(_) => {}
-        None => add(signal, new),
     }
 }
 
@@ -79,38 +48,8 @@ fn panics<'a>(lines: &[&'a str]) -> Panics<'a> {
     panics
 }
 
-/// `Summary [   0.123s] 10 tests run: 9 passed (1 slow), 1 failed, 2 skipped`.
-pub fn nextest(lines: &[&str]) -> Option<Signal> {
-    let mut total: Option<Signal> = None;
-    for line in lines {
-        let Some(rest) = line.trim_start().strip_prefix("Summary [") else { continue };
-        let Some((_, rest)) = rest.split_once(']') else { continue };
-        let Some((head, parts)) = rest.split_once(':') else { continue };
-        if !head.contains("run") {
-            continue;
-        }
-        // Notes in parentheses hold commas of their own.
-        let Some(parts) = counts(&without_parentheses(parts), ',').map(owned) else { continue };
-        let (mut passed, mut failed, mut skipped, mut errors) = (0u32, 0u32, 0u32, 0u32);
-        for (count, word) in parts {
-            match word.as_str() {
-                "passed" => passed = count,
-                "failed" => failed = failed.saturating_add(count),
-                "timed out" | "exec failed" => errors = errors.saturating_add(count),
-                "skipped" => skipped = count,
-                _ => {}
-            }
-        }
-        let one = signal("nextest", passed, failed, skipped, errors);
-        match &mut total {
-            Some(total) => sum(total, &one),
-            None => total = Some(one),
-        }
-    }
-    let mut total = total.or_else(|| {
-        let none = lines.iter().any(|line| line.trim_start().starts_with("error: no tests to run"));
-        none.then(|| signal("nextest", 0, 0, 0, 0))
-    })?;
+/// `FAIL [   0.005s] binary name` and other ends that are no pass.
+pub fn nextest_failures(lines: &[&str], total: &mut Signal) {
     let panics = panics(lines);
     for line in lines {
         let text = line.trim_start();
@@ -124,32 +63,10 @@ pub fn nextest(lines: &[&str]) -> Option<Signal> {
             id.trim().strip_prefix('(').and_then(|id| id.split_once(')')).map_or(id, |(_, id)| id).trim();
         let name = id.rsplit(' ').next().unwrap_or(id);
         match panics.get(name) {
-            Some((at, message)) => add_once(&mut total, id, *at, message),
-            None => add_once(&mut total, id, None, ""),
+            Some((at, message)) => add_once(total, id, *at, message),
+            None => add_once(total, id, None, ""),
         }
     }
-    Some(total)
-}
-
-fn owned(parts: Vec<(u32, &str)>) -> Vec<(u32, String)> {
-    parts.into_iter().map(|(count, word)| (count, word.to_string())).collect()
-}
-
-fn without_parentheses(text: &str) -> String {
-    let mut depth = 0u32;
-    text.chars()
-        .filter(|c| match c {
-            '(' => {
-                depth += 1;
-                false
-            }
-            ')' => {
-                depth = depth.saturating_sub(1);
-                false
-            }
-            _ => depth == 0,
-        })
-        .collect()
 }
 
 /// `error[E0308]: mismatched types`, then ` --> src/a.rs:3:5`.

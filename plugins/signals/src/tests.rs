@@ -21,6 +21,84 @@ fn shown(signals: &[Signal]) -> String {
     signals.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
+/// One file of `fixtures/`: a title, the command, its exit code, what is to be read (`\n`
+/// between signals), a line of dashes, and the output as it came.
+struct Fixture {
+    name: String,
+    input: CommandOutput,
+    expected: String,
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .expect("the fixtures")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).expect("text");
+        let (head, output) = text.split_once("\n---\n").expect("a line of dashes");
+        let field = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_else(|| panic!("{} has no `{name}`", path.display())).trim().to_owned()
+        };
+        Fixture {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            input: CommandOutput {
+                exit_code: Some(field("exit").parse().expect("a number")),
+                ..CommandOutput::new(field("command"), output)
+            },
+            expected: field("expected").replace("\\n", "\n"),
+        }
+    };
+    files.iter().map(read).collect()
+}
+
+/// What the runners print is read, and every row of the table has an output that it reads.
+#[test]
+fn runners() {
+    let fixtures = fixtures();
+    let mut wrong = Vec::new();
+    for Fixture { name, input, expected } in &fixtures {
+        let found = shown(&SignalsPolicy.parse(input));
+        if found != *expected {
+            wrong.push(format!("{name}\n  expected: {expected}\n  found:    {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), fixtures.len(), wrong.join("\n"));
+    for format in crate::formats::FORMATS {
+        let read =
+            |fixture: &Fixture| fixture.expected.lines().any(|l| l.split(' ').next() == Some(format.runner));
+        assert!(fixtures.iter().any(read), "no fixture of {}", format.runner);
+        let page = include_str!("../../../docs/policies.md");
+        assert!(
+            page.contains(&format!("`{}`", format.runner)),
+            "docs/policies.md does not name {}",
+            format.runner
+        );
+    }
+}
+
+/// The same outputs below a task runner's names and a service's times, and all in one log.
+#[test]
+fn runners_below_others() {
+    for Fixture { name, input, expected } in fixtures() {
+        if name.starts_with("prefix-") || input.output.contains('\r') || input.output.contains('\u{1b}') {
+            continue;
+        }
+        let below = |prefix: &str| -> String {
+            let lines: String = input.output.lines().map(|line| format!("{prefix}{line}\n")).collect();
+            // So that one line is not the only one of its name.
+            format!("{lines}{prefix}\n")
+        };
+        for prefix in ["web:test: ", "test-1  | ", "[web] ", "2024-01-01T10:00:00.1234567Z "] {
+            let output = CommandOutput { output: below(prefix), ..input.clone() };
+            assert_eq!(shown(&SignalsPolicy.parse(&output)), expected, "{name} below `{prefix}`");
+        }
+    }
+}
+
 fn check(name: &str, output: &str, expected: &str) {
     let found = SignalsPolicy.parse(&CommandOutput::new("x", output));
     assert_eq!(shown(&found), expected, "{name}");
@@ -428,6 +506,16 @@ fn a_mebibyte_of_anything_is_read_in_time() {
         ),
         unit("{\"reason\":\"x\"}\n"),
         unit("FAIL\tp [build failed]\n"),
+        unit("1 failed, 1 passed, 1 skipped\n"),
+        unit("x: Executed 1 of 2 1 failed ") + "\n",
+        unit(&format!("{}\n", "x: Executed 1 of 2 (1 failed) ".repeat(12))),
+        unit("web:test: a\napi:test: b\n"),
+        unit("Running 6 tests using 2 workers\n"),
+        unit("[==========] 3 tests from 1 test suite ran.\n[  FAILED  ] a\n"),
+        unit("Test Suite 'All tests' passed\n"),
+        (0..size / 20).map(|n| format!("[p{n}] a\n[p{n}] b\n")).collect(),
+        (0..size / 20).map(|n| format!("w{n}:test: ok\n")).collect(),
+        unit("  1) a [x.rs:3]:\n") + "3 runs, 2 assertions, 2 failures, 0 errors\n",
         unit("✖ a\n") + "ℹ tests 1\nℹ pass 0\nℹ fail 1\n",
     ] {
         let name: String = text.chars().take(20).collect();
@@ -435,6 +523,7 @@ fn a_mebibyte_of_anything_is_read_in_time() {
         let found = SignalsPolicy.parse(&CommandOutput::new("x", text));
         let took = start.elapsed();
         // Without optimisation and on a busy machine; what is quadratic takes minutes.
+        eprintln!("{took:?} {name:?}");
         assert!(took.as_secs() < 20, "{took:?} for {name:?}…");
         assert!(found.iter().all(|s| s.first_failures.len() <= 5));
     }
@@ -491,6 +580,21 @@ fn pieces() -> impl Strategy<Value = String> {
         "Tests run: ",
         "ℹ pass ",
         "# tests ",
+        "[==========] ",
+        "[  PASSED  ] ",
+        " tests from ",
+        "Executed ",
+        " of ",
+        "1 failure",
+        "web:test: ",
+        "[web] ",
+        "web  | ",
+        "10:00:00 ",
+        "Running ",
+        " tests using 2 workers",
+        "DONE ",
+        "Total: ",
+        " FAILED",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
