@@ -422,6 +422,9 @@ attempt("abstract", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).co
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
         let place = Place::new();
         let Some(text) = python(&place, &script, strength, Some(vec![4711])).await else { return };
+        for name in ["udp", "mptcp", "tcp6", "abstract"] {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{strength}: not tried: {name}: {text}");
+        }
         let mut byte = [0];
         let came = udp.recv(&mut byte).is_ok();
         if strength == Strength::Bubblewrap || offered("system calls") {
