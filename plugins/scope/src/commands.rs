@@ -84,9 +84,25 @@ const INTERPRETERS: &[&str] = &[
 ];
 
 fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
-    let mut words = words;
+    let Some((first, arguments)) = unwrapped(words).split_first() else { return };
+    let name = first.rsplit('/').next().unwrap_or(first);
+    if first.contains('/') && !first.starts_with('/') {
+        push(files, first);
+    }
+    of_interpreter(name, arguments, depth, files);
+    of_options(arguments, files);
+    let directory = arguments.windows(2).find(|pair| matches!(pair[0].as_str(), "-C" | "--directory"));
+    for file in read_by(name) {
+        files.push((*file).to_string());
+        if let Some(pair) = directory {
+            push(files, &format!("{}/{file}", pair[1]));
+        }
+    }
+}
+
+/// The command itself, without the assignments and wrappers that stand before it.
+fn unwrapped(mut words: &[String]) -> &[String] {
     let mut wrapped = false;
-    // Assignments and wrappers stand before the command.
     while let Some(first) = words.first() {
         let assignment = first.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -96,17 +112,16 @@ fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
         // A wrapper's own options stand before the command that it starts.
         let option = wrapped && first.starts_with('-');
         wrapped |= wrapper;
-        if assignment || wrapper || option || (number && first != ".") {
-            words = &words[1..];
-        } else {
+        if !(assignment || wrapper || option || (number && first != ".")) {
             break;
         }
+        words = &words[1..];
     }
-    let Some((first, arguments)) = words.split_first() else { return };
-    let name = first.rsplit('/').next().unwrap_or(first);
-    if first.contains('/') && !first.starts_with('/') {
-        push(files, first);
-    }
+    words
+}
+
+/// The script of an interpreter, or what the code that a shell is given runs.
+fn of_interpreter(name: &str, arguments: &[String], depth: u32, files: &mut Vec<String>) {
     let interpreter = INTERPRETERS.contains(&name)
         || (name.starts_with("python") && name[6..].bytes().all(|b| b.is_ascii_digit() || b == b'.'));
     let code = SHELLS.contains(&name).then(|| {
@@ -123,6 +138,10 @@ fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
             push(files, script);
         }
     }
+}
+
+/// Files that options name: `-f Makefile.ci`, `--config=jest.ci.js`.
+fn of_options(arguments: &[String], files: &mut Vec<String>) {
     for pair in arguments.windows(2) {
         let steers = matches!(
             pair[0].as_str(),
@@ -151,7 +170,11 @@ fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
             push(files, value);
         }
     }
-    let read: &[&str] = match name {
+}
+
+/// What a program reads without being told.
+fn read_by(name: &str) -> &'static [&'static str] {
+    match name {
         "make" | "gmake" => &["Makefile", "makefile", "GNUmakefile"],
         "just" => &["justfile", ".justfile", "Justfile"],
         "task" => &["Taskfile.yml", "Taskfile.yaml"],
@@ -160,17 +183,9 @@ fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
         "rake" => &["Rakefile"],
         "invoke" | "inv" => &["tasks.py"],
         "pre-commit" => &[".pre-commit-config.yaml"],
-        "ctest" | "cmake" => &[],
         "gradlew" => &["gradlew", "gradle/wrapper/gradle-wrapper.properties"],
         "mvnw" => &["mvnw", ".mvn/wrapper/maven-wrapper.properties"],
         _ => &[],
-    };
-    let directory = arguments.windows(2).find(|pair| matches!(pair[0].as_str(), "-C" | "--directory"));
-    for file in read {
-        files.push((*file).to_string());
-        if let Some(pair) = directory {
-            push(files, &format!("{}/{file}", pair[1]));
-        }
     }
 }
 

@@ -20,9 +20,13 @@
 //! must match from the base on; when the last component has no wildcard, or a `/` ends
 //! the entry, everything below is meant too. `.` and an empty list mean everything.
 //!
+//! Text is tried as a name before it is a pattern: an entry also means the path that it
+//! spells, and nothing else when that path is known to have been there before the job. A
+//! component that is a word in brackets, such as `[slug]`, is always a name.
+//!
 //! The rules are listed in `docs/policies.md`.
 
-use codex_worker_policy::{ChangeSet, Finding, JobFacts, Scope, Severity, policy};
+use codex_worker_policy::{ChangeSet, ChangedFile, FileKind, Finding, JobFacts, Scope, Severity, policy};
 use serde::Deserialize;
 
 mod commands;
@@ -87,13 +91,18 @@ impl TryFrom<Config> for ScopePolicy {
 
 impl Scope for ScopePolicy {
     fn check(&self, job: &JobFacts, changes: &ChangeSet) -> Vec<Finding> {
-        let mut files: Vec<_> = changes.files.iter().collect();
+        let mut files: Vec<&ChangedFile> = changes.files.iter().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
+        let (known, new): (Vec<&ChangedFile>, Vec<&ChangedFile>) =
+            files.iter().copied().partition(|file| file.old_kind != FileKind::Absent);
+        let known: Vec<&str> =
+            known.iter().map(|file| file.old_path.as_deref().unwrap_or(&file.path)).collect();
+        let new: Vec<&str> = new.iter().map(|file| file.path.as_str()).collect();
         rules::judge(&rules::Case {
             job,
             changes,
             files,
-            scope: job.scope.as_ref().map(|scope| declare::Declaration::parse(&scope.paths)),
+            scope: job.scope.as_ref().map(|scope| declare::Declaration::parse(&scope.paths, &known, &new)),
             config: &self.config,
             sensitive: &self.sensitive,
         })

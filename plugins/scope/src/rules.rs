@@ -268,10 +268,13 @@ fn symlink(case: &Case<'_>, file: &ChangedFile, findings: &mut Vec<Finding>) {
     }
     let Some(scope) = &case.scope else { return };
     let own = fold(&file.path);
+    // Where nothing was, a symlink at the very path of an entry is what the entry asks for.
+    let was_there =
+        file.old_kind != FileKind::Absent || case.files.iter().any(|other| held_before(other, &own));
     let replaced = scope.entries.iter().find(|entry| {
         entry.plain().is_some_and(|plain| {
             let plain = fold(&plain);
-            plain == own || plain.strip_prefix(&own).is_some_and(|rest| rest.starts_with('/'))
+            plain == own && was_there || plain.strip_prefix(&own).is_some_and(|rest| rest.starts_with('/'))
         })
     });
     if let Some(entry) = replaced
@@ -285,6 +288,12 @@ fn symlink(case: &Case<'_>, file: &ChangedFile, findings: &mut Vec<Finding>) {
             format!("put `{shown}` back as it was before the job: a directory of the scope cannot become a symlink"),
         ));
     }
+}
+
+/// Whether the folded path was a directory before the job, which held this file.
+fn held_before(file: &ChangedFile, directory: &str) -> bool {
+    let old = fold(file.old_path.as_deref().unwrap_or(&file.path));
+    file.old_kind != FileKind::Absent && old.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Why a symlink at `path` with this target may lead out of the base, if it may.

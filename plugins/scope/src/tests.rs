@@ -161,16 +161,69 @@ fn what_an_entry_admits() {
         ("with space", "with space/x", true),
     ];
     for (entry, path, expected) in table {
-        let parsed = Entry::parse(entry).unwrap_or_else(|e| panic!("{entry}: {e:?}"));
+        let parsed = Entry::parse(entry, |_| false).unwrap_or_else(|e| panic!("{entry}: {e:?}"));
         assert_eq!(parsed.admits(path, false), *expected, "`{entry}` and `{path}`");
     }
     for (entry, path) in
         [("Src", "src/a"), ("src/*.RS", "SRC/a.rs"), ("caf\u{e9}", "CAFE\u{301}/x"), ("[A-C]x", "bX")]
     {
         assert!(
-            Entry::parse(entry).unwrap().admits(path, true),
+            Entry::parse(entry, |_| false).unwrap().admits(path, true),
             "`{entry}` and `{path}` on a file system that folds"
         );
+    }
+}
+
+/// Route directories of web frameworks, and other names that look like patterns.
+#[test]
+fn a_name_comes_before_a_pattern() {
+    for path in [
+        "app/[slug]/page.tsx",
+        "app/shop/[...path]/route.ts",
+        "app/(marketing)/[[...rest]]/page.tsx",
+        "app/[user-id]/page.tsx",
+        "src/routes/[id=integer]/+page.svelte",
+        "pages/[id].tsx",
+        "pages/post-[id].tsx",
+        "data/a*b.txt",
+        "what?.md",
+        "[!] read me.txt",
+    ] {
+        for spec in ["A", "M", "D"] {
+            check("the file itself", Some(&[path]), &[&format!("{spec} {path}")], &[]);
+        }
+        let directory = path.rsplit_once('/').map_or(path, |(directory, _)| directory);
+        check("its directory", Some(&[directory]), &[&format!("A {path}")], &[]);
+    }
+    // A word in brackets opens no door to names of one letter.
+    for (entry, path) in [
+        ("app/[slug]/page.tsx", "app/s/page.tsx"),
+        ("app/[slug]", "app/s/page.tsx"),
+        ("app/[slug]/*.tsx", "app/s/page.tsx"),
+        ("app/[...path]", "app/p/x"),
+        ("app/[[...rest]]", "app/r]/x"),
+    ] {
+        check(entry, Some(&[entry]), &[&format!("M {path}")], &[&format!("deny out-of-scope {path}")]);
+    }
+    // Nor does another name that was there before.
+    let both = ["M pages/[id].tsx", "M pages/i.tsx"];
+    check("a known name", Some(&["pages/[id].tsx"]), &both, &["deny out-of-scope pages/i.tsx"]);
+    check("a known directory", Some(&["a[bc]"]), &["M a[bc]/x", "M ab/x"], &["deny out-of-scope ab/x"]);
+    check("a broken pattern", Some(&["a[b"]), &["M a[b/x"], &[]);
+    // What the job itself added is not known.
+    check("an added name", Some(&["pages/[ij].tsx"]), &["A pages/[ij].tsx", "M pages/i.tsx"], &[]);
+    // Patterns stay patterns, beside names too.
+    for (entry, path) in [
+        ("data/[0-9]/x", "data/7/x"),
+        ("data/[a-zA-Z]", "data/q"),
+        ("[!x]/y", "a/y"),
+        ("src/*.[ch]", "src/a.h"),
+        ("[Mm]akefile", "makefile"),
+        ("app/[slug]/**", "app/[slug]/deep/page.tsx"),
+        ("app/\\[slug\\]/page.tsx", "app/[slug]/page.tsx"),
+    ] {
+        let found = judge(&job(Some(&[entry]), &[]), &changes(&[&format!("M {path}")]));
+        assert!(!found.iter().any(|f| f.contains("out-of-scope")), "{entry}: {found:?}");
     }
 }
 
@@ -192,7 +245,7 @@ fn malformed_entries_are_refused_with_what_is_right() {
         ("*\\n", "backslash"),
     ];
     for (entry, expected) in table {
-        let said = Entry::parse(entry).expect_err(entry).0;
+        let said = Entry::parse(entry, |_| false).expect_err(entry).0;
         assert!(said.contains(expected), "`{}`: {said}", entry.escape_debug());
         let mut changes = changes(&["M src/a.rs"]);
         changes.total_files = 1;
@@ -255,7 +308,20 @@ fn symlinks_stay_inside() {
         assert_eq!(judge(&job(Some(&["src"]), &[]), &changes(&[spec])), expected, "{spec}");
         assert_eq!(judge(&job(None, &[]), &changes(&[spec])), expected, "{spec}, no scope");
     }
-    check("the scope's root", Some(&["src"]), &["L src => lib"], &["deny scope-root-replaced src"]);
+    check(
+        "the scope's root",
+        Some(&["src"]),
+        &["L src => lib", "D src/a"],
+        &["deny scope-root-replaced src"],
+    );
+    check("new, and named", Some(&["current"]), &["L current => releases/2"], &[]);
+    check(
+        "new, above what is named",
+        Some(&["a/b"]),
+        &["L a => x"],
+        &["deny out-of-scope a", "deny scope-root-replaced a"],
+    );
+    check("a named file becomes one", Some(&["a"]), &["T a => x"], &["deny scope-root-replaced a"]);
     check(
         "above the root",
         Some(&["a/b/c"]),
