@@ -1,6 +1,6 @@
 //! Measures the rules on labelled cases: `cargo run --release --example measure -- cases.jsonl`.
 //!
-//! Each line is an object with `text`, `is_secret`, `rule` and `source`; a `rule` that
+//! Each line is an object with `text`, `is_secret`, `secret` (or `secrets`), `rule` and `source`; a `rule` that
 //! begins with `benign:` must pass unchanged. With `--missed`, `--false` or `--changed`
 //! prints those cases. On a plain text instead, `--speed` prints MB/s, and `--spans` each
 //! span with what is around it.
@@ -50,8 +50,11 @@ fn main() {
                 println!("FALSE {rule} {out:?}");
             }
         } else if case["is_secret"] == true {
-            let hit =
-                case["secret"].as_str().map_or(out != text, |secret| out != text && !out.contains(secret));
+            let secrets =
+                case["secrets"].as_array().map_or(std::slice::from_ref(&case["secret"]), Vec::as_slice);
+            let shown =
+                secrets.iter().filter_map(|secret| secret.as_str()).any(|secret| out.contains(secret));
+            let hit = out != text && !shown;
             let entry = sources.entry(source.to_owned()).or_default();
             entry.0 += 1;
             entry.1 += u32::from(hit);

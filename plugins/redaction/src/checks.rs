@@ -32,6 +32,14 @@ pub fn is_jwt_header(token: &[u8]) -> bool {
         && (has(b"\"alg\"") || has(b"\"typ\"") || has(b"\"enc\"") || has(b"yp\":\"J") || has(b"\"kid\""))
 }
 
+/// A JSON Web Key in base64 that has a private member.
+pub fn is_private_web_key(token: &[u8]) -> bool {
+    let key = decode(token);
+    [&b"\"d\":"[..], b"\"k\":", b"\"d\" :", b"\"k\" :"]
+        .iter()
+        .any(|member| key.windows(member.len()).any(|window| window == *member))
+}
+
 /// `user:password` in base64.
 pub fn is_basic_auth(value: &[u8]) -> bool {
     let body = value.strip_suffix(b"==").or_else(|| value.strip_suffix(b"=")).unwrap_or(value);

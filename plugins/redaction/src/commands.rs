@@ -74,6 +74,14 @@ const COMMANDS: &[Command] = &[
     c("kinit", Opt(&["<<< "])),
     c("passwd", Opt(&["<<< "])),
     c("db2 ", Opt(&["using "])),
+    c("slmgr", Opt(&["/ipk ", "-ipk "])),
+    c("ospp", Opt(&["/inpkey:"])),
+    c("ipmitool", Opt(&["-P "])),
+    c("racadm", Opt(&["-p "])),
+    c("isql", Opt(&["-P ", "-P"])),
+    c("vncviewer", Opt(&["-passwd "])),
+    c("wpa_passphrase ", Argument(1)),
+    c("sp_addlogin ", Argument(1)),
     c("net user ", Argument(1)),
     c("net use ", Argument(1)),
     c("add_user ", Argument(1)),
@@ -105,9 +113,17 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The passwords on a line in which the name of command `number` begins at `at`.
-pub fn find(line: &str, number: usize, at: usize, mut found: impl FnMut(usize, usize)) {
+pub fn find(line: &str, number: usize, at: usize, found: impl FnMut(usize, usize)) {
+    let behind = at + COMMANDS[number].name.len();
+    if let Piped = COMMANDS[number].take {
+        return piped(line, COMMANDS[number].name, at, found);
+    }
+    arguments(line, number, behind, found);
+}
+
+/// The passwords among the arguments of command `number`, which are behind `behind`.
+pub fn arguments(line: &str, number: usize, behind: usize, mut found: impl FnMut(usize, usize)) {
     let command = &COMMANDS[number];
-    let behind = at + command.name.len();
     // One command's arguments end with the next.
     let end = line[behind..].find([';', '|']).map_or(line.len(), |n| behind + n);
     match command.take {
@@ -139,19 +155,23 @@ pub fn find(line: &str, number: usize, at: usize, mut found: impl FnMut(usize, u
                 found(slash, stop);
             }
         }
-        Piped => {
-            let Some(echo) = line[..at].rfind("echo ") else { return };
-            let Some((start, end)) = argument(line, echo + "echo ".len(), 0) else { return };
-            let (start, end) = if command.name == "chpasswd" {
-                let Some(colon) = line[start..end].find(':') else { return };
-                (start + colon + 1, end)
-            } else {
-                (start, end)
-            };
-            if is_password(&line[start..end]) {
-                found(start, end);
-            }
-        }
+        // Its password is in front of it.
+        Piped => {}
+    }
+}
+
+/// What `echo` prints into the command at `at`.
+fn piped(line: &str, name: &str, at: usize, mut found: impl FnMut(usize, usize)) {
+    let Some(echo) = line[..at].rfind("echo ") else { return };
+    let Some((start, end)) = argument(line, echo + "echo ".len(), 0) else { return };
+    let (start, end) = if name == "chpasswd" {
+        let Some(colon) = line[start..end].find(':') else { return };
+        (start + colon + 1, end)
+    } else {
+        (start, end)
+    };
+    if is_password(&line[start..end]) {
+        found(start, end);
     }
 }
 
@@ -174,7 +194,7 @@ fn each(line: &str, from: usize, to: usize, option: &str, mut found: impl FnMut(
 
 /// The next word, without its quotes.
 fn word(line: &str, from: usize) -> Option<(usize, usize)> {
-    let start = line.len() - line[from..].trim_start_matches([' ', '\t']).len();
+    let start = line.len() - line[from..].trim_start_matches([' ', '\t', ',']).len();
     let start = start + usize::from(line[start..].starts_with("\\\"") || line[start..].starts_with("\\'"));
     let quote = line[start..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
     let start = start + usize::from(quote.is_some());
@@ -199,7 +219,8 @@ fn argument(line: &str, from: usize, n: usize) -> Option<(usize, usize)> {
         let (start, end) = word(line, at)?;
         let quoted = start > 0 && matches!(line.as_bytes()[start - 1], b'"' | b'\'');
         at = end + usize::from(quoted);
-        if line[start..end].starts_with('-') && !quoted {
+        let drive = end - start == 2 && line[start..end].ends_with(':');
+        if (line[start..end].starts_with('-') || line[start..end].starts_with("/user:") || drive) && !quoted {
             continue;
         }
         if left == 0 {
@@ -236,7 +257,7 @@ fn is_password(value: &str) -> bool {
         && (value
             .bytes()
             .any(|b| !b.is_ascii_lowercase() && b != b'-' && b != b'.' && b != b'_' && b != b':')
-            || value.len() <= 12 && value.bytes().all(|b| b.is_ascii_alphabetic()))
+            || value.len() <= 12 && value.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_'))
 }
 
 /// `host:port:database:user:password`, the whole line (`.pgpass`).
@@ -246,6 +267,8 @@ pub fn pgpass(line: &str) -> Option<(usize, usize)> {
     let port_is = *port == "*" || port.bytes().all(|b| b.is_ascii_digit());
     let plain = |text: &str| !text.is_empty() && !text.contains([' ', '/', '"', '(']);
     let end = line.trim_end().len();
-    (port_is && plain(host) && plain(user) && plain(password) && !password.contains("[REDACTED:"))
+    // `daemon:*:17431:0:99999:7:::` is a line of shadow passwords, without one.
+    let of_days = password.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    (port_is && !of_days && plain(host) && plain(user) && plain(password) && !password.contains("[REDACTED:"))
         .then(|| (end - password.len(), end))
 }

@@ -31,6 +31,8 @@ pub struct Open {
     pub level: Level,
     /// `key` is quoted as a value itself (`name: DB_PASSWORD`): the next line must say `value`.
     pub named: bool,
+    /// An empty line was between.
+    pub skipped: bool,
 }
 
 /// What one name gave.
@@ -40,6 +42,14 @@ pub struct Outcome {
     pub found: Vec<Found>,
     /// The value is on the next line.
     pub open: Option<Open>,
+    /// The name is a plural: several members may be on the next lines.
+    pub plural: bool,
+}
+
+/// What the name around `at..end` promises, where `word` was found; nothing when it is about
+/// a secret only.
+pub fn promises(line: &str, at: usize, end: usize, word: &NameWord) -> Option<Level> {
+    name::read(line.as_bytes(), at, end, word).filter(|name| !name.strict).map(|name| name.level)
 }
 
 /// The rule's name for a level.
@@ -48,6 +58,7 @@ pub fn rule(level: Level) -> &'static str {
         Level::Password => "password",
         Level::Token => "secret-value",
         Level::Weak => "key-value",
+        Level::License => "license-key",
         Level::Vendor => "provider-key",
     }
 }
@@ -66,6 +77,7 @@ pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) 
         let raised = name.level == Level::Weak && !name.strict && provider;
         let level = if raised { Level::Vendor } else { name.level };
         let spoken = level != Level::Vendor || provider;
+        outcome.plural = name.plural;
         let owned = name.of_something && level == Level::Weak && !name.strict;
         Reader {
             line,
@@ -74,6 +86,7 @@ pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) 
             strict: name.strict,
             spoken,
             owned,
+            directory: name.directory,
             name_start,
             name_end,
             outcome: &mut outcome,
@@ -82,6 +95,12 @@ pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) 
     }
     outcome
 }
+
+/// What is said between a name and its value: `was changed to `, `is: `.
+const SAID: &[&str] = &[
+    "is", "was", "will", "be", "has", "been", "now", "set", "changed", "reset", "to", "as", "=", "-", "–",
+    "—", "->",
+];
 
 /// What joins a value to a name behind it.
 const IN_FRONT: &[&str] =
@@ -96,6 +115,8 @@ struct Reader<'a> {
     spoken: bool,
     /// A key that belongs to something: hex of a digest's length can be one.
     owned: bool,
+    /// The name is a directory's too.
+    directory: bool,
     name_start: usize,
     name_end: usize,
     outcome: &'a mut Outcome,
@@ -130,17 +151,41 @@ impl Reader<'_> {
         at = self.blanks(at);
         let blank = at > after_name;
         if self.named(after_name) {
-            self.outcome.open = Some(Open { level: self.level, named: true });
+            self.outcome.open = Some(Open { level: self.level, named: true, skipped: false });
             return;
+        }
+        // `Unseal Key 1: …`
+        let digits =
+            self.bytes[at.min(self.bytes.len())..].iter().take(2).take_while(|b| b.is_ascii_digit()).count();
+        if blank && digits > 0 && matches!(self.byte(at + digits), b':' | b'=') {
+            at += digits;
+        }
+        // `Serial number: …`, `activation code …`
+        if blank && self.level == Level::License {
+            let word = self.bytes[at..].iter().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
+            let known = ["number", "no", "code", "key", "nr"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(&self.line[at..at + word]));
+            if known {
+                at = self.blanks(at + word);
+            }
         }
         let Some((between, mut at)) = self.between(at, blank, quoted_name) else { return };
         if between == Between::Blank && !self.blank_allowed(quoted_name) {
+            // `Use the following password to log in:`
+            if self.level >= Level::Token && !self.strict && self.line.trim_end().ends_with(':') {
+                self.outcome.open = Some(Open { level: Level::Token, named: false, skipped: false });
+            }
             return self.loose(at);
         }
         at = self.blanks(at);
         if at >= self.bytes.len() || self.only_opens_block(at) {
-            if matches!(between, Between::Sign { .. } | Between::Element) && !self.strict {
-                self.outcome.open = Some(Open { level: self.level, named: false });
+            // `setSecret(`, `.env("TOKEN",`
+            let called = self.byte(self.name_end) == b'('
+                || self.line[..self.name_start].trim_end_matches(['"', '\'']).ends_with('(');
+            let argument = between == Between::Argument && called && self.level >= Level::Token;
+            if (argument || matches!(between, Between::Sign { .. } | Between::Element)) && !self.strict {
+                self.outcome.open = Some(Open { level: self.level, named: false, skipped: false });
             }
             return;
         }
@@ -149,23 +194,77 @@ impl Reader<'_> {
 
     /// `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
     fn loose(&mut self, at: usize) {
-        let said = ["is: ", "is ", "was ", "= ", "to ", "as "].iter().find(|word| self.starts(at, word));
-        let at = at + said.map_or(0, |word| word.len());
+        let (first, mut at) = (at, at);
+        while let Some(length) = self.line[at..].find(' ').filter(|n| *n <= 8)
+            && SAID.contains(&self.line[at..at + length].trim_end_matches(':'))
+        {
+            at = self.blanks(at + length);
+        }
+        let said = at > first;
         if let Some((start, end, _)) = self.quoted(at) {
-            self.judge(start, end, if said.is_some() { Position::Quoted } else { Position::Argument });
+            self.judge(start, end, if said { Position::Quoted } else { Position::Argument });
             return;
         }
         let at = at + scheme(&self.line[at..]);
         let (start, end) = self.bare(at, false);
         let value = &self.bytes[start..end];
-        if self.level == Level::Password && said.is_some() && value::is_made_up(value) {
+        if self.level == Level::Password
+            && said
+            && (value::is_made_up(value) || value::is_word_with_number(value))
+        {
             self.judge(start, end, Position::Config);
+            return;
+        }
+        let text = &self.line[start..end];
+        if value::is_grouped_key(text) {
+            self.judge(start, end, Position::Bare);
+            return;
+        }
+        // `user bob, password 4Fk9!x`: the end of what is said.
+        let rest = self.line[end..].trim_end();
+        let over = rest.is_empty() || rest.starts_with(['.', ',', ')', ';']);
+        let symbol = text.contains(['!', '#', '$', '%', '&', '*']);
+        let made_up = (value::is_strong(value)
+            || value::is_word_with_number(value)
+            || (rest.is_empty() && value::is_word_and_year(value)))
+            && value.len() >= 8
+            && (symbol || !self.is_verb());
+        if self.level == Level::Password && made_up && over {
+            self.judge(start, end, Position::Config);
+            return;
+        }
+        // The name and its value are all of the line: a table of two columns, a command's settings.
+        let wide = self.line[..at].ends_with("  ") || self.line[..at].ends_with('\t');
+        if rest.is_empty()
+            && (wide || self.name_end - self.name_start > 10)
+            && self.only_name_in_front()
+            && self.level >= Level::Token
+        {
+            self.judge(start, end, Position::Argument);
+            return;
+        }
+        if said
+            && (self.level >= Level::Token || self.level == Level::Vendor)
+            && self.spoken
+            && value::is_uuid(value)
+        {
+            self.judge(start, end, Position::Bare);
             return;
         }
         let digest = value::is_digest(value) && self.level == Level::Weak;
         if value.len() >= 16 && self.spoken && !value::is_uuid(value) && !digest && value::is_random(value) {
             self.judge(start, end, Position::Bare);
         }
+    }
+
+    /// `pass` alone is a verb as well: `pass "x" to it`.
+    fn is_verb(&self) -> bool {
+        self.line[self.name_start..self.name_end].to_ascii_lowercase().ends_with("pass")
+    }
+
+    /// Nothing but blanks and the sign of a diff is in front of the name.
+    fn only_name_in_front(&self) -> bool {
+        self.line[..self.name_start].trim_matches([' ', '\t', '+', '-', '#', '$', '>']).is_empty()
     }
 
     /// A value in front of its name: `"4Fk9…".equals(token)`, `value="4Fk9…" name="token"`.
@@ -202,7 +301,8 @@ impl Reader<'_> {
         if rest == "{" {
             return last == "variable";
         }
-        sign && ["name", "key", "id", "Name", "Key"].contains(&last)
+        let last = last.to_ascii_lowercase();
+        sign && (last == "id" || last.ends_with("name") || last.ends_with("key"))
     }
 
     /// Takes quotes and brackets that close the name; whether it stood in quotes.
@@ -357,6 +457,17 @@ impl Reader<'_> {
         if inner.eq_ignore_ascii_case(whole_name) || inner.contains("[REDACTED:") {
             return false;
         }
+        // A page's own nonce: `<script nonce="…">`.
+        let tag = self.line[..self.name_start]
+            .rfind('<')
+            .is_some_and(|open| !self.line[open..self.name_start].contains('>'));
+        if tag && whole_name.eq_ignore_ascii_case("nonce") {
+            return false;
+        }
+        let rooted = inner.starts_with(['/', '~', '\\', '.']) || inner.get(1..2) == Some(":");
+        if (self.directory && rooted) || is_fingerprint(whole_name, inner) {
+            return false;
+        }
         let hex = self.owned && position != Position::Bare && self.is_hex_key(inner.as_bytes());
         if hex || value::is_secret(self.level, inner, position, self.strict) {
             self.outcome.found.push(Found { start, end: start + inner.len(), rule: rule(self.level) });
@@ -364,4 +475,18 @@ impl Reader<'_> {
         }
         false
     }
+}
+
+/// The fingerprint or the id of a public key, behind a name such as `GPG_KEY`, `signing-key`.
+fn is_fingerprint(name: &str, value: &str) -> bool {
+    let hex = value.strip_prefix("0x").unwrap_or(value);
+    if !matches!(hex.len(), 8 | 16 | 40 | 64) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return false;
+    }
+    let name = name.to_ascii_lowercase();
+    let capitals = !hex.bytes().any(|b| b.is_ascii_lowercase());
+    ["gpg", "pgp"].iter().any(|word| name.contains(word))
+        || (capitals
+            && hex.len() <= 40
+            && ["sign", "release", "maintainer", "trusted", "recv"].iter().any(|word| name.contains(word)))
 }

@@ -8,6 +8,20 @@ use crate::provider::is_border;
 use crate::state::State;
 use crate::value;
 
+/// The rule's name.
+const WEB_KEY: &str = "json-web-key";
+
+/// The base64url value at `from`, behind blanks and an opening quote.
+fn web_key_value(line: &str, from: usize, shortest: usize) -> Option<(usize, usize)> {
+    let rest = line.get(from..)?;
+    let start = from + rest.bytes().take_while(|b| b" \"'\\".contains(b)).count();
+    let length =
+        line[start..].bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+    let value = &line.as_bytes()[start..start + length];
+    let closed = !line[start + length..].starts_with(['.', '(', '/', ':']);
+    (length >= shortest && closed && value::is_random(value)).then_some((start, start + length))
+}
+
 impl Line<'_> {
     /// A Discord bot token that begins at `at`.
     pub(crate) fn discord(&mut self, at: usize) {
@@ -51,16 +65,58 @@ impl Line<'_> {
         State::Data(left - 1)
     }
 
-    /// The private members of a JSON Web Key.
+    /// A private member of a JSON Web Key whose name and sign are in front of `from`.
     pub(crate) fn web_key(&mut self, from: usize) {
-        let rest = &self.line[from..];
-        let lead = rest.bytes().take_while(|b| *b == b' ').count();
-        let Some(inner) = rest[lead..].strip_prefix('"') else { return };
-        let length =
-            inner.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
-        let long = length >= if self.line.contains("\"kty\"") { 22 } else { 43 };
-        if long && inner[length..].starts_with('"') && value::is_random(&inner.as_bytes()[..length]) {
-            self.add(from + lead + 1, from + lead + 1 + length, "json-web-key");
+        let shortest = if self.line.contains("kty") { 22 } else { 43 };
+        if let Some((start, end)) = web_key_value(self.line, from, shortest) {
+            self.add(start, end, WEB_KEY);
+        }
+    }
+
+    /// Every private member on a line of a web key, in any notation: `"d": "…"`, `d: '…'`,
+    /// `'k' => "…"`, `\"qi\":\"…\"`.
+    pub(crate) fn web_key_members(&mut self) {
+        let line = self.line;
+        let bytes = line.as_bytes();
+        let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        let mut at = 0;
+        while at < bytes.len() {
+            let length = bytes[at..].iter().take_while(|b| is_name(b)).count();
+            if matches!(&bytes[at..at + length], b"d" | b"p" | b"q" | b"dp" | b"dq" | b"qi" | b"k") {
+                let signs = bytes[at + length..].iter().take(16).take_while(|b| b"\\\"' \t:=>".contains(b));
+                let sign = signs.clone().any(|b| matches!(b, b':' | b'='));
+                let from = at + length + signs.count();
+                if let Some((start, end)) = web_key_value(line, from, 22).filter(|_| sign) {
+                    self.add(start, end, WEB_KEY);
+                }
+            }
+            at += length.max(1);
+        }
+    }
+
+    /// `"…".toCharArray()`: what is in front of `at` was made to be a password.
+    pub(crate) fn char_array(&mut self, at: usize) {
+        let Some(head) = self.line[..at].strip_suffix('"') else { return };
+        let Some(start) = head.rfind('"').map(|n| n + 1) else { return };
+        let text = &head.as_bytes()[start..];
+        if (value::is_strong(text) || value::is_word_with_number(text))
+            && !value::is_placeholder(&head[start..])
+        {
+            self.add(start, head.len(), "password");
+        }
+    }
+
+    /// `user:password` in front of `at`, in a data source of Go.
+    pub(crate) fn go_source(&mut self, at: usize) {
+        let head = &self.line[..at];
+        let from = head.rfind(['"', '\'', '`', ' ', '=', '/']).map_or(0, |n| n + 1);
+        let Some(start) = head[from..].find(':').map(|n| from + n + 1) else { return };
+        let password = &head[start..];
+        if password.len() >= 3
+            && !password.starts_with(['$', '%', '{', '<'])
+            && !password.contains("[REDACTED:")
+        {
+            self.add(start, at, "url-password");
         }
     }
 

@@ -2,10 +2,12 @@
 
 use crate::calls;
 use crate::commands;
+use crate::logins;
 use crate::prefilter::Keyword;
 use crate::rules::names::{NameWord, SECRET_NAMES};
 use crate::rules::vendors::VENDORS;
 use crate::rules::{self, Provider};
+use crate::url;
 
 /// What a keyword that was met starts.
 #[derive(Clone, Copy)]
@@ -36,8 +38,20 @@ pub(crate) enum Trigger {
     Phrase,
     /// A private member of a JSON Web Key.
     WebKeyMember,
+    /// `kty` of a JSON Web Key.
+    WebKey,
     /// The `data:` of a Kubernetes secret.
     Data,
+    /// Its `stringData:`.
+    StringData,
+    /// A path segment behind which a secret follows.
+    Segment,
+    /// A user, or a word in front of one.
+    Login { is_user: bool },
+    /// A string that is made an array of characters: Java's passwords.
+    CharArray,
+    /// The address in a data source of Go: `user:password@tcp(host)`.
+    GoSource,
 }
 
 /// The first three characters of a Discord bot token: a user's number in base64.
@@ -61,6 +75,11 @@ const OTHERS: &[(&str, bool, Trigger)] = &[
     (":*:", true, Trigger::PgPass),
     ("bearer ", false, Trigger::Bearer),
     ("data:", true, Trigger::Data),
+    ("stringData:", true, Trigger::StringData),
+    ("kty", true, Trigger::WebKey),
+    ("\".toCharArray()", true, Trigger::CharArray),
+    ("@tcp(", true, Trigger::GoSource),
+    ("@unix(", true, Trigger::GoSource),
     ("mnemonic", false, Trigger::Phrase),
     ("phrase", false, Trigger::Phrase),
     ("\"d\":", true, Trigger::WebKeyMember),
@@ -98,6 +117,12 @@ pub(crate) fn all() -> (Vec<Keyword>, Vec<Trigger>, Vec<&'static Provider>) {
     }
     for (number, name) in calls::names().enumerate() {
         add(name, true, Trigger::Call(number));
+    }
+    for text in url::SEGMENTS {
+        add(text, true, Trigger::Segment);
+    }
+    for (text, is_user) in logins::KEYWORDS {
+        add(text, false, Trigger::Login { is_user: *is_user });
     }
     for text in DISCORD_STARTS {
         add(text, true, Trigger::Discord);

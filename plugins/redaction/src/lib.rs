@@ -12,6 +12,9 @@ pub mod escapes;
 mod formats;
 mod keywords;
 mod line;
+mod logins;
+mod members;
+mod pairs;
 pub mod pattern;
 pub mod pem;
 mod placeholder;
@@ -21,6 +24,7 @@ mod provider;
 pub mod rules;
 pub mod scan;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod url;

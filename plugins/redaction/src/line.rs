@@ -4,11 +4,15 @@ use crate::calls;
 use crate::commands;
 use crate::context::{self, Open};
 use crate::keywords::Trigger;
+use crate::logins;
+use crate::members::{self, Members};
+use crate::pairs::{self, Pair};
 use crate::pem::{self, Block, Step};
 use crate::prefilter::Hit;
-use crate::rules::names::NameWord;
+use crate::rules::names::{NOT_AFTER, NameWord};
 use crate::scan::{Engine, MASK, Span};
-use crate::state::{MOST_MEMBERS, State};
+use crate::state::{self, MOST_MEMBERS, State};
+use crate::table::{self, Table};
 use crate::url;
 use crate::value::{self, Level, Position};
 
@@ -21,6 +25,9 @@ pub(crate) const BEHIND_LATER: usize = 160;
 /// Bytes that may be looked at around keywords for each byte of an overlong line.
 pub(crate) const SHARE: usize = 24;
 
+/// A longer line is looked at for web keys by their members' own keywords only.
+const LONGEST_WEB_KEY: usize = 64 * 1024;
+
 /// One line, and what was found in it so far.
 pub(crate) struct Line<'a> {
     pub(crate) engine: &'a Engine,
@@ -32,6 +39,10 @@ pub(crate) struct Line<'a> {
     pub(crate) looked: usize,
     /// Where a provider's name was met last.
     vendor_at: Option<usize>,
+    /// The line belongs to a provider's section.
+    section: bool,
+    /// Its members were looked for.
+    web_key: bool,
     /// Up to here a private key on this line was masked.
     in_key: usize,
 }
@@ -39,7 +50,17 @@ pub(crate) struct Line<'a> {
 impl<'a> Line<'a> {
     /// A line that begins at `base` of the text.
     pub(crate) fn new(engine: &'a Engine, line: &'a str, base: usize) -> Self {
-        Line { engine, line, base, spans: Vec::new(), looked: 0, vendor_at: None, in_key: 0 }
+        Line {
+            engine,
+            line,
+            base,
+            spans: Vec::new(),
+            looked: 0,
+            vendor_at: None,
+            section: false,
+            web_key: false,
+            in_key: 0,
+        }
     }
 
     /// Adds a span, widened to whole characters.
@@ -65,8 +86,48 @@ impl<'a> Line<'a> {
                     Step::Out => {}
                 }
             }
-            State::Open(open) => self.below(open),
+            State::Open(open) => {
+                self.below(open);
+                if self.line.trim().is_empty() && !open.skipped {
+                    next = State::Open(Open { skipped: true, ..open });
+                }
+            }
             State::Data(left) => next = self.member(left),
+            State::Members(members) => {
+                if let Some((found, members)) = members.line(self.line) {
+                    next = State::Members(members);
+                    if let Some((start, end)) = found {
+                        self.add(start, end, context::rule(members.level));
+                    }
+                }
+            }
+            State::Table(table) => {
+                if let Some((found, table)) = table.row(self.line) {
+                    next = State::Table(table);
+                    for (start, end, level) in found {
+                        self.add(start, end, context::rule(level));
+                    }
+                }
+            }
+            State::Pair(pair) => next = self.pair(pair),
+            State::Command(number) if self.line.len() <= BEFORE + BEHIND => {
+                let line = self.line;
+                commands::arguments(line, number, 0, |start, end| self.add(start, end, commands::RULE));
+                if line.ends_with('\\') {
+                    next = state;
+                }
+            }
+            State::Command(_) => {}
+            State::WebKey(left) => {
+                self.web_key = true;
+                self.web_key_members();
+                next = left.checked_sub(1).map_or(State::Nothing, State::WebKey);
+            }
+            State::Section(left) => {
+                let over = self.line.trim().is_empty() || self.line.trim_start().starts_with('[');
+                self.section = !over;
+                next = left.checked_sub(1).filter(|_| !over).map_or(State::Nothing, State::Section);
+            }
             State::Nothing => {}
         }
         for hit in hits {
@@ -77,22 +138,68 @@ impl<'a> Line<'a> {
                 next = state;
             }
         }
+        let named =
+            hits.iter().any(|hit| matches!(self.engine.triggers[usize::from(hit.id)], Trigger::Name(_)));
+        if named && matches!(next, State::Nothing | State::Section(_)) && self.line.len() <= BEFORE + BEHIND {
+            next = self.columns(hits).map_or(next, State::Table);
+        }
         next
+    }
+
+    /// What the names between `start` and `end` promise: the most of them, unless the last word
+    /// says that it is about a secret only.
+    fn promised(&self, hits: &[Hit], start: usize, end: usize) -> Option<Level> {
+        let words = self.line[start..end].rsplit([' ', '_', '-', '.']);
+        let last = words.map(str::to_ascii_lowercase).next().unwrap_or_default();
+        if last == "id" || NOT_AFTER.contains(&last.as_str()) {
+            return None;
+        }
+        let inside = hits.iter().filter(|hit| (start..end).contains(&(hit.start - self.base)));
+        inside
+            .filter_map(|hit| match self.engine.triggers[usize::from(hit.id)] {
+                Trigger::Name(word) => {
+                    let (lead, length) = word.core();
+                    let at = hit.start - self.base + lead;
+                    context::promises(self.line, at, at + length, word)
+                }
+                _ => None,
+            })
+            .max()
+    }
+
+    /// The secret of a pair whose id was met; the state behind the line.
+    fn pair(&mut self, pair: Pair) -> State {
+        let found = pair.find(self.line);
+        let next = if found.is_empty() { pair.next().map(State::Pair) } else { None };
+        for (start, end) in found {
+            self.add(start, end, pairs::RULE);
+        }
+        next.unwrap_or(State::Nothing)
     }
 
     /// What the keyword at `at` starts; the state that it leaves open.
     fn hit(&mut self, at: usize, hit: &Hit) -> Option<State> {
         match self.engine.triggers[usize::from(hit.id)] {
-            Trigger::Provider(id) => self.provider(id, at, hit.len),
+            Trigger::Provider(id) => {
+                let before = self.spans.len();
+                self.provider(id, at, hit.len);
+                let pair =
+                    Pair::of(self.engine.providers[id].name).filter(|_| self.line.len() <= BEFORE + BEHIND);
+                return pair.filter(|_| self.spans.len() > before).map(|pair| self.pair(pair));
+            }
             Trigger::Name(word) => {
                 let (lead, length) = word.core();
                 let near = self.vendor_at.is_some_and(|vendor| vendor < at && at - vendor < 60);
-                return self.name(at + lead, length, word, near).map(State::Open);
+                return self.name(at + lead, length, word, near || self.section);
             }
             Trigger::Vendor(text) => {
                 self.vendor_at = Some(at);
                 self.name(at, hit.len, &NameWord { text, level: Level::Vendor, at_start: true }, false);
-                self.near(at, |part, at| part.client(at + hit.len));
+                self.near(at, |part, at| {
+                    part.client(at + hit.len);
+                    part.beside(at, at + hit.len);
+                });
+                return self.is_section(at, hit.len).then_some(State::Section(state::MOST_LINES));
             }
             Trigger::Address => {
                 if let Some((start, end)) = url::userinfo(self.line, at) {
@@ -121,9 +228,45 @@ impl<'a> Line<'a> {
             Trigger::WebKeyMember => {
                 self.near(at, |part, at| part.web_key(at + hit.len));
             }
+            Trigger::WebKey => {
+                if self.line.len() <= LONGEST_WEB_KEY && !self.web_key {
+                    self.web_key = true;
+                    self.web_key_members();
+                }
+                return Some(State::WebKey(state::MOST_LINES));
+            }
             Trigger::Data => {
                 let alone = self.line.trim_matches([' ', '+', '-']) == "data:";
                 return alone.then_some(State::Data(MOST_MEMBERS));
+            }
+            Trigger::StringData => {
+                let alone = self.line.trim_matches([' ', '+', '-']) == "stringData:";
+                let indent = members::indent(self.line);
+                return alone.then_some(State::Members(Members {
+                    level: Level::Password,
+                    indent,
+                    left: MOST_MEMBERS,
+                }));
+            }
+            Trigger::Segment => {
+                self.near(at, |part, at| {
+                    if let Some((start, end)) = url::behind_segment(part.line, at) {
+                        part.add(start, end, "url-token");
+                    }
+                });
+            }
+            Trigger::Login { is_user } => {
+                self.near(at, |part, at| {
+                    if let Some((start, end)) = logins::find(part.line, at, at + hit.len, is_user) {
+                        part.add(start, end, logins::RULE);
+                    }
+                });
+            }
+            Trigger::CharArray => {
+                self.near(at, |part, at| part.char_array(at + 1));
+            }
+            Trigger::GoSource => {
+                self.near(at, |part, at| part.go_source(at));
             }
             Trigger::Call(number) => {
                 self.near(at, |part, at| {
@@ -133,14 +276,41 @@ impl<'a> Line<'a> {
                 });
             }
             Trigger::Command(number) => {
+                let goes_on = self.line.ends_with('\\');
                 self.near(at, |part, at| {
                     let line = part.line;
                     commands::find(line, number, at, |start, end| part.add(start, end, commands::RULE));
                 });
+                return goes_on.then_some(State::Command(number));
             }
             Trigger::Bearer => self.bearer(at + hit.len),
         }
         None
+    }
+
+    /// Names as headers of columns: of a table that begins here, of an `INSERT` on this line.
+    fn columns(&mut self, hits: &[Hit]) -> Option<Table> {
+        let line = self.line;
+        let level = |start, end| self.promised(hits, start, end);
+        let values = |at: &usize| {
+            line[at + 1..]
+                .trim_start()
+                .as_bytes()
+                .get(..6)
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"values"))
+        };
+        if let Some(at) = line.match_indices(')').map(|(at, _)| at).find(values) {
+            let at = at + 1 + (line[at + 1..].len() - line[at + 1..].trim_start().len());
+            let found = table::insert(line, at, level);
+            for (start, end, level) in found {
+                self.add(start, end, context::rule(level));
+            }
+            return None;
+        }
+        if line.trim_end_matches([' ', ';']).ends_with(" stdin") {
+            return table::copy(line, level);
+        }
+        table::header(line, level)
     }
 
     /// The rest of a line on which a private key begins.
@@ -183,31 +353,66 @@ impl<'a> Line<'a> {
         to == self.line.len()
     }
 
+    /// Whether a provider's name is all of the line: `[datadog]`, `datadog:`, `"datadog": {`.
+    fn is_section(&self, at: usize, length: usize) -> bool {
+        let head = self.line[..at].trim_matches([' ', '\t', '[', '"', '\'', '+', '-', '.']);
+        let tail = &self.line[at + length..];
+        let rest = tail.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        head.is_empty()
+            && matches!(
+                rest.trim().trim_start_matches(['"', '\'']),
+                "]" | ":" | ": {" | "{" | "=> {" | "=> [" | ": [" | "= {"
+            )
+    }
+
     /// A name with a secret's word in it; what it leaves open for the next line.
-    fn name(&mut self, at: usize, length: usize, word: &NameWord, provider: bool) -> Option<Open> {
-        let mut open = None;
+    fn name(&mut self, at: usize, length: usize, word: &NameWord, provider: bool) -> Option<State> {
+        let (mut open, mut plural) = (None, false);
         let to_the_end = self.near(at, |part, at| {
             let outcome = context::look(part.line, at, at + length, word, provider);
             for found in outcome.found {
                 part.add(found.start, found.end, found.rule);
             }
-            open = outcome.open;
+            (open, plural) = (outcome.open, outcome.plural);
         });
-        open.filter(|_| to_the_end)
+        let open = open.filter(|_| to_the_end)?;
+        Some(if plural && !open.named {
+            State::Members(Members {
+                level: open.level,
+                indent: members::indent(self.line),
+                left: MOST_MEMBERS,
+            })
+        } else {
+            State::Open(open)
+        })
     }
 
-    /// The value below a name that stood alone.
+    /// The value below a name that was alone on its line.
     fn below(&mut self, open: Open) {
         let mut start = self.line.len() - self.line.trim_start_matches(['+', '-', ' ', '\t', '>', '|']).len();
         let mut content = self.line[start..].trim_end();
-        if open.named && !content.starts_with("<string>") {
-            let lower = content.to_ascii_lowercase();
-            let word = lower.find("value").or_else(|| lower.find("default"));
-            let Some(after) = word.filter(|at| *at < 3) else { return };
-            let Some(sign) = content[after..].find([':', '=', '>']) else { return };
-            let inner = &content[after + sign + 1..];
-            start += after + sign + 1 + (inner.len() - inner.trim_start().len());
-            content = inner.trim_start();
+        // `value: …`, `"ParameterValue": "…"`; without it only where the name needs none.
+        let word = content.trim_start_matches(['"', '\'', '<']);
+        let lead = content.len() - word.len();
+        let length =
+            word.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
+        let name = word[..length].to_ascii_lowercase();
+        let says_value = name.ends_with("value") || matches!(name.as_str(), "default" | "val" | "plaintext");
+        let sign = content[lead + length..].find([':', '=', '>']).filter(|n| *n <= 4);
+        match sign.filter(|_| says_value) {
+            Some(sign) => {
+                let inner = &content[lead + length + sign + 1..];
+                let inner = inner.trim_start_matches('>');
+                start += content.len() - inner.len() + (inner.len() - inner.trim_start().len());
+                content = inner.trim_start().split("</").next().unwrap_or_default();
+            }
+            None if open.named && !content.starts_with("<string>") => return,
+            None => {}
+        }
+        // `string(14) "…"`
+        if let Some((_, inner)) = content.split_once(") ").filter(|_| content.starts_with("string(")) {
+            start += content.len() - inner.len();
+            content = inner;
         }
         for tag in ["<string>", "<value>"] {
             if let Some(inner) = content.strip_prefix(tag) {

@@ -99,6 +99,29 @@ policy! {
             &[],
         )
         .why("hashes, checksums, placeholders and program text are not secrets"),
+        Example::redaction(
+            "the second half of a pair",
+            "Access key ID,Secret access key\nAKIAQ7ZK2LMX4VB3TR6W,q7Zk2LmX9vB4tR8wYc3NfH6sJd1GpU0eKaTz+x/Y\n\n",
+            &[
+                ("aws-access-key-id", "AKIAQ7ZK2LMX4VB3TR6W"),
+                ("secret-of-pair", "q7Zk2LmX9vB4tR8wYc3NfH6sJd1GpU0eKaTz+x/Y"),
+            ],
+        )
+        .why("the id says what the word beside or below it is"),
+        Example::redaction(
+            "a column of a table",
+            "| user | password |\n|------|----------|\n| bob  | correct-h0rse |\n\n",
+            &[("password", "correct-h0rse")],
+        )
+        .why("the header is the name of each value below it"),
+        Example::redaction(
+            "public by their kind",
+            "PWD=/srv/jobs/30fbc863e0623a00165412e092b9b858/worktree\n\
+             GPG_KEY=0E3FF2839C048B25C084DEBE9B26995E31025056\n\
+             OIDC_CLIENT_ID=0oa1b2c3d4E5F6G7h8i9\n",
+            &[],
+        )
+        .why("directories, fingerprints and client ids have the names of secrets and are none"),
         Example::redaction("masked already", "password: [REDACTED:password]\n", &[])
             .why("masking twice is masking once"),
         Example::redaction("a value that everybody may see", "token: q7Zk2LmX9vB4tR8wYc3N\n", &[])

@@ -72,6 +72,8 @@ fn class(byte: u8) -> u8 {
         b'%' => 51,
         b' ' => 52,
         b'\n' => 0,
+        // Bytes of other scripts, spread over the classes that are left.
+        0x80.. => 54 + byte % 10,
         _ => 53,
     }
 }

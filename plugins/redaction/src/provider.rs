@@ -15,6 +15,10 @@ impl Line<'_> {
         if rule.before.is_empty() && !(checked || unmistakable || is_border(bytes, at)) {
             return;
         }
+        // `pk_test_…` is another provider's.
+        if matches!(rule.keyword, "live_" | "test_") && at.checked_sub(1).is_some_and(|n| bytes[n] == b'_') {
+            return;
+        }
         // Found from the front already.
         if self.spans.last().is_some_and(|span| span.rule == rule.name && span.end > self.base + at) {
             return;
@@ -52,6 +56,9 @@ impl Line<'_> {
             return;
         }
         let sound = match rule.name {
+            // The key for pages, by its name.
+            "google-recaptcha-key" => !names_a_site(&self.line[..start]),
+            "encoded-json-web-key" => checks::is_private_web_key(token),
             "jwt" => checks::is_jwt_header(token),
             "basic-auth-header" => checks::is_basic_auth(token),
             _ if COMMON_STARTS.contains(&rule.keyword) => plausible(&bytes[at + length..end]),
@@ -59,6 +66,51 @@ impl Line<'_> {
         };
         if sound {
             self.add(start, end, rule.name);
+        }
+    }
+
+    /// A key beside a provider's name, with no name of its own: `datadog,4Fk9…`,
+    /// `Sentry - 4Fk9…`, `# heroku 4Fk9…`: it ends the line.
+    pub(crate) fn beside(&mut self, at: usize, end: usize) {
+        let bytes = self.line.as_bytes();
+        let stop = end
+            + bytes[end..]
+                .iter()
+                .take(30)
+                .take_while(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b))
+                .count();
+        let signs = bytes[stop..].iter().take(6).take_while(|b| b" \t,|;-".contains(b)).count();
+        let start = stop + signs;
+        let value = self.line[start..].trim_end();
+        let head = self.line[..at].trim_matches(|c: char| " \t#/*-+>|".contains(c));
+        if signs == 0
+            || value.len() < 20
+            || value.len() > 200
+            || value.contains([' ', '/', ':', '"', '(', '@'])
+            || head.contains([' ', '/', '.', ','])
+        {
+            return;
+        }
+        let value = value.trim_end_matches([',', ';', '|', '.']);
+        // `dpl_4Fk9…`: an id of a kind that says itself what it is.
+        let kind = value.bytes().take_while(u8::is_ascii_lowercase).count();
+        if value[kind..].starts_with('_') {
+            return;
+        }
+        let shape = value.as_bytes();
+        // Hex can be a commit: only a digest of another kind's length, beside the name alone.
+        let hex = shape.iter().all(u8::is_ascii_hexdigit);
+        let sure = if hex {
+            shape.len() == 32
+                && head.is_empty()
+                && at
+                    == self.line.len()
+                        - self.line.trim_start_matches([' ', '\t', '#', '/', '*', '-', '+']).len()
+        } else {
+            !value::is_uuid(shape)
+        };
+        if sure && value::is_random(shape) && !value::is_placeholder(value) && !value.contains("[REDACTED") {
+            self.add(start, start + value.len(), "provider-key");
         }
     }
 
@@ -103,11 +155,27 @@ pub(crate) fn is_border(bytes: &[u8], at: usize) -> bool {
     if !before.is_ascii_alphanumeric() {
         return true;
     }
+    let glued = GLUE.iter().any(|word| {
+        let from = at.checked_sub(word.len());
+        from.is_some_and(|from| {
+            bytes[from..at].eq_ignore_ascii_case(word)
+                && from.checked_sub(1).is_none_or(|n| !bytes[n].is_ascii_alphanumeric())
+        })
+    });
     let escaped = at >= 2 && bytes[at - 2] == b'\\' && matches!(before, b'n' | b'r' | b't');
     let percent =
         at >= 3 && bytes[at - 3] == b'%' && bytes[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit();
-    escaped || percent
+    escaped || percent || glued
 }
+
+/// `data-sitekey="`, `RECAPTCHA_SITE_KEY=`
+fn names_a_site(before: &str) -> bool {
+    let near = &before[before.floor_char_boundary(before.len().saturating_sub(16))..];
+    near.to_ascii_lowercase().contains("site")
+}
+
+/// Words that tokens are glued to: `/bot123456:AA…`, `tokenghp_…`.
+const GLUE: &[&[u8]] = &[b"bot", b"token", b"key", b"secret", b"auth", b"bearer"];
 
 /// Prefixes that also begin ordinary names.
 const COMMON_STARTS: &[&str] = &[

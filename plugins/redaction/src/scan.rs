@@ -8,6 +8,7 @@ use crate::line::Line;
 use crate::pattern::Pattern;
 use crate::prefilter::{Hit, Prefilter};
 use crate::rules::Provider;
+use crate::rules::public::is_public;
 use crate::state::State;
 
 /// A secret in a text.
@@ -95,7 +96,10 @@ impl Engine {
             } else {
                 let first = spans.len();
                 spans.extend(found);
-                state = self.again(line, at, state, &mut spans, first);
+                let again = self.again(line, at, state, &mut spans, first);
+                // The id of a pair is masked by then.
+                let pair = matches!(after, State::Pair(_)) && again == State::Nothing;
+                state = if pair { after } else { again };
             }
             hits = &hits[here..];
             at = end + 1;
@@ -115,7 +119,7 @@ impl Engine {
                 tokens.get(after).is_none_or(|token| span.end - base <= token.0)
             });
         }
-        found.retain(|span| span.start < span.end);
+        found.retain(|span| span.start < span.end && !is_public(&line[span.start - base..span.end - base]));
         (found, after)
     }
 

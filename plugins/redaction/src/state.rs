@@ -1,7 +1,11 @@
 //! What one line leaves open for the next, and how that is carried between two calls.
 
+use crate::commands;
 use crate::context::Open;
+use crate::members::Members;
+use crate::pairs::Pair;
 use crate::pem::Block;
+use crate::table::Table;
 use crate::value::Level;
 
 /// Lines below a `data:` that are looked at.
@@ -17,23 +21,59 @@ pub(crate) enum State {
     Open(Open),
     /// Below the `data:` of a manifest; how many lines are left.
     Data(u32),
+    /// Below names of secrets in the plural, or `stringData:`.
+    Members(Members),
+    /// Below a table's header.
+    Table(Table),
+    /// Beside or below an id whose secret may follow.
+    Pair(Pair),
+    /// A command that goes on behind a `\\`, by its number.
+    Command(usize),
+    /// Inside a JSON Web Key; how many lines are left.
+    WebKey(u32),
+    /// In a provider's section of a file of settings; how many lines are left.
+    Section(u32),
 }
+
+/// Lines of a web key or of a provider's section that are looked at.
+pub(crate) const MOST_LINES: u32 = 12;
 
 impl State {
     /// The state that `write` wrote; nothing for any other text.
     pub(crate) fn read(carry: &str) -> State {
-        let mut fields = carry.split(':');
-        let kind = fields.next();
-        let number = fields.next().and_then(|n| n.parse::<u32>().ok());
-        match (kind, number) {
-            (Some("pem"), Some(lines)) => State::Block(Block::Pem(lines)),
-            (Some("data"), Some(left)) => State::Data(left.min(MOST_MEMBERS)),
-            (Some("lines"), Some(left)) => State::Block(Block::Lines(left)),
-            (Some("below" | "named"), Some(level)) => {
-                State::Open(Open { level: read_level(level), named: kind == Some("named") })
-            }
-            _ => State::Nothing,
-        }
+        let (kind, rest) = carry.split_once(':').unwrap_or((carry, ""));
+        let mut numbers = rest.split(':').map_while(|n| n.parse::<u32>().ok());
+        State::read_kind(kind, &mut numbers).unwrap_or(State::Nothing)
+    }
+
+    fn read_kind(kind: &str, numbers: &mut impl Iterator<Item = u32>) -> Option<State> {
+        Some(match kind {
+            "table" => State::Table(Table::read(numbers)?),
+            "pair" => State::Pair(Pair::read(numbers)?),
+            "command" => State::Command(numbers.next()? as usize).known()?,
+            "pem" => State::Block(Block::Pem(numbers.next()?)),
+            "lines" => State::Block(Block::Lines(numbers.next()?)),
+            "data" => State::Data(numbers.next()?.min(MOST_MEMBERS)),
+            "jwk" => State::WebKey(numbers.next()?.min(MOST_LINES)),
+            "section" => State::Section(numbers.next()?.min(MOST_LINES)),
+            "below" | "named" => State::Open(Open {
+                level: Level::of_number(numbers.next()?),
+                named: kind == "named",
+                skipped: numbers.next().is_some(),
+            }),
+            "members" => State::Members(Members {
+                level: Level::of_number(numbers.next()?),
+                indent: numbers.next()?,
+                left: numbers.next()?.min(MOST_MEMBERS),
+            }),
+            _ => return None,
+        })
+    }
+
+    /// Without numbers that no table has.
+    fn known(self) -> Option<State> {
+        let known = !matches!(self, State::Command(number) if number >= commands::names().count());
+        known.then_some(self)
     }
 
     /// As the next call gets it.
@@ -42,29 +82,19 @@ impl State {
             State::Nothing => String::new(),
             State::Block(Block::Pem(lines)) => format!("pem:{lines}"),
             State::Block(Block::Lines(left)) => format!("lines:{left}"),
+            State::Command(number) => format!("command:{number}"),
             State::Data(left) => format!("data:{left}"),
+            State::WebKey(left) => format!("jwk:{left}"),
+            State::Section(left) => format!("section:{left}"),
+            State::Table(table) => format!("table:{}", table.write()),
+            State::Pair(pair) => format!("pair:{}", pair.write()),
             State::Open(open) => {
                 let kind = if open.named { "named" } else { "below" };
-                format!("{kind}:{}", write_level(open.level))
+                format!("{kind}:{}{}", open.level.number(), if open.skipped { ":1" } else { "" })
+            }
+            State::Members(members) => {
+                format!("members:{}:{}:{}", members.level.number(), members.indent, members.left)
             }
         }
-    }
-}
-
-fn read_level(number: u32) -> Level {
-    match number {
-        0 => Level::Vendor,
-        1 => Level::Weak,
-        2 => Level::Token,
-        _ => Level::Password,
-    }
-}
-
-fn write_level(level: Level) -> u32 {
-    match level {
-        Level::Vendor => 0,
-        Level::Weak => 1,
-        Level::Token => 2,
-        Level::Password => 3,
     }
 }

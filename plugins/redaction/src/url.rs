@@ -48,6 +48,9 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
         return None;
     }
     let Some(colon) = info.find(':') else {
+        if is_public_dsn(info, &authority[last + 1..]) {
+            return None;
+        }
         return (info.len() >= 20 && value::is_random(info.as_bytes()) && !value::is_placeholder(info))
             .then_some((start, start + last));
     };
@@ -60,6 +63,66 @@ pub fn userinfo(line: &str, at: usize) -> Option<(usize, usize)> {
     let user = &info.as_bytes()[..colon];
     let from = if user.len() >= 20 && value::is_random(user) { start } else { start + colon + 1 };
     (!is_template(password)).then_some((from, start + last))
+}
+
+/// The public key of an error tracker's address: it is part of every page that reports.
+fn is_public_dsn(user: &str, host: &[u8]) -> bool {
+    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+    user.len() == 32
+        && user.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+        && ["sentry", "ingest.", "glitchtip", "bugsink"].iter().any(|known| host.contains(known))
+}
+
+/// Path segments behind which a secret follows in an address.
+pub(crate) const SEGMENTS: &[&str] = &[
+    "/hook",
+    "/webhook",
+    "/secret",
+    "/token",
+    "/invit",
+    "/reset",
+    "/priv/",
+    "/verify",
+    "/magic",
+    "/activat",
+    "/unsubscribe",
+    "/bot",
+    "/key/",
+    "/keys/",
+    "/build_hooks",
+    "://hooks.",
+    "://hook.",
+];
+
+/// The secret in an address behind the segment that begins at `at`: `/hooks/4Fk9…`.
+pub(crate) fn behind_segment(line: &str, at: usize) -> Option<(usize, usize)> {
+    let from = line.floor_char_boundary(at.saturating_sub(300));
+    let host = line[at..].starts_with("://");
+    let scheme = if host { at } else { from + line[from..at].rfind("://")? };
+    let ends = |c: char| c.is_whitespace() || "\"'`<>)]},;?#&\\".contains(c);
+    if line[scheme..at].contains(ends) {
+        return None;
+    }
+    let hook = line[at..].starts_with("/hook") || line[at..].starts_with("/webhook") || host;
+    let path = at + 3 * usize::from(host) + usize::from(!host);
+    let end = path + line[path..].find(ends).unwrap_or(line.len() - path);
+    let mut start = path + line[path..end].find('/')? + 1;
+    let mut found: Option<(usize, usize)> = None;
+    for segment in line[start..end].split('/').take(6) {
+        let bytes = segment.as_bytes();
+        let drawn = bytes.len() >= 16
+            && value::is_random(bytes)
+            && !value::is_uuid(bytes)
+            && (hook || !value::is_digest(bytes))
+            && !segment.contains(['.', '{', '$', ':'])
+            && !value::is_placeholder(segment)
+            && !segment.contains("[REDACTED");
+        if drawn {
+            found = Some((found.map_or(start, |(first, _)| first), start + segment.len()));
+        }
+        start += segment.len() + 1;
+    }
+    found
 }
 
 fn is_template(password: &str) -> bool {

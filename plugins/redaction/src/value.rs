@@ -6,6 +6,8 @@ pub use crate::placeholder::is_placeholder;
 /// What the name in front of a value promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// `serial`, `activation code`: only a key in groups counts, or what is very long.
+    License,
     /// A name that goes with secrets of one provider: only a long random value counts.
     Vendor,
     /// `key`, `auth`: only a long random value counts.
@@ -14,6 +16,30 @@ pub enum Level {
     Token,
     /// `password`: any word that is not a placeholder counts.
     Password,
+}
+
+impl Level {
+    /// As it is written in a carry.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Level::Vendor => 0,
+            Level::Weak => 1,
+            Level::Token => 2,
+            Level::Password => 3,
+            Level::License => 4,
+        }
+    }
+
+    /// The level of a number from a carry.
+    pub(crate) fn of_number(number: u32) -> Level {
+        match number {
+            0 => Level::Vendor,
+            1 => Level::Weak,
+            2 => Level::Token,
+            4 => Level::License,
+            _ => Level::Password,
+        }
+    }
 }
 
 /// Every sequence of two letters that is common in English and in programs.
@@ -191,11 +217,16 @@ pub fn is_code(value: &str) -> bool {
             let mut bytes = part.bytes();
             bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
                 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                && !is_random(part.as_bytes())
+                && (!is_random(part.as_bytes()) || is_constant(part))
         });
         return plain;
     }
     false
+}
+
+/// `PKIX_RSA_PKCS1V15_2048_SHA256`
+fn is_constant(part: &str) -> bool {
+    part.contains('_') && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// `newPassword`, `user_password`, `PASSWORD_FIELD`, `passwordHash`.
@@ -239,10 +270,17 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
     let n = bytes.len();
     if position == Position::Connection && level == Level::Password {
         return n >= 3
-            && !matches!(bytes[0], b'$' | b'%' | b'"' | b'\'' | b'&' | b'+')
-            && !value.contains(['{', '<', '*', '(']);
+            && !matches!(bytes[0], b'$' | b'%' | b'"' | b'\'' | b'&' | b'+' | b'*' | b'(')
+            && !value.contains(['{', '<'])
+            && !value.contains("***");
     }
-    if n > 4096 || is_placeholder(value) || is_path(value) || is_date(bytes) {
+    if n > 4096
+        || is_placeholder(value)
+        || is_path(value)
+        || is_date(bytes)
+        || (value.contains(':') && bytes.iter().all(|b| b.is_ascii_digit() || *b == b':'))
+        || (value.contains('/') && is_file_name(value))
+    {
         return false;
     }
     if level != Level::Password && (is_version(value) || is_file_name(value)) {
@@ -259,6 +297,15 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
         return n >= 20 && !is_uuid(bytes) && !is_digest(bytes) && is_random(bytes) && !value.contains(' ');
     }
     match level {
+        Level::License => {
+            is_grouped_key(value)
+                || (n >= 24
+                    && is_random(bytes)
+                    && !value.contains([' ', ':'])
+                    && !has_uuid(bytes)
+                    && !bytes.iter().all(u8::is_ascii_hexdigit))
+        }
+        Level::Weak | Level::Token if is_grouped_key(value) => true,
         Level::Vendor => {
             n >= 12
                 && (n >= 20 || bytes.iter().any(u8::is_ascii_digit))
@@ -272,6 +319,20 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
         Level::Token => is_token(value, position),
         Level::Password => is_password(value, position),
     }
+}
+
+/// `8KQ2M-X7T4P-…`: groups of capitals and digits, as keys of software are printed.
+pub fn is_grouped_key(value: &str) -> bool {
+    let groups: Vec<&[u8]> = value.split('-').map(str::as_bytes).collect();
+    let Some(length) = groups.first().map(|group| group.len()) else { return false };
+    let mixed =
+        |group: &&&[u8]| group.iter().any(u8::is_ascii_digit) && group.iter().any(u8::is_ascii_uppercase);
+    (3..=10).contains(&groups.len())
+        && (4..=8).contains(&length)
+        && groups.iter().all(|group| {
+            group.len() == length && group.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        })
+        && groups.iter().filter(mixed).count() * 2 >= groups.len()
 }
 
 /// Behind `token`, `secret`, `api_key`: what looks drawn, in any of its forms.
@@ -299,6 +360,24 @@ fn is_token(value: &str, position: Position) -> bool {
         || short
         || hex
         || with_symbols
+        || is_of_odd_brackets(bytes)
+}
+
+/// Brackets that do not fit among other symbols: neither program text nor a template.
+fn is_of_odd_brackets(value: &[u8]) -> bool {
+    let mut open = Vec::new();
+    let mut fit = true;
+    for byte in value {
+        match byte {
+            b'(' | b'[' | b'{' => open.push(*byte),
+            b')' | b']' | b'}' => {
+                fit &= open.pop().is_some_and(|b| b == byte - if *byte == b')' { 1 } else { 2 })
+            }
+            _ => {}
+        }
+    }
+    let symbols = value.iter().filter(|b| b.is_ascii_punctuation()).count();
+    value.len() >= 16 && !fit && symbols >= 6 && value.iter().all(u8::is_ascii_graphic)
 }
 
 /// `1.14.10-1~deb12u1`, `2.0.0-rc.4`, `1:4.13+dfsg1`.
@@ -344,7 +423,7 @@ fn is_date(value: &[u8]) -> bool {
 }
 
 /// The shape of Amazon's secret keys.
-fn is_amazon(value: &[u8]) -> bool {
+pub fn is_amazon(value: &[u8]) -> bool {
     let shape = shape(value);
     shape.lower >= 5
         && shape.upper >= 5
@@ -380,6 +459,14 @@ pub fn is_made_up(value: &[u8]) -> bool {
             && value.iter().all(u8::is_ascii_alphanumeric))
 }
 
+/// `falcon6426`: a word and a number of four digits or more, without more to it.
+pub fn is_word_and_year(value: &[u8]) -> bool {
+    let digits = value.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    (4..=8).contains(&digits)
+        && value.len() - digits >= 4
+        && value[..value.len() - digits].iter().all(u8::is_ascii_alphabetic)
+}
+
 /// Whether a word was made to be a password: letters, digits, and symbols or both cases.
 pub fn is_strong(value: &[u8]) -> bool {
     let shape = shape(value);
@@ -389,6 +476,18 @@ pub fn is_strong(value: &[u8]) -> bool {
         && shape.lower + shape.upper >= 2
         && (symbols > 0 || (shape.lower > 0 && shape.upper > 0))
         && value.iter().all(|b| b.is_ascii_graphic() && !b"_./\\:<>(){}".contains(b))
+}
+
+/// `Winter_river27`: words with capitals and underscores that end with digits; a name in
+/// program text hardly has all three.
+pub fn is_word_with_number(value: &[u8]) -> bool {
+    let digits = value.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let words = &value[..value.len() - digits];
+    (2..=6).contains(&digits)
+        && words.first().is_some_and(u8::is_ascii_uppercase)
+        && words.contains(&b'_')
+        && words.iter().any(u8::is_ascii_lowercase)
+        && words.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_')
 }
 
 /// Behind `password`: any word that is not a placeholder, the less the position says, the
@@ -418,14 +517,77 @@ fn is_password(value: &str, position: Position) -> bool {
             n >= 6
                 && (is_random(bytes)
                     || (digits > 0 && symbols > 0)
-                    || (digits >= 1 && n >= 8 && digits < n && !value.contains(['.', '_'])))
+                    || (digits >= 1 && n >= 8 && digits < n && !value.contains(['.', '_']))
+                    || is_word_with_number(bytes))
         }
     }
+}
+
+/// Directories that an absolute path begins with; base64 hardly ever does.
+const ROOTS: &[&str] = &[
+    "app",
+    "bin",
+    "boot",
+    "build",
+    "builds",
+    "cache",
+    "code",
+    "config",
+    "data",
+    "dev",
+    "etc",
+    "github",
+    "go",
+    "home",
+    "lib",
+    "media",
+    "mnt",
+    "nix",
+    "opt",
+    "private",
+    "proc",
+    "project",
+    "projects",
+    "repo",
+    "root",
+    "run",
+    "sbin",
+    "source",
+    "src",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "var",
+    "vault",
+    "volume1",
+    "work",
+    "workdir",
+    "workspace",
+    "workspaces",
+    "Applications",
+    "Library",
+    "System",
+    "Users",
+    "Volumes",
+];
+
+/// A path from a known root, from here, from home, of a drive.
+fn is_rooted(value: &str) -> bool {
+    let drive = matches!(value.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    let absolute = value.strip_prefix('/').and_then(|rest| rest.split_once('/'));
+    drive
+        || absolute.is_some_and(|(root, _)| ROOTS.contains(&root))
+        || (["./", "../", "~/", "$HOME/", "%USERPROFILE%"].iter().any(|start| value.starts_with(start))
+            && !value.contains('+'))
 }
 
 /// A path, an address or a media type; a random part makes it none.
 fn is_path(value: &str) -> bool {
     if value.contains("://") || value.starts_with("data:") || value.starts_with("arn:") {
+        return true;
+    }
+    if is_rooted(value) {
         return true;
     }
     let slashes = value.matches('/').count();

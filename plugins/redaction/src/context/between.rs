@@ -71,6 +71,9 @@ impl Reader<'_> {
         if quoted_name && let Some(after) = self.value_attribute(at) {
             return Some((Between::Sign { tight: true, equals: true }, after));
         }
+        if let Some(after) = self.value_member(at) {
+            return Some((Between::Sign { tight: true, equals: true }, after));
+        }
         if let Some(found) = self.bracket(at, blank, quoted_name) {
             return found;
         }
@@ -98,6 +101,27 @@ impl Reader<'_> {
         self.typed(at + 1).map(|after| (Between::Sign { tight: false, equals: true }, after))
     }
 
+    /// Behind `</name>`, the value of `<value>`; behind `, ` that of a member that is called so:
+    /// `ParameterKey=DbPassword,ParameterValue=…`, `name: TOKEN, value: …`.
+    fn value_member(&self, at: usize) -> Option<usize> {
+        if self.starts(at, "</") {
+            let tag = at + self.line[at..].find('>')? + 1;
+            let tag = tag + (self.line[tag..].len() - self.line[tag..].trim_start().len());
+            return ["<value>", "<Value>"]
+                .iter()
+                .find(|open| self.starts(tag, open))
+                .map(|open| tag + open.len());
+        }
+        if self.byte(at) != b',' {
+            return None;
+        }
+        let name = self.blanks(at + 1);
+        let length = self.bytes[name..].iter().take(30).take_while(|b| b.is_ascii_alphabetic()).count();
+        let says_value = self.line[name..name + length].to_ascii_lowercase().ends_with("value");
+        let sign = name + length;
+        (says_value && matches!(self.byte(sign), b'=' | b':')).then(|| self.blanks(sign + 1))
+    }
+
     /// Commas, brackets and tags behind a name. The inner nothing: no value can follow.
     fn bracket(&self, at: usize, blank: bool, quoted_name: bool) -> Option<Option<(Between, usize)>> {
         if matches!(self.byte(at), b',' | b'{') && (quoted_name || self.byte(at) == b'{') {
@@ -113,9 +137,11 @@ impl Reader<'_> {
             }
             return Some(None);
         }
-        if self.byte(at) == b',' && self.name_start == 0 && !blank {
+        if self.byte(at) == b',' && self.only_name_in_front() && !blank {
             // A line of two columns.
-            return Some(Some((Between::Blank, at + 1)));
+            let rest = &self.line[at + 1..];
+            let two = !rest.trim_end().contains([' ', ',', ';', '(']);
+            return Some(Some((if two { Between::Cell } else { Between::Blank }, at + 1)));
         }
         if self.byte(at) == b'|' {
             if self.line.trim_start().starts_with('|') {
@@ -183,10 +209,8 @@ impl Reader<'_> {
                 return None;
             }
             after = self.blanks(after + 1);
-            if ["value", "default", "content", "defaultValue"]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(name))
-            {
+            let lower = name.to_ascii_lowercase();
+            if lower.ends_with("value") || matches!(lower.as_str(), "default" | "content") {
                 return Some(after);
             }
             at = self.quoted(after)?.2;
@@ -226,10 +250,18 @@ impl Reader<'_> {
     /// `|`, `>-` of YAML, an opening quote or bracket alone: the value follows below.
     pub(super) fn only_opens_block(&self, at: usize) -> bool {
         let rest = self.line[at..].trim();
+        if self.outcome.plural && matches!(rest, "[" | "{") {
+            return true;
+        }
         if let Some(word) = rest.strip_prefix("<<") {
             return word.len() < 20
                 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"~-_'\"".contains(&b));
         }
-        matches!(rest, "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\")
+        // `[]byte(`, `String(`
+        let call = rest.len() <= 24 && rest.ends_with('(') && !rest.contains(['"', '\'', ' ', ',', '.']);
+        call || matches!(
+            rest,
+            "" | "|" | ">" | "|-" | ">-" | "|+" | "\"" | "'" | "\"\"\"" | "'''" | "`" | "(" | "\\"
+        )
     }
 }

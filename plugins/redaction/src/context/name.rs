@@ -1,6 +1,6 @@
 //! The name around a secret's word: where it begins and ends, and what it promises.
 
-use crate::rules::names::{KEY_OF, NOT_AFTER, NOT_BEFORE, NameWord};
+use crate::rules::names::{KEY_OF, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_APART, NameWord};
 use crate::value::Level;
 
 fn is_name(byte: u8) -> bool {
@@ -9,6 +9,10 @@ fn is_name(byte: u8) -> bool {
 
 /// A name that promises a secret.
 pub(super) struct Name {
+    /// It is a directory's too: `PWD`, `OLDPWD`.
+    pub(super) directory: bool,
+    /// It is that of several: `passwords`.
+    pub(super) plural: bool,
     pub(super) level: Level,
     /// It is about a secret rather than one: `token_url`.
     pub(super) strict: bool,
@@ -27,7 +31,9 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     let last_lower = bytes[end - 1].is_ascii_lowercase();
     let behind = bytes.get(end + plural).copied();
     let goes_on = |b: Option<u8>| {
-        b.is_some_and(|b| if last_lower { b.is_ascii_lowercase() } else { b.is_ascii_alphabetic() })
+        // The `_` at a provider's end is a border.
+        (word.level != Level::Vendor || bytes[end - 1] != b'_')
+            && b.is_some_and(|b| if last_lower { b.is_ascii_lowercase() } else { b.is_ascii_alphabetic() })
     };
     if goes_on(behind) && (plural == 1 || goes_on(after)) && !at_known_end(&bytes[end..]) {
         return None;
@@ -88,31 +94,79 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     if level < Level::Password && bytes[..start].ends_with(b"::") {
         return None;
     }
-    if level < Level::Password && is_not_of_secrets(&lead, &bytes[start..at]) {
+    if level < Level::Password && is_not_of_secrets(word.text, &lead, &bytes[start..at]) {
+        return None;
+    }
+    if level < Level::Password && start == at && is_apart(&bytes[..at]) {
         return None;
     }
     // `deploy_key`, `typesense key`: not the `key` of a map.
     let of_something = word.text == "key" && (lead.len() > 1 || bytes[..at].ends_with(b" "));
-    let tail: Vec<String> = parts(&bytes[end..stop]);
-    let strict = tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
+    let tail: Vec<String> = parts(&bytes[(end + plural).min(stop)..stop]);
+    // `api_key_id`, `credentialsId`: the id of a secret; Vault's `secret_id` is one.
+    let of_id = tail.first().is_some_and(|part| matches!(part.as_str(), "id" | "ids"));
+    if of_id && word.text != "secret" {
+        return None;
+    }
+    let strict = !of_id && tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
+    let public_id = tail.windows(2).any(|pair| {
+        pair[1] == "id"
+            && ["client", "app", "tenant", "account", "project", "zone", "org"].contains(&pair[0].as_str())
+    });
     if level == Level::Vendor
-        && (strict
-            || tail.iter().any(|part| {
-                ["commit", "ref", "tag", "branch", "repo", "build", "etag", "run"].contains(&part.as_str())
-            }))
+        && (strict || public_id || tail.iter().any(|part| NOT_A_VENDORS_KEY.contains(&part.as_str())))
     {
         return None;
     }
     // Token counts, not tokens.
-    if plural == 1 && level == Level::Weak {
+    if plural == 1 && level <= Level::Weak && level != Level::Vendor {
         return None;
     }
-    Some(Name { level, strict, start, stop, of_something })
+    let whole = &bytes[start..stop];
+    let directory = whole.eq_ignore_ascii_case(b"pwd") || whole.eq_ignore_ascii_case(b"oldpwd");
+    Some(Name { directory, plural: plural == 1 && stop == end + 1, level, strict, start, stop, of_something })
+}
+
+/// Parts of a name with a provider's that say what is public: `github_commit`,
+/// `AUTH0_CLIENT_ID`, `recaptcha_site_key`.
+const NOT_A_VENDORS_KEY: &[&str] = &[
+    "commit",
+    "ref",
+    "tag",
+    "branch",
+    "repo",
+    "build",
+    "etag",
+    "run",
+    "site",
+    "sitekey",
+    "public",
+    "publishable",
+    "pub",
+    "hash",
+    "release",
+    "digest",
+];
+
+/// Whether the word in front, with a blank between, says that the name is none.
+fn is_apart(before: &[u8]) -> bool {
+    let Some(head) = before.strip_suffix(b" ") else { return false };
+    let length = head.iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
+    let word = &head[head.len() - length..];
+    NOT_BEFORE_APART.iter().any(|not| word.eq_ignore_ascii_case(not.as_bytes()))
 }
 
 /// `cache_key`, `next_token`, `publicKey`: what is before the word says that it is none.
-fn is_not_of_secrets(lead: &str, raw: &[u8]) -> bool {
+fn is_not_of_secrets(word: &str, lead: &str, raw: &[u8]) -> bool {
     let last = parts(raw).pop().unwrap_or_default();
+    // `publicKeyToken`
+    if lead.ends_with("publickey") {
+        return true;
+    }
+    // What is a secret by its own word is one of anything: `s3_secret`.
+    if word == "secret" {
+        return matches!(last.as_str(), "public" | "max" | "min" | "num" | "no" | "non" | "not");
+    }
     NOT_BEFORE.iter().any(|not| last == *not || (not.len() >= 4 && lead.ends_with(not)))
         && !lead.ends_with("test")
 }

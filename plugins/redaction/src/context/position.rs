@@ -52,7 +52,12 @@ impl Reader<'_> {
         let query = self.name_start > 0 && matches!(self.bytes[self.name_start - 1], b'?' | b'&');
         let configured = match between {
             Between::Element => true,
-            Between::Blank => option || tail.is_empty() || self.line.contains("login "),
+            // A heading or a comment is no setting: `# Password validation`.
+            Between::Blank => {
+                option
+                    || (tail.is_empty() && !self.line.trim_start().starts_with(['#', '/', '*', ';']))
+                    || self.line.contains("login ")
+            }
             Between::Sign { tight, equals } => {
                 connection
                     || option

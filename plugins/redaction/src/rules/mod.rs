@@ -5,6 +5,7 @@ mod cloud;
 mod developer;
 mod models;
 pub mod names;
+pub mod public;
 mod services;
 mod trade;
 pub mod vendors;

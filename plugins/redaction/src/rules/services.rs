@@ -4,6 +4,10 @@ use super::{Provider, m, p};
 
 /// The rules of this group.
 pub(super) const RULES: &[Provider] = &[
+    // Formats of nobody
+    m("pkcs12", r"[\b]{6}", "IBAzCC", r"[\b=]{40,}"),
+    p("meta-llama-key", "LLM|", r"\d{10,20}\|\u{20,}"),
+    p("k3s-token", "K10", r"\h{40,64}::[\a.:_-]{8,}"),
     // Messages
     p("slack-token", "xoxb-", r"[\a-]{20,}"),
     p("slack-token", "xoxp-", r"[\a-]{20,}"),
@@ -57,13 +61,11 @@ pub(super) const RULES: &[Provider] = &[
     m("telegram-bot-token", r"\d{6,12}", ":AA", r"\u{32,35}"),
     p("sendgrid-key", "SG.", r"[\u]{16,32}\.[\u]{36,64}"),
     p("mailgun-key", "key-", r"\l{32}"),
-    p("mailgun-key", "pubkey-", r"\h{32}"),
     m("mailchimp-key", r"\h{32}", "-us", r"\d{1,2}"),
     p("brevo-key", "xkeysib-", r"\h{64}-\a{16}"),
     p("brevo-key", "xsmtpsib-", r"\h{64}-\a{16}"),
     p("resend-key", "re_", r"\a{8}_\a{24}"),
     p("onesignal-key", "os_v2_", r"(app|org)_\l{100,}"),
-    p("courier-key", "pk_prod_", r"\C{28}"),
     p("courier-key", "dk_prod_", r"\C{28}"),
     p("telnyx-key", "KEY01", r"\C{20,}_\a{20,}"),
     p("microsoft-teams-webhook", "outlook.office.com/webhook/", r"^[\u@%/]{60,}"),
