@@ -1,4 +1,7 @@
-//! What a path is by its name: a test, an expectation, a runner's configuration, a script.
+//! What a path is by its name: its language, a script, a file that steers tests. What a test
+//! is says `codex-worker-test-names`, to the host as well.
+
+pub use codex_worker_test_names::{is_expectation, is_test};
 
 /// The language, as far as comments and strings go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,82 +66,9 @@ fn in_directory(path: &str, names: &[&str]) -> bool {
     parts.iter().any(|part| names.contains(part))
 }
 
-/// A file that a runner collects tests from, by the usual patterns.
-pub fn is_test(path: &str) -> bool {
-    let name = base(path);
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    match extension {
-        "py" => stem.starts_with("test_") || stem.ends_with("_test") || stem == "tests" || stem == "test",
-        "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts" | "vue" => {
-            [".test", ".spec", "-test", "-spec", "_test", "_spec", ".cy", ".e2e"]
-                .iter()
-                .any(|end| stem.ends_with(end))
-                || in_directory(path, &["__tests__"])
-                || (in_directory(path, &["test", "tests", "spec"]) && !is_support(path))
-        }
-        "rs" => {
-            (in_directory(path, &["tests"]) && !is_support(path))
-                || stem.ends_with("_test")
-                || stem.ends_with("_tests")
-                || stem == "tests"
-                || stem == "test"
-        }
-        "go" => stem.ends_with("_test"),
-        "java" | "kt" | "scala" | "groovy" | "swift" | "cs" | "php" => {
-            ["Test", "Tests", "IT", "Spec", "TestCase"].iter().any(|end| stem.ends_with(end))
-                || stem.starts_with("Test")
-        }
-        "rb" => stem.ends_with("_spec") || stem.ends_with("_test") || stem.starts_with("test_"),
-        "exs" | "dart" | "c" | "cc" | "cpp" => {
-            stem.ends_with("_test") || stem.ends_with("_tests") || stem.starts_with("test_")
-        }
-        "bats" | "t" | "feature" => true,
-        _ => false,
-    }
-}
-
-fn is_support(path: &str) -> bool {
-    in_directory(
-        path,
-        &["fixtures", "support", "helpers", "common", "utils", "mocks", "__mocks__", "data", "testdata"],
-    )
-}
-
-/// A test, or anything that lies where tests lie: fixtures, helpers, expectations.
+/// A test, what tests are made of, or a helper of theirs.
 pub fn in_tests(path: &str) -> bool {
-    is_test(path)
-        || is_expectation(path)
-        || matches!(base(path), "conftest.py")
-        || in_directory(
-            path,
-            &[
-                "test",
-                "tests",
-                "__tests__",
-                "spec",
-                "specs",
-                "testdata",
-                "__snapshots__",
-                "__mocks__",
-                "e2e",
-                "testing",
-            ],
-        )
-}
-
-/// A recorded expectation: snapshot, golden file.
-pub fn is_expectation(path: &str) -> bool {
-    let name = base(path);
-    name.ends_with(".snap")
-        || name.ends_with(".golden")
-        || name.ends_with(".expected")
-        || name.ends_with(".ambr")
-        || name.contains(".approved.")
-        || name.contains(".snap.")
-        || in_directory(path, &["__snapshots__", "snapshots", "golden", "goldens", "expected"])
-        || (in_directory(path, &["fixtures", "testdata", "data"])
-            && (name.starts_with("expected") || name.starts_with("golden"))
-            && in_directory(path, &["test", "tests", "spec", "testdata", "fixtures"]))
+    codex_worker_test_names::in_tests(path) || in_directory(path, &["testing", "testutil", "testutils"])
 }
 
 /// A file that a runner reads by its very name, wherever it came from.

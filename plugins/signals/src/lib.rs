@@ -19,7 +19,6 @@
 use codex_worker_policy::{CommandOutput, Signal, Signals, policy};
 
 mod agent;
-mod command;
 mod counts;
 mod diagnostics;
 mod examples;
@@ -76,7 +75,7 @@ impl Signals for SignalsPolicy {
             }
         }
         let counted = |signal: &Signal| !DIAGNOSED.contains(&signal.runner.as_str());
-        if !found.iter().any(counted) && command::runs_tests(&output.command) {
+        if !found.iter().any(counted) && codex_worker_test_names::runs_tests(&output.command) {
             found.push(uncounted());
         }
         found

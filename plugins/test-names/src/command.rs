@@ -1,5 +1,5 @@
-//! Whether a check's command looks like a run of tests, so that an output without a count is
-//! worth a word. Decides nothing: a wrong guess costs a note.
+//! Commands: whether a shell line looks like a run of tests, so that an output without a count
+//! is worth a word. A guess by names: it cannot know what a script runs.
 
 /// Programs that run tests and nothing else.
 const RUNNERS: &[&str] = &[
