@@ -27,7 +27,7 @@ fn main() {
         let set = PolicySet::load(&Settings { cache_dir: cache, ..Settings::default() });
         assert!(set.broken().is_empty(), "{:?}", set.broken());
         println!("ready");
-        // Dropping engines is not part of being ready.
+        #[expect(clippy::disallowed_methods, reason = "dropping engines is not part of being ready")]
         std::process::exit(0);
     }
     let directory = std::env::temp_dir().join(format!("codex-worker-bench-{}", std::process::id()));

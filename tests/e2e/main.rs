@@ -1,6 +1,8 @@
 //! End-to-end tests: the real binary, a scripted gateway, and the real agent CLIs where
 //! they are installed. One file per capability.
 
+#![allow(clippy::disallowed_methods, reason = "variables say which real tools the tests run with")]
+
 mod agents;
 mod analyze;
 mod answer;

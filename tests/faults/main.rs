@@ -9,6 +9,8 @@
 //! `FAULTS_SEED=17 FAULTS_COUNT=1 cargo test --test faults -- --nocapture`.
 //! `FAULTS_AGENT=claude-code` does the same to the real Claude Code.
 
+#![allow(clippy::disallowed_methods, reason = "variables say which real tools the tests run with")]
+
 #[path = "../e2e/support.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod support;

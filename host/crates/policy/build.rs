@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+#[expect(clippy::disallowed_methods, reason = "how Cargo speaks to build scripts")]
 fn main() -> std::io::Result<()> {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
     let dist = Path::new(&manifest).join("../../../plugins/dist");

@@ -11,6 +11,7 @@ pub struct Env(Arc<BTreeMap<String, String>>);
 impl Env {
     /// The environment of this process. Variables that are not Unicode are left out: no
     /// setting of ours can have such a value.
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
     pub fn of_this_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

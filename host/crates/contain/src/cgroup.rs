@@ -231,6 +231,10 @@ mod tests {
         }
         group.enter(77).expect("written");
         assert_eq!(read("cgroup.procs").ok().as_deref(), Some("77"));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its end would wait for the kernel, which is played by files"
+        )]
         std::mem::forget(group);
         std::fs::create_dir(dir.path().join("codex-worker-y")).expect("made");
         parent.remove("y");

@@ -134,6 +134,7 @@ fn until_told_to_end() -> Result<CancellationToken> {
         told.cancel();
         tokio::time::sleep(SHUTDOWN).await;
         tracing::warn!("not done in time; leaving");
+        #[expect(clippy::disallowed_methods, reason = "the tasks did not end in the time they were given")]
         std::process::exit(143);
     });
     Ok(token)

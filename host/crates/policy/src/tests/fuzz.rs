@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::replay;
 use model::types::{Draft, Failure, Finding, Found, JobFacts, PromptInput, Severity, Signal, Span};
 
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 fn rounds() -> ProptestConfig {
     let asked = std::env::var("CODEX_WORKER_FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(48)) }
