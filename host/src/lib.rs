@@ -23,6 +23,7 @@
 //! The modules stand in the order in which data passes.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod mcp;
 

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: reports (JUnit XML, SARIF, JSON), lines of JSON in the output
 //! (cargo, libtest, go), summaries. Output that a task runner or a CI service put a name or a
-//! time before is taken apart first ([`streams`]). A summary that says the same as a report is
+//! time before is taken apart first (`streams`). A summary that says the same as a report is
 //! not reported twice; one that says something else is. The agent's own final event is the
 //! output of the command `agent`.
 //!

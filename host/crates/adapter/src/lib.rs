@@ -3,6 +3,7 @@
 //! place that waits.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod anthropic;
 pub mod ask;

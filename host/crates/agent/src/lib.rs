@@ -2,6 +2,7 @@
 //! Claude Code CLI, our own small loop, and any command line.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::pin::Pin;

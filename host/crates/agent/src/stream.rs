@@ -17,7 +17,7 @@ const COMMAND_MAX: usize = 1000;
 /// Most bytes remembered of the agent's last words.
 const CLAIM_MAX: usize = 16 << 10;
 
-/// Bytes to lines, however they were cut; holds at most [`LINE_MAX`] bytes.
+/// Bytes to lines, however they were cut; holds at most `LINE_MAX` bytes.
 #[derive(Debug, Default)]
 pub struct Lines {
     partial: Vec<u8>,

@@ -2,6 +2,7 @@
 //! with the layer that set it. This module is the only reader of the environment.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 mod env;
 mod load;

@@ -1,5 +1,5 @@
 //! The argument list of bubblewrap: a PID namespace, a read-only file system with the
-//! writable places laid over it, credentials hidden. Pure; [`super::run`] executes it.
+//! writable places laid over it, credentials hidden. Pure; [`super::run()`] executes it.
 //!
 //! All capabilities are dropped: as root bubblewrap keeps them otherwise, and
 //! `mount -o remount,rw /` would undo the read-only root. What needs no capability but only
@@ -58,7 +58,7 @@ const FRESH_BYTES: &str = "1073741824";
 pub struct View {
     /// The `bwrap` program.
     pub bwrap: PathBuf,
-    /// The fresh directories that exist on this machine, of [`FRESH`].
+    /// The fresh directories that exist on this machine, of `FRESH`.
     pub fresh: Vec<PathBuf>,
     /// Places that can be written.
     pub writable: Vec<PathBuf>,

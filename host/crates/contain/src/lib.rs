@@ -1,7 +1,7 @@
 //! Containment of one process tree: what it may write, read and connect to, and that its
 //! death takes every descendant with it.
 //!
-//! [`run`] chooses the strongest means that [`probe`] found, starts the command, hands its
+//! [`run()`] chooses the strongest means that [`probe()`] found, starts the command, hands its
 //! output on, and returns when no process of the tree is left. What is Linux-only sits in
 //! named modules (`bubblewrap`, `landlock`, `helper`, `tree`); elsewhere `group` remains.
 //!
@@ -9,6 +9,7 @@
 //! the worker), no process of its tree goes on.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -187,7 +188,7 @@ impl From<Error> for model::error::Error {
     }
 }
 
-/// The means that [`run`] will use: the strongest that works here.
+/// The means that [`run()`] will use: the strongest that works here.
 pub fn strength() -> Strength {
     probe().strength
 }

@@ -7,6 +7,7 @@
 //! Everything blocks; call it from `spawn_blocking`.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod changes;
 pub mod discover;

@@ -2,6 +2,7 @@
 //! (`store`, `sqlite`, `paths`), and the one loop that runs it (`worker`).
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod artifacts;
 pub mod cancel;

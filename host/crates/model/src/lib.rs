@@ -4,6 +4,7 @@
 //! Invariant: no I/O. Everything here is a value or a pure function of values.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod error;
 

@@ -8,6 +8,7 @@
 //! its output is a finding, a span, a fact or a text.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod accept;
 pub mod ask;

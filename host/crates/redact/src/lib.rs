@@ -1,11 +1,12 @@
 //! Redaction: what every text passes before it leaves the process.
 //!
-//! First the floor (exact known secrets in their encodings, [`encodings`]), which no
+//! First the floor (exact known secrets in their encodings, `encodings`), which no
 //! policy can switch off, then the redaction policies on what the floor left. When a
 //! policy fails, the text is withheld. Lines are never joined or dropped, and masking
 //! what is masked already changes nothing.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod log;
 pub mod sanitize;

@@ -6,7 +6,7 @@
 //! that git ignores (`node_modules`, `target`, `.venv`), without which most checks cannot
 //! start. The guarded run and the baseline run on the base tree are in a directory of their
 //! own, into which the ignored dependency directories are linked; the containment leaves
-//! them read-only there. [`super::super::job::worker`] puts those directories together.
+//! them read-only there. The crate `job` puts those directories together.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,6 +3,7 @@
 //! the pure step from changes, checks and findings to an outcome (`outcome`).
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod checks;
 pub mod fingerprint;

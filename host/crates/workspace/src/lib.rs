@@ -2,6 +2,7 @@
 //! ([`worktree`]), and bringing a result back ([`apply`]).
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 pub mod apply;
 mod copy_in;
