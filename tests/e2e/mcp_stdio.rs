@@ -56,7 +56,7 @@ impl Raw {
 
     fn initialize(&mut self, version: &str) -> Value {
         self.send(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}}}));
+            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "codex-mcp-client", "version": "0"}}}));
         let answer = self.answer();
         self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         answer
@@ -274,12 +274,36 @@ fn both_eras_and_old_clients() {
     assert_eq!(raw.initialize("1999-01-01")["result"]["protocolVersion"], "2025-11-25");
 }
 
+/// Many clients show the model `content` alone: each reply there has what the next call needs.
+/// (The client of `support` has a name that the server does not know.)
+#[test]
+fn content_alone_is_enough() {
+    let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let mut server = world.server();
+    let text_of = |reply: &Reply| serde_json::from_str::<Value>(&reply.text).expect("JSON in content");
+    let started = server.call("start", world.job(json!({"checks": slug_check()})));
+    let job = text_of(&started)["job_id"].as_str().expect("an id in content").to_owned();
+    server.finish(&job);
+    let ended = text_of(&server.call("get", json!({"job_id": job})));
+    assert_eq!(
+        (&ended["job_status"], &ended["changed_files"], &ended["checks"]),
+        (&json!("completed"), &json!(["src/slug.sh"]), &json!(["unit tests: passed (2 passed)"]))
+    );
+    let tail = server.call("tail", json!({"job_id": job}));
+    assert!(tail.text.contains("Words are joined with a dash now."), "{}", tail.text);
+    let diff = server.call("artifact", json!({"job_id": job, "name": "diff.patch"}));
+    assert!(text_of(&diff)["text"].as_str().is_some_and(|text| text.contains("+    ")), "{}", diff.text);
+    for reply in [&started, &tail, &diff] {
+        assert_eq!(text_of(reply), reply.data, "content and structuredContent say the same");
+    }
+}
+
 /// What a client of 2026-07-28 sends with every request.
 fn meta(capabilities: Value) -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": capabilities,
-        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "0"}
+        "io.modelcontextprotocol/clientInfo": {"name": "codex-mcp-client", "version": "0"}
     })
 }
 

@@ -1,5 +1,5 @@
-//! One line for a person beside each structured reply. Models that read the structured
-//! content never see it, so it repeats the verdict and nothing else.
+//! One line for a person beside each structured reply, for clients whose model reads the
+//! structured content: it repeats the verdict and nothing else.
 
 use super::tools::{ApplyReply, ArtifactReply, CancelReply, JobView, StartReply, TailReply};
 

@@ -29,8 +29,34 @@ use job::store::JobStore;
 use model::error::{Error, Kind};
 use redact::Redactor;
 
-/// The first revision whose clients read `structuredContent`.
+/// The first revision with `structuredContent`.
 const STRUCTURED_SINCE: &str = "2025-06-18";
+
+/// Clients that show the model `structuredContent`: for them `content` is one line, so that
+/// nobody pays twice. Every other client may show the model `content` alone, and gets the
+/// same JSON there. Tried with Codex 0.169.0 and Claude Code 2.1.330.
+const SHOW_STRUCTURED: &[&str] = &["codex-mcp-client", "claude-code"];
+
+/// What a client's model is shown of a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// `content` alone, and the client knows of nothing else.
+    Content,
+    /// `content` for all that is known; the client may read `structuredContent` too.
+    Either,
+    /// `structuredContent`.
+    Structured,
+}
+
+impl Shown {
+    fn of(version: Option<&str>, client: Option<&str>) -> Shown {
+        match (version, client) {
+            (Some(version), _) if version < STRUCTURED_SINCE => Shown::Content,
+            (_, Some(client)) if SHOW_STRUCTURED.contains(&client) => Shown::Structured,
+            _ => Shown::Either,
+        }
+    }
+}
 
 static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(tools::list);
 
@@ -128,15 +154,18 @@ impl Server {
         match called {
             Ok(Reply { mut data, line }) => {
                 self.mask(&mut data);
-                let structured =
-                    context.protocol_version().is_none_or(|version| version.as_str() >= STRUCTURED_SINCE);
-                let text = if structured {
-                    self.redactor.floor_only(&line)
-                } else {
-                    serde_json::to_string(&Ordered(&data)).unwrap_or_default()
+                let shown = Shown::of(
+                    context.protocol_version().as_ref().map(|version| version.as_str()),
+                    context.client_info().as_ref().map(|client| client.name.as_str()),
+                );
+                let text = match shown {
+                    Shown::Structured => self.redactor.floor_only(&line),
+                    Shown::Content | Shown::Either => {
+                        serde_json::to_string(&Ordered(&data)).unwrap_or_default()
+                    }
                 };
                 let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = structured.then_some(data);
+                result.structured_content = (shown != Shown::Content).then_some(data);
                 result
             }
             Err(error) => {
@@ -350,5 +379,30 @@ impl Server {
             text: self.redactor.floor_only(&text),
             meta: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shown;
+
+    #[test]
+    fn content_is_short_only_for_clients_that_show_the_data() {
+        for (version, client, shown) in [
+            (Some("2024-11-05"), Some("codex-mcp-client"), "content"),
+            (Some("2025-03-26"), None, "content"),
+            (Some("2025-06-18"), Some("codex-mcp-client"), "structured"),
+            (Some("2026-07-28"), Some("claude-code"), "structured"),
+            (Some("2025-06-18"), Some("opencode"), "either"),
+            (Some("2026-07-28"), None, "either"),
+            (None, None, "either"),
+        ] {
+            let name = match Shown::of(version, client) {
+                Shown::Content => "content",
+                Shown::Either => "either",
+                Shown::Structured => "structured",
+            };
+            assert_eq!(name, shown, "{version:?} {client:?}");
+        }
     }
 }
