@@ -279,8 +279,9 @@ fn both_eras_and_old_clients() {
 #[test]
 fn content_alone_is_enough() {
     let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
-    let mut server = world.server();
-    let text_of = |reply: &Reply| serde_json::from_str::<Value>(&reply.text).expect("JSON in content");
+    let mut server = world.serve();
+    let text_of =
+        |reply: &crate::support::Reply| serde_json::from_str::<Value>(&reply.text).expect("JSON in content");
     let started = server.call("start", world.job(json!({"checks": slug_check()})));
     let job = text_of(&started)["job_id"].as_str().expect("an id in content").to_owned();
     server.finish(&job);
@@ -436,9 +437,9 @@ fn refusals_of_start_say_what_and_what_to_do() {
     let root = world.repo.display().to_string();
     let link = world.repo.join("link");
     let todo = "\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both";
-    let outside_of_root = format!("{outside:?} lies outside SANDBOX_ROOT {root}{todo}");
+    let outside_of_root = format!("{outside:?} is outside SANDBOX_ROOT {root}{todo}");
     let by_link =
-        format!("{link:?} lies outside SANDBOX_ROOT {root} (it leads to {}){todo}", outside.display());
+        format!("{link:?} is outside SANDBOX_ROOT {root} (it leads to {}){todo}", outside.display());
     let cases = [
         (
             json!({"prompt": ""}),

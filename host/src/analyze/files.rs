@@ -75,8 +75,8 @@ fn expand(
         Error::new(Kind::Refused, format!("paths entry {pattern:?} {what}"))
             .hint(format!("name files inside {}", root.display()))
     };
-    let asked = root.join(pattern.trim());
-    if asked.components().any(|part| part == Component::ParentDir) {
+    let requested = root.join(pattern.trim());
+    if requested.components().any(|part| part == Component::ParentDir) {
         return Err(wrong("holds .."));
     }
     if pattern.contains('\0') || pattern.trim().is_empty() {
@@ -84,19 +84,19 @@ fn expand(
     }
     // The part before the first wildcard must exist and be inside.
     let is_glob = |part: &std::ffi::OsStr| part.to_string_lossy().contains(['*', '?', '[', '{']);
-    let literal: PathBuf = asked.components().take_while(|part| !is_glob(part.as_os_str())).collect();
+    let literal: PathBuf = requested.components().take_while(|part| !is_glob(part.as_os_str())).collect();
     let Ok(base) = literal.canonicalize() else { return Ok(()) };
     if !base.starts_with(root) {
-        return Err(wrong("lies outside SANDBOX_ROOT"));
+        return Err(wrong("is outside SANDBOX_ROOT"));
     }
     if own.iter().any(|own| base.starts_with(own)) {
-        return Err(wrong("lies in a directory of codex-worker's own"));
+        return Err(wrong("is in a directory of codex-worker's own"));
     }
     if base.is_file() {
         found.push(base);
         return Ok(());
     }
-    let rest = asked.strip_prefix(&literal).unwrap_or(Path::new(""));
+    let rest = requested.strip_prefix(&literal).unwrap_or(Path::new(""));
     let matcher: Option<GlobMatcher> = if rest.as_os_str().is_empty() {
         None
     } else {
@@ -206,7 +206,7 @@ fn may_hold_secrets(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn place() -> (tempfile::TempDir, Config) {
+    fn fixture() -> (tempfile::TempDir, Config) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().canonicalize().expect("it exists");
         for (path, content) in [
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_and_what_is_not() {
-        let (_dir, config) = place();
+        let (_dir, config) = fixture();
         let cases: &[(&[&str], &str)] = &[
             (&["repo/src/a.rs"], "repo/src/a.rs | "),
             (&["repo/src"], "repo/src/a.rs repo/src/deep/b.rs | "),
@@ -268,12 +268,12 @@ mod tests {
             ),
             (&["repo/none/*.rs"], "error: no file matches repo/none/*.rs"),
             (&["../secret/key.txt"], "error: paths entry \"../secret/key.txt\" holds .."),
-            (&["/etc/hostname"], "error: paths entry \"/etc/hostname\" lies outside SANDBOX_ROOT"),
-            (&["repo/link/key.txt"], "error: paths entry \"repo/link/key.txt\" lies outside SANDBOX_ROOT"),
+            (&["/etc/hostname"], "error: paths entry \"/etc/hostname\" is outside SANDBOX_ROOT"),
+            (&["repo/link/key.txt"], "error: paths entry \"repo/link/key.txt\" is outside SANDBOX_ROOT"),
             // A link inside the root is followed, and judged by what it leads to.
             (&["repo/note.txt"], "repo/src/a.rs | "),
             (&["repo/harmless.txt"], " | repo/.env: may hold secrets"),
-            (&["repo/away.txt"], "error: paths entry \"repo/away.txt\" lies outside SANDBOX_ROOT"),
+            (&["repo/away.txt"], "error: paths entry \"repo/away.txt\" is outside SANDBOX_ROOT"),
             (
                 &["repo/*.txt"],
                 " | repo/big.txt: no room left (64 bytes), repo/latin.txt: not UTF-8 truncated",
@@ -284,8 +284,8 @@ mod tests {
                 "repo/src/a.rs repo/src/deep/b.rs | repo/big.txt: no room left (64 bytes), repo/latin.txt: not UTF-8, repo/logo.png: binary truncated",
             ),
             (&["repo/{src,none}/*.rs"], "repo/src/a.rs | "),
-            (&["repo/link/*"], "error: paths entry \"repo/link/*\" lies outside SANDBOX_ROOT"),
-            (&["state/*"], "error: paths entry \"state/*\" lies in a directory of codex-worker's own"),
+            (&["repo/link/*"], "error: paths entry \"repo/link/*\" is outside SANDBOX_ROOT"),
+            (&["state/*"], "error: paths entry \"state/*\" is in a directory of codex-worker's own"),
             (&["repo/[a"], "error: paths entry \"repo/[a\" is no glob"),
             (&[], "error: paths holds 0 entries"),
         ];

@@ -1,4 +1,4 @@
-//! `codex-worker demo`: the whole way of a job on this machine, offline and without a key.
+//! `codex-worker demo`: a whole job on this machine, offline and without a key.
 //! It makes a small repository with a failing test, starts a scripted gateway, starts
 //! `codex-worker mcp` as a child and speaks MCP to it as Codex does.
 

@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Environment, format!("{failed} of {} checks failed", rows.len()))
-        .hint("do what stands beside each, then run this again"))
+        .hint("do what is said beside each, then run this again"))
 }
 
 fn look(config: &Config) -> Vec<Row> {
@@ -221,7 +221,7 @@ fn policies(config: &Config) -> Vec<Row> {
             Row::failed("policy", seen, todo)
         })
         .collect();
-    rows.extend(set.strays().iter().map(|name| {
+    rows.extend(set.unknown_tables().iter().map(|name| {
         let what = format!("[plugins.{name}] in the configuration belongs to no policy");
         Row::warning("policy", what, "correct the name; `codex-worker plugin list` shows them")
     }));

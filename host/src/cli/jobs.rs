@@ -111,27 +111,27 @@ fn status(name: &str) -> Result<JobStatus, String> {
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::List { settings, status, limit, json } => {
-            let desk = Desk::open(settings)?;
+            let jobs = JobsCommand::open(settings)?;
             let all = status.is_empty();
-            let rows = desk.store.list(&ListFilter { statuses: status, limit })?;
+            let rows = jobs.store.list(&ListFilter { statuses: status, limit })?;
             if json {
-                return print(&desk.list_json(&rows)?);
+                return print(&jobs.list_json(&rows)?);
             }
-            print(&desk.list_table(&rows, all))?;
-            desk.waiting()?.map_or(Ok(()), |said| print(&said))
+            print(&jobs.list_table(&rows, all))?;
+            jobs.waiting()?.map_or(Ok(()), |said| print(&said))
         }
         Command::Show { settings, job, json } => {
-            let desk = Desk::open(settings)?;
-            let row = desk.row(&job)?;
-            print(&if json { pretty(&desk.json(&row))? } else { desk.show(&row) })
+            let jobs = JobsCommand::open(settings)?;
+            let row = jobs.row(&job)?;
+            print(&if json { pretty(&jobs.json(&row))? } else { jobs.show(&row) })
         }
         Command::Tail { settings, job, lines, follow, json } => {
-            Desk::open(settings)?.tail(&job, lines, follow, json)
+            JobsCommand::open(settings)?.tail(&job, lines, follow, json)
         }
         Command::Cancel { settings, job, reason, json } => {
-            let desk = Desk::open(settings)?;
-            let id = desk.find(&job)?;
-            let state = job::cancel(&desk.config, &desk.store, &id, &reason, Duration::from_secs(30))?;
+            let jobs = JobsCommand::open(settings)?;
+            let id = jobs.find(&job)?;
+            let state = job::cancel(&jobs.config, &jobs.store, &id, &reason, Duration::from_secs(30))?;
             if state.is_final() {
                 print(&if json {
                     pretty(&json!({"job_id": id, "job_status": state}))?
@@ -144,12 +144,12 @@ pub fn run(args: Args) -> Result<()> {
             }
         }
         Command::Gc { settings, older_than, max_size, dry_run, json } => {
-            let desk = Desk::open(settings)?;
+            let jobs = JobsCommand::open(settings)?;
             let limits = gc::Limits {
                 older_than: Some(Duration::from_secs(u64::from(older_than) * 86_400)),
                 max_bytes: max_size.map(|mib| mib << 20),
             };
-            let report = gc::collect(&desk.config, &desk.store, limits, dry_run)?;
+            let report = gc::collect(&jobs.config, &jobs.store, limits, dry_run)?;
             if json {
                 return print(&pretty(&json!(report))?);
             }
@@ -169,14 +169,14 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The open store, and what masks what is printed.
-struct Desk {
+struct JobsCommand {
     config: Config,
     store: SqliteStore,
     redactor: Redactor,
 }
 
-impl Desk {
-    fn open(settings: SettingsArgs) -> Result<Desk> {
+impl JobsCommand {
+    fn open(settings: SettingsArgs) -> Result<JobsCommand> {
         let config = settings.load()?;
         let store = SqliteStore::open(&config.home)?;
         // Whoever looks finds dead workers. A store that cannot be written can be read still.
@@ -184,7 +184,7 @@ impl Desk {
             eprintln!("warning: dead workers were not looked for: {}", error.message);
         }
         let redactor = Redactor::new(config.known_secrets.clone(), None);
-        Ok(Desk { config, store, redactor })
+        Ok(JobsCommand { config, store, redactor })
     }
 
     /// The job with this id or, if there is only one, with these first characters.
@@ -271,7 +271,7 @@ impl Desk {
         lines.join("\n") + "\n"
     }
 
-    /// Said after a list: jobs that wait for a worker that is not there.
+    /// Printed after a list: jobs that wait for a worker that is not there.
     fn waiting(&self) -> Result<Option<String>> {
         let load = self.store.load()?;
         Ok((load.queued > 0 && load.active == 0).then(|| {

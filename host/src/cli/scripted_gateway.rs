@@ -84,7 +84,7 @@ pub enum Action {
     Edit {
         /// Relative to the working directory.
         path: String,
-        /// The text that stands there, once.
+        /// The text that is there, once.
         old: String,
         /// What comes instead.
         new: String,
@@ -175,7 +175,7 @@ fn internal(error: impl std::fmt::Display) -> Error {
 async fn serve(listen: SocketAddr, state: Arc<State>) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(internal)?;
     let address = listener.local_addr().map_err(internal)?;
-    announce(&format!("listening on http://{address}/v1")).map_err(internal)?;
+    print_ready(&format!("listening on http://{address}/v1")).map_err(internal)?;
     loop {
         let (socket, _) = listener.accept().await.map_err(internal)?;
         socket.set_nodelay(true).map_err(internal)?;
@@ -190,7 +190,7 @@ async fn serve(listen: SocketAddr, state: Arc<State>) -> Result<()> {
     }
 }
 
-fn announce(line: &str) -> std::io::Result<()> {
+fn print_ready(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

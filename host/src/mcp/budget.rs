@@ -125,7 +125,7 @@ fn verdict(text: &str) -> Option<(usize, usize)> {
     WORDS.iter().filter_map(|word| text.find(word).map(|at| (at, at + word.len()))).min()
 }
 
-/// Cuts a check's line; a long name gives way to its verdict.
+/// Cuts a check's line; a long name is cut before its verdict.
 fn cap_check(text: &mut String, max: usize) {
     if text.len() <= max {
         return;
@@ -159,7 +159,7 @@ fn cap_files(view: &mut JobView, max: usize) {
     }
 }
 
-/// What stands in the place of checks that were left out.
+/// The line in place of checks that were left out.
 const MORE: &str = " more; artifact result.json has them";
 
 fn left_out(text: &str) -> Option<usize> {

@@ -31,7 +31,7 @@ const FRESH: Duration = Duration::from_millis(50);
 /// The same for a job that has ended: nothing changes but that it may be cleaned away.
 const ENDED_FRESH: Duration = Duration::from_secs(2);
 /// How often the store is swept for dead workers and an idle queue.
-const HOUSEKEEPING: Duration = Duration::from_secs(2);
+const MAINTENANCE: Duration = Duration::from_secs(2);
 /// How long `cancel` waits for the process tree to be gone.
 const CANCEL_WAIT: Duration = Duration::from_secs(30);
 /// Between looks at whether it is.
@@ -47,7 +47,7 @@ pub struct Jobs {
     // Opened at the first call: a client that only lists tools pays nothing.
     store: OnceLock<Arc<SqliteStore>>,
     seen: tokio::sync::Mutex<HashMap<JobId, (Instant, Arc<JobRow>)>>,
-    kept_house: Mutex<Option<Instant>>,
+    maintained_at: Mutex<Option<Instant>>,
     /// Fires when nobody listens any more.
     shutdown: CancellationToken,
 }
@@ -59,7 +59,7 @@ impl Jobs {
             config,
             store: OnceLock::new(),
             seen: tokio::sync::Mutex::new(HashMap::new()),
-            kept_house: Mutex::new(None),
+            maintained_at: Mutex::new(None),
             shutdown,
         }
     }
@@ -87,11 +87,11 @@ impl Jobs {
     }
 
     /// Jobs whose worker died are ended, and a queue without a worker gets one; at most
-    /// every [`HOUSEKEEPING`].
-    async fn keep_house(self: &Arc<Self>) {
+    /// every [`MAINTENANCE`].
+    async fn run_maintenance(self: &Arc<Self>) {
         {
-            let mut last = self.kept_house.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|at| at.elapsed() < HOUSEKEEPING) {
+            let mut last = self.maintained_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|at| at.elapsed() < MAINTENANCE) {
                 return;
             }
             *last = Some(Instant::now());
@@ -149,7 +149,7 @@ impl Jobs {
     /// `get`.
     pub async fn get(self: &Arc<Self>, args: GetArgs) -> Result<JobView> {
         let id = job_id(&args.job_id)?;
-        self.keep_house().await;
+        self.run_maintenance().await;
         let row = self.row(&id).await?;
         if row.status.is_final() {
             return Ok(ended(&row, args.verbose, args.include_diff));
@@ -165,7 +165,7 @@ impl Jobs {
     /// `tail`.
     pub async fn tail(self: &Arc<Self>, args: TailArgs) -> Result<TailReply> {
         let id = job_id(&args.job_id)?;
-        self.keep_house().await;
+        self.run_maintenance().await;
         let limit = args.lines.unwrap_or(TAIL_DEFAULT).clamp(1, TAIL_MOST);
         let (status, events) = self
             .blocking(move |_, store| {
@@ -190,7 +190,7 @@ impl Jobs {
         let cancelled = context.map(|context| context.ct.clone()).unwrap_or_default();
         let mut pause = POLL_FIRST;
         loop {
-            self.keep_house().await;
+            self.run_maintenance().await;
             let mut first: Option<Arc<JobRow>> = None;
             for id in &ids {
                 let row = self.row(id).await?;
@@ -260,14 +260,14 @@ impl Jobs {
 struct Progress<'a> {
     context: &'a RequestContext<RoleServer>,
     token: rmcp::model::ProgressToken,
-    told: f64,
+    sent: f64,
     last: Option<String>,
 }
 
 impl<'a> Progress<'a> {
     fn new(context: &'a RequestContext<RoleServer>) -> Option<Self> {
         let token = context.meta.get_progress_token()?;
-        Some(Progress { context, token, told: 0.0, last: None })
+        Some(Progress { context, token, sent: 0.0, last: None })
     }
 
     async fn tell(&mut self, row: &JobRow) {
@@ -276,9 +276,9 @@ impl<'a> Progress<'a> {
         if self.last.as_ref() == Some(&message) {
             return;
         }
-        self.told += 1.0;
-        let param = ProgressNotificationParam::new(self.token.clone(), self.told).with_message(&*message);
-        // A client that does not listen any more is told by the transport.
+        self.sent += 1.0;
+        let param = ProgressNotificationParam::new(self.token.clone(), self.sent).with_message(&*message);
+        // A closed connection is the transport's to report.
         let _ = self.context.peer.notify_progress(param).await;
         self.last = Some(message);
     }

@@ -3,7 +3,7 @@
 
 use super::tools::{ApplyReply, ArtifactReply, CancelReply, JobView, StartReply, TailReply};
 
-/// Not the id: it stands in the data, and some clients show a model both.
+/// Not the id: it is in the data, and some clients show a model both.
 pub(super) fn start(reply: &StartReply) -> String {
     match reply.queue_position {
         Some(ahead) if ahead > 0 => format!("{} behind {ahead}", reply.job_status.as_str()),

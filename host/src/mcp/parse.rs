@@ -1,4 +1,4 @@
-//! From `start`'s arguments to a [`JobSpec`]: the only place that sees raw paths. Every
+//! From `start`'s arguments to a [`JobSpec`]: the only location that sees raw paths. Every
 //! refusal says what was wrong with the value seen and what to do.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
     let allowed_dirs = directories(&args.allowed_dirs, config)?;
     let checks = checks(args.checks, config)?;
     let scoped_patch = args.scoped_patch.map(scope).transpose()?;
-    // Said now, and not when the agent has done its work.
+    // Checked now, and not when the agent has done its work.
     Patterns::new(&config.guard_patterns).map_err(|e| {
         Error::new(Kind::Config, format!("WORKER_GUARD_PATTERNS cannot be used: {e}"))
             .hint("give globs such as `acceptance/**`, or `!tests/support/**` to take files out")
@@ -160,10 +160,10 @@ fn permission_mode(args: &StartArgs, config: &Config) -> Result<PermissionMode> 
 
 /// Every directory of our own, which no job may hold or lie in.
 pub(crate) fn forbidden(config: &Config) -> Vec<PathBuf> {
-    // The file and not its directory: it may stand in a home directory, above every project.
+    // The file and not its directory: it may be in a home directory, above every project.
     let file = config.config_file.clone();
     let own = [Some(config.home.clone()), Some(config.plugins_dir.clone()), file].into_iter().flatten();
-    // A component that is linked into the plugins directory judges from where it lies.
+    // A component that is linked into the plugins directory is loaded from where it is.
     own.chain(policy::load::linked(&config.plugins_dir)).collect()
 }
 
@@ -207,33 +207,37 @@ fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {
     let (mut names, mut logs) = (BTreeSet::new(), BTreeSet::new());
     let mut checks = Vec::new();
     for (index, check) in args.into_iter().enumerate() {
-        let place = format!("checks[{index}]");
-        let name = short(Some(check.name), &format!("{place}.name"))?.unwrap_or_default();
+        let location = format!("checks[{index}]");
+        let name = short(Some(check.name), &format!("{location}.name"))?.unwrap_or_default();
         if name.is_empty() {
-            return Err(usage(format!("{place}.name is empty"), "give it a name such as \"unit tests\""));
+            return Err(usage(format!("{location}.name is empty"), "give it a name such as \"unit tests\""));
         }
         if check.command.trim().is_empty() {
             return Err(usage(
-                format!("{place}.command is empty"),
+                format!("{location}.command is empty"),
                 "give it a command such as \"cargo test\"",
             ));
         }
         if !names.insert(name.clone()) {
             return Err(usage(
-                format!("{place}.name {name:?} is used twice"),
+                format!("{location}.name {name:?} is used twice"),
                 "give each check a name of its own: results are told apart by it",
             ));
         }
         if !logs.insert(check_log(&name)) {
             return Err(usage(
-                format!("{place}.name {name:?} gives the same log file as another check"),
+                format!("{location}.name {name:?} gives the same log file as another check"),
                 "let the names differ in letters or digits",
             ));
         }
-        let timeout_ms =
-            timeout(check.timeout_ms, config.check_timeout.as_millis(), &format!("{place}.timeout_ms"), 100)?;
+        let timeout_ms = timeout(
+            check.timeout_ms,
+            config.check_timeout.as_millis(),
+            &format!("{location}.timeout_ms"),
+            100,
+        )?;
         let cwd = match check.cwd {
-            Some(cwd) => inside(vec![cwd], &format!("{place}.cwd"))?.pop().filter(|cwd| cwd != "."),
+            Some(cwd) => inside(vec![cwd], &format!("{location}.cwd"))?.pop().filter(|cwd| cwd != "."),
             None => None,
         };
         checks.push(CheckCommand {
@@ -260,10 +264,10 @@ fn scope(args: ScopedPatchArgs) -> Result<ScopedPatch> {
 }
 
 /// Relative paths that do not climb out of the first directory.
-fn inside(paths: Vec<String>, place: &str) -> Result<Vec<String>> {
+fn inside(paths: Vec<String>, location: &str) -> Result<Vec<String>> {
     if paths.len() > PATHS_MAX {
         return Err(usage(
-            format!("{place} holds {} paths; the limit is {PATHS_MAX}", paths.len()),
+            format!("{location} holds {} paths; the limit is {PATHS_MAX}", paths.len()),
             "use globs such as src/**",
         ));
     }
@@ -272,7 +276,7 @@ fn inside(paths: Vec<String>, place: &str) -> Result<Vec<String>> {
         let rooted = path.starts_with(['/', '\\', '~']) || Path::new(path).is_absolute();
         if path.trim().is_empty() || climbs || rooted || path.contains('\0') {
             return Err(usage(
-                format!("{place} holds {path:?}, which is not a path below the first directory"),
+                format!("{location} holds {path:?}, which is not a path below the first directory"),
                 "use paths relative to allowed_dirs[0], without ..",
             ));
         }
@@ -293,18 +297,18 @@ fn revise_passes(arg: Option<&Value>, default: u32) -> Result<u32> {
         Ok(passes) if u64::from(passes) <= REVISE_MAX => Ok(passes),
         _ => Err(usage(
             format!("auto_revise.max_passes is {passes}; the limit is {REVISE_MAX}"),
-            "more passes than that have not helped; start a new job with what was learnt",
+            "more passes than that have not helped; start a new job with what you know now",
         )),
     }
 }
 
-fn timeout(arg: Option<u64>, default: u128, place: &str, min: u64) -> Result<u64> {
+fn timeout(arg: Option<u64>, default: u128, location: &str, min: u64) -> Result<u64> {
     let value = arg.unwrap_or_else(|| u64::try_from(default).unwrap_or(TIMEOUT_MAX_MS));
     if (min..=TIMEOUT_MAX_MS).contains(&value) {
         return Ok(value);
     }
     Err(usage(
-        format!("{place} is {value}, which is not from {min} to {TIMEOUT_MAX_MS}"),
+        format!("{location} is {value}, which is not from {min} to {TIMEOUT_MAX_MS}"),
         "it is in milliseconds; leave it out for the configured limit",
     ))
 }
@@ -322,10 +326,10 @@ fn resume(arg: Option<&str>) -> Result<Option<JobId>> {
     }
 }
 
-fn short(text: Option<String>, place: &str) -> Result<Option<String>> {
+fn short(text: Option<String>, location: &str) -> Result<Option<String>> {
     match text {
         Some(text) if text.len() > NAME_MAX || text.chars().any(char::is_control) => Err(usage(
-            format!("{place} is longer than {NAME_MAX} bytes or holds a control character"),
+            format!("{location} is longer than {NAME_MAX} bytes or holds a control character"),
             "use a short text of one line",
         )),
         Some(text) => Ok(Some(text.trim().to_owned())),

@@ -42,7 +42,7 @@ fn every_refusal_says_what_and_what_to_do() {
         ),
         (json!({"prompt": "x".repeat(1_000_001)}), "prompt is 1000001 bytes long; the limit is 1000000"),
         (json!({"allowed_dirs": []}), "allowed_dirs is empty\nhint: name the directory"),
-        (json!({"allowed_dirs": [place.root.join("elsewhere")]}), "lies outside SANDBOX_ROOT"),
+        (json!({"allowed_dirs": [place.root.join("elsewhere")]}), "is outside SANDBOX_ROOT"),
         (json!({"allowed_dirs": [place.root.join("code/out")]}), "elsewhere)"),
         (
             json!({"permission_mode": "bypassPermissions"}),

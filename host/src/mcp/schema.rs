@@ -1,5 +1,5 @@
 //! JSON schemas of the tools, and arguments checked against them: an unknown name is
-//! refused with the nearest known one, a wrong value is named with its place. Serde alone
+//! refused with the nearest known one, a wrong value is named with its location. Serde alone
 //! would say neither.
 
 use rmcp::model::JsonObject;
@@ -13,7 +13,7 @@ use config::nearest;
 /// `null` is taken as absent before the check.
 pub fn input<T: JsonSchema>() -> JsonObject {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12());
-    tidy(&mut schema, true);
+    compact(&mut schema, true);
     close(&mut schema);
     into_object(schema)
 }
@@ -23,7 +23,7 @@ pub fn input<T: JsonSchema>() -> JsonObject {
 /// are left out when they have no value, never null.
 pub fn output<T: JsonSchema>() -> JsonObject {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
-    tidy(&mut schema, false);
+    compact(&mut schema, false);
     drop_optional_nulls(&mut schema);
     into_object(schema)
 }
@@ -53,7 +53,7 @@ fn into_object(schema: Value) -> JsonObject {
 
 /// Takes out what only costs bytes: `uint` formats that validators warn about, defaults,
 /// and null as an alternative of an optional argument.
-fn tidy(schema: &mut Value, is_input: bool) {
+fn compact(schema: &mut Value, is_input: bool) {
     match schema {
         Value::Object(object) => {
             object.remove("format");
@@ -70,10 +70,10 @@ fn tidy(schema: &mut Value, is_input: bool) {
             }
             collapse_words(object);
             for value in object.values_mut() {
-                tidy(value, is_input);
+                compact(value, is_input);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, is_input)),
+        Value::Array(items) => items.iter_mut().for_each(|item| compact(item, is_input)),
         _ => {}
     }
 }
@@ -167,22 +167,22 @@ pub fn drop_nulls(value: &mut Value) {
 }
 
 /// What is wrong with `value`, first line what, second line what to do.
-pub fn check(value: &Value, schema: &Value, place: &str) -> Result<(), (String, String)> {
+pub fn check(value: &Value, schema: &Value, location: &str) -> Result<(), (String, String)> {
     if let Some(Value::Array(options)) = schema.get("anyOf") {
         let fitting = options.iter().find(|option| type_fits(value, option));
         return match fitting {
-            Some(option) => check(value, option, place),
+            Some(option) => check(value, option, location),
             None => Err((
-                format!("{place} is {}, which is neither of {}", seen(value), types_of(options)),
-                hint(schema, place),
+                format!("{location} is {}, which is neither of {}", seen(value), types_of(options)),
+                hint(schema, location),
             )),
         };
     }
     if !type_fits(value, schema) {
         let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("value");
         return Err((
-            format!("{place} is {}, which is not {}", seen(value), article(wanted)),
-            hint(schema, place),
+            format!("{location} is {}, which is not {}", seen(value), article(wanted)),
+            hint(schema, location),
         ));
     }
     if let Some(Value::Array(words)) = schema.get("enum")
@@ -194,28 +194,34 @@ pub fn check(value: &Value, schema: &Value, place: &str) -> Result<(), (String, 
             Some(word) => format!("did you mean {word}?"),
             None => format!("use one of {}", words.join(", ")),
         };
-        return Err((format!("{place} is {}, which is not one of {}", seen(value), words.join(", ")), todo));
+        return Err((
+            format!("{location} is {}, which is not one of {}", seen(value), words.join(", ")),
+            todo,
+        ));
     }
     if let (Some(minimum), Some(number)) = (schema.get("minimum").and_then(Value::as_f64), value.as_f64())
         && number < minimum
     {
-        return Err((format!("{place} is {number}, which is less than {minimum}"), hint(schema, place)));
+        return Err((
+            format!("{location} is {number}, which is less than {minimum}"),
+            hint(schema, location),
+        ));
     }
     if let Value::Array(items) = value
         && let Some(of) = schema.get("items")
     {
         for (index, item) in items.iter().enumerate() {
-            check(item, of, &format!("{place}[{index}]"))?;
+            check(item, of, &format!("{location}[{index}]"))?;
         }
     }
     if let Value::Object(members) = value {
-        check_members(members, schema, place)?;
+        check_members(members, schema, location)?;
     }
     Ok(())
 }
 
-fn check_members(members: &JsonObject, schema: &Value, place: &str) -> Result<(), (String, String)> {
-    let at = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+fn check_members(members: &JsonObject, schema: &Value, location: &str) -> Result<(), (String, String)> {
+    let at = |name: &str| if location.is_empty() { name.to_owned() } else { format!("{location}.{name}") };
     let Some(Value::Object(known)) = schema.get("properties") else {
         if let Some(of @ Value::Object(_)) = schema.get("additionalProperties") {
             for (name, value) in members {
@@ -284,9 +290,9 @@ fn seen(value: &Value) -> String {
     }
 }
 
-fn hint(schema: &Value, place: &str) -> String {
+fn hint(schema: &Value, location: &str) -> String {
     match schema.get("description").and_then(Value::as_str) {
-        Some(description) => format!("{place}: {description}"),
+        Some(description) => format!("{location}: {description}"),
         None => "see the tool's input schema".to_owned(),
     }
 }

@@ -35,7 +35,7 @@ pub async fn stdio(server: impl ServerHandler, shutdown: CancellationToken) -> R
 
 /// Origins from which a browser may speak to the HTTP mode: pages of this machine.
 const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
-/// For the answers of calls that wait when the server is told to end.
+/// For the answers of calls that wait when the server shuts down.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// After a connection that could not be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
 //! The tools: their arguments, their replies, their annotations. What a field means to
-//! the planner stands in its doc comment, which becomes the schema's description; each
+//! the planner is in its doc comment, which becomes the schema's description; each
 //! byte of it is paid for in every session.
 
 use std::borrow::Cow;
@@ -70,7 +70,7 @@ pub struct StartArgs {
     pub setup: Option<String>,
     /// For the whole job.
     pub timeout_ms: Option<u64>,
-    /// A job_id whose agent conversation goes on.
+    /// A job_id whose agent conversation is continued.
     pub resume: Option<String>,
     /// The same key gives the same job instead of a second one.
     pub idempotency_key: Option<String>,
@@ -102,7 +102,7 @@ pub struct ScopedPatchArgs {
     pub max_diff_bytes: Option<u64>,
 }
 
-// The doc comment would stand in the schema twice.
+// The doc comment would be in the schema twice.
 #[expect(missing_docs, reason = "a comment above says it")]
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub struct CheckArgs {
@@ -140,7 +140,7 @@ fn auto_revise_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 pub struct StartReply {
     /// For every other tool.
     pub job_id: String,
-    /// `queued`, or where the job with the same idempotency key stands.
+    /// `queued`, or the status of the job with the same idempotency key.
     pub job_status: JobStatus,
     /// Jobs ahead of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ pub struct TailReply {
     pub lines: Vec<String>,
     /// The cursor for `after`.
     pub next: u64,
-    /// Where the job stands.
+    /// The job's status.
     pub job_status: JobStatus,
 }
 
@@ -197,7 +197,7 @@ pub struct WaitArgs {
 /// written out twice: every session pays for the listing.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WaitReply {
-    /// Where the job stands.
+    /// The job's status.
     pub job_status: JobStatus,
     /// Since it was started, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -219,7 +219,7 @@ pub struct CancelArgs {
 /// What `cancel` gives, once the process tree is gone.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CancelReply {
-    /// Where the job stands.
+    /// The job's status.
     pub job_status: JobStatus,
 }
 
@@ -267,7 +267,7 @@ pub struct ApplyReply {
     pub applied: bool,
     /// Paths of the change, capped.
     pub files: Vec<String>,
-    /// Paths that stand in the way; nothing was written then.
+    /// Paths that are in the way; nothing was written then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
     /// The new branch, with mode=branch.
@@ -283,7 +283,7 @@ pub struct JobView {
     /// Which job, when several were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// Where it stands.
+    /// Its status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_status: Option<JobStatus>,
     /// See [`JobResult`]; the same for all that follow.
@@ -442,7 +442,7 @@ fn tool<A: JsonSchema, R: JsonSchema>(
     required: &[&str],
 ) -> Tool {
     let mut input = schema::input::<A>();
-    // Said by hand: an argument that serde fills in may still be demanded, with our words.
+    // Written by hand: an argument that serde fills in may still be demanded, with our words.
     if required.is_empty() {
         input.remove("required");
     } else {

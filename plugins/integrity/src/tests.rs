@@ -1,4 +1,4 @@
-//! Tables for single rules, false alarms, and the laws.
+//! Tables for single rules, false alarms, and the conformance properties.
 
 use codex_worker_policy::{
     AgentOutcome, ChangeSet, ChangedFile, CheckResult, CheckStatus, JobFacts, Severity, Signal, Verifier,

@@ -1,4 +1,4 @@
-//! The laws and the budget.
+//! The properties and the budget.
 
 use codex_worker_policy::{
     CheckResult, Draft, Failure, Finding, JobFacts, Prompt, PromptInput, Repair, Signal,

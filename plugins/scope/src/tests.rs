@@ -1,4 +1,4 @@
-//! The acceptance cases as tables, and the laws.
+//! The acceptance cases as tables, and the conformance properties.
 
 use codex_worker_policy::{
     ChangeKind, ChangeSet, ChangedFile, CheckSpec, FileKind, JobFacts, Scope, ScopeDeclaration, Severity,

@@ -9,7 +9,7 @@
 //! codex-worker plugin new no-todo --kind verifier     writes a crate that builds at once
 //! cargo test                                          runs the policy's own examples
 //! codex-worker plugin build                           makes a component of it
-//! codex-worker plugin check no_todo.wasm              examples, laws, imports and exports
+//! codex-worker plugin check no_todo.wasm              examples, properties, imports and exports
 //! ```
 //!
 //! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`.

@@ -1,6 +1,6 @@
 //! Tests of a policy as plain Rust, without a host: `cargo test` in the policy's crate runs
 //! its own examples (the macro writes that test) and whatever else the author asserts.
-//! `codex-worker plugin check` runs them again in the component, with the laws.
+//! `codex-worker plugin check` runs them again in the component, with the conformance properties.
 
 use crate::rt::Component;
 use crate::rt::serde_json::{self, Value};

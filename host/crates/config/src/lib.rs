@@ -61,7 +61,7 @@ pub struct GatewaySettings {
     pub use_openai_adapter: bool,
     /// The profile's name, or none to choose by base URL and model.
     pub profile: Option<String>,
-    /// The `[profiles.<name>]` tables of the file, laid over the built-in gateway profiles;
+    /// The `[profiles.<name>]` tables of the file, merged over the built-in gateway profiles;
     /// `adapter::profiles` knows their fields.
     pub profile_overrides: std::collections::BTreeMap<String, serde_json::Value>,
 }
@@ -107,7 +107,7 @@ pub struct Config {
     pub plugins_dir: PathBuf,
     /// The file that was read, if there is one.
     pub config_file: Option<PathBuf>,
-    /// `SANDBOX_ROOT`: every job path lies inside it.
+    /// `SANDBOX_ROOT`: every job path is inside it.
     pub sandbox_root: Option<PathBuf>,
     /// The gateway.
     pub gateway: GatewaySettings,
@@ -244,7 +244,7 @@ impl Overrides {
 /// One line of `config show`.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// The table's row; none for the two that stand outside the file (`home`, `config`).
+    /// The table's row; none for the two that are not in the file (`home`, `config`).
     pub key: String,
     /// The value, masked when it is a secret; none when there is none.
     pub value: Option<String>,
@@ -334,7 +334,7 @@ fn home_dir(cli: &Overrides, env: &Env) -> Result<(PathBuf, Source)> {
 }
 
 /// The settings file: the one that was named, which must exist; else the one in the state
-/// directory; else the user's, unless a state directory was named (which then stands alone).
+/// directory; else the user's, unless a state directory was named (which is then the only one).
 fn config_file(cli: &Overrides, env: &Env, home: &Path) -> Result<(Option<PathBuf>, Source)> {
     if let Some(path) = &cli.config {
         return Ok((Some(path.clone()), Source::CommandLine));

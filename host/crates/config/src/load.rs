@@ -115,7 +115,7 @@ pub(super) type NamedTables = BTreeMap<String, serde_json::Value>;
 pub(super) struct Tables {
     /// `[plugins.<name>]`: each plugin's own configuration.
     pub(super) plugins: NamedTables,
-    /// `[profiles.<name>]`: laid over the adapter's gateway profiles, which check them.
+    /// `[profiles.<name>]`: merged over the adapter's gateway profiles, which check them.
     pub(super) profiles: NamedTables,
 }
 
@@ -171,15 +171,15 @@ pub(super) fn merge(cli: &Overrides, env: &Env, file: Option<(&Path, &str)>) -> 
     Ok((values, tables))
 }
 
-fn unknown(key: &str, place: &str) -> Error {
-    let error = Error::new(Kind::Config, format!("unknown setting {key} in {place}"));
+fn unknown(key: &str, location: &str) -> Error {
+    let error = Error::new(Kind::Config, format!("unknown setting {key} in {location}"));
     match nearest(key, SETTINGS.iter().map(|setting| setting.key)) {
         Some(known) => error.hint(format!("did you mean {known}?")),
         None => error.hint("`codex-worker config show` lists every setting"),
     }
 }
 
-/// `line 3, column 7` of a place in the file.
+/// `line 3, column 7` of an offset in the file.
 fn position(text: &str, span: Option<std::ops::Range<usize>>) -> String {
     let before = &text[..span.map_or(0, |span| span.start).min(text.len())];
     let line = before.matches('\n').count() + 1;
@@ -187,16 +187,16 @@ fn position(text: &str, span: Option<std::ops::Range<usize>>) -> String {
     format!("look at line {line}, column {column}")
 }
 
-fn bad(setting: &Setting, place: &str, seen: &str) -> Error {
+fn bad(setting: &Setting, location: &str, seen: &str) -> Error {
     let seen = if setting.secret { "***".to_owned() } else { format!("{seen:?}") };
-    Error::new(Kind::Config, format!("{place} is {seen}, which is not {}", setting.accepts))
-        .hint(format!("{place}: {}", setting.doc))
+    Error::new(Kind::Config, format!("{location} is {seen}, which is not {}", setting.accepts))
+        .hint(format!("{location}: {}", setting.doc))
 }
 
 /// Parses a value of the environment or the command line.
-fn from_text(setting: &Setting, text: &str, home: Option<&Path>, place: &str) -> Result<Value> {
+fn from_text(setting: &Setting, text: &str, home: Option<&Path>, location: &str) -> Result<Value> {
     let text = text.trim();
-    let wrong = || bad(setting, place, text);
+    let wrong = || bad(setting, location, text);
     Ok(match setting.accepts {
         Accepts::Text => Value::Text(text.to_owned()),
         Accepts::OneOf(words) => {
@@ -254,7 +254,7 @@ fn from_text(setting: &Setting, text: &str, home: Option<&Path>, place: &str) ->
 
 /// Parses a value of the file: the TOML type must fit, then the same rules hold.
 fn from_toml(setting: &Setting, value: &toml::Value, home: Option<&Path>, file: &Path) -> Result<Value> {
-    let place = format!("{} in {}", setting.key, file.display());
+    let location = format!("{} in {}", setting.key, file.display());
     let text = match (setting.accepts, value) {
         (Accepts::Bool, toml::Value::Boolean(flag)) => flag.to_string(),
         (Accepts::Int(..) | Accepts::Number, toml::Value::Integer(number)) => number.to_string(),
@@ -264,13 +264,13 @@ fn from_toml(setting: &Setting, value: &toml::Value, home: Option<&Path>, file: 
                 items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
             return match texts {
                 Some(list) if list.len() <= max => Ok(Value::List(list)),
-                _ => Err(bad(setting, &place, &value.to_string())),
+                _ => Err(bad(setting, &location, &value.to_string())),
             };
         }
         (Accepts::Text | Accepts::Url | Accepts::Path | Accepts::OneOf(_), toml::Value::String(text)) => {
             text.clone()
         }
-        _ => return Err(bad(setting, &place, &value.to_string())),
+        _ => return Err(bad(setting, &location, &value.to_string())),
     };
-    from_text(setting, &text, home, &place)
+    from_text(setting, &text, home, &location)
 }

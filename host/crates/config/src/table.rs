@@ -42,7 +42,7 @@ impl std::fmt::Display for Accepts {
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its place in `codex-worker.toml`, such as `gateway.base_url`.
+    /// Its key in `codex-worker.toml`, such as `gateway.base_url`.
     pub key: &'static str,
     /// Its names in the environment; the first that is set wins.
     pub env: &'static [&'static str],
@@ -79,8 +79,8 @@ const PERMISSION_MODES: &[&str] = &["default", "acceptEdits", "plan", "bypassPer
 /// Every setting, in the order of the documentation.
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
-    setting("sandbox_root", &["SANDBOX_ROOT"], Path, None, "every directory of a job lies inside this one"),
-    setting("plugins_dir", &["CODEX_WORKER_PLUGINS"], Path, None, "where policies (.wasm) lie; plugins/ in the state directory by default"),
+    setting("sandbox_root", &["SANDBOX_ROOT"], Path, None, "every directory of a job is inside this one"),
+    setting("plugins_dir", &["CODEX_WORKER_PLUGINS"], Path, None, "where policies (.wasm) are; plugins/ in the state directory by default"),
     setting("gateway.base_url", &["ONEAPI_BASE_URL", "ANTHROPIC_BASE_URL"], Url, None, "the OpenAI-compatible gateway, such as https://gateway.example/v1"),
     secret("gateway.api_key", &["ONEAPI_API_KEY", "ANTHROPIC_API_KEY"], "the gateway's key; better in the environment than in a file"),
     setting("gateway.model", &["CLAUDE_MODEL", "ANTHROPIC_MODEL"], Text, None, "the gateway's name of the model that jobs use"),
@@ -123,7 +123,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("containment.max_processes", &["WORKER_MAX_PROCESSES"], Int(16, 1 << 20), Some("8192"), "processes of a job; root's are counted where control groups work"),
     setting("containment.max_file_mb", &["WORKER_MAX_FILE_MB"], Int(1, 1 << 24), None, "size of one file that a job writes; no limit by default"),
     setting("containment.max_disk_mb", &["WORKER_MAX_DISK_MB"], Int(1, 1 << 24), Some("20480"), "what a job may add to the disk in its own directories; more ends it"),
-    setting("replies.wait_default_ms", &["WAIT_DEFAULT_MS"], Int(0, WEEK_MS), Some("50000"), "how long `wait` waits when it is not told"),
+    setting("replies.wait_default_ms", &["WAIT_DEFAULT_MS"], Int(0, WEEK_MS), Some("50000"), "how long `wait` waits by default"),
     setting("replies.include_diff", &["INCLUDE_DIFF_DEFAULT"], Bool, Some("0"), "return the diff of jobs that do not say"),
     setting("replies.diff_max_bytes", &["DIFF_MAX_BYTES"], Int(0, 1_000_000), Some("8000"), "the diff is trimmed to this many bytes"),
     setting("replies.check_output_max", &["CHECK_OUTPUT_RESPONSE_MAX"], Int(0, 1_000_000), Some("4000"), "bytes of a check's output that are kept for replies and repair prompts"),

@@ -1,5 +1,5 @@
-//! A question to a policy and its answer, as one type each: the same way for a job, an
-//! example, a replay, a law and the command line.
+//! A question to a policy and its answer, as one type each: the same for a job, an
+//! example, a replay, a conformance property and the command line.
 
 use serde::Serialize;
 

@@ -18,7 +18,7 @@ use config::Config;
 /// What decides which policies are in force.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Where dropped-in components and `plugins.lock` lie; none for the shipped policies alone.
+    /// The directory of dropped-in components and `plugins.lock`; none for the shipped policies alone.
     pub plugins_dir: Option<PathBuf>,
     /// Where compiled code is kept; none to compile at every load.
     pub cache_dir: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub struct Broken {
     pub label: String,
     /// Where it came from.
     pub origin: Origin,
-    /// What it would have answered; none if that cannot be told, so that it counts as one
+    /// What it would have answered; none if that is not known, so that it counts as one
     /// that may deny.
     pub interfaces: Option<Vec<Interface>>,
     /// Why.
@@ -94,7 +94,7 @@ pub struct Loaded {
     /// Off or replaced.
     pub unused: Vec<Unused>,
     /// Tables `[plugins.<name>]` that belong to no policy: a misspelt one decides nothing.
-    pub strays: Vec<String>,
+    pub unknown_tables: Vec<String>,
 }
 
 /// A component that may be loaded.
@@ -172,11 +172,11 @@ pub fn load(settings: &Settings) -> Loaded {
         }
     }
     replace_by_kind(&mut loaded);
-    loaded.strays = strays(settings, &sources, &loaded);
+    loaded.unknown_tables = unknown_tables(settings, &sources, &loaded);
     loaded
 }
 
-fn strays(settings: &Settings, sources: &[Source], loaded: &Loaded) -> Vec<String> {
+fn unknown_tables(settings: &Settings, sources: &[Source], loaded: &Loaded) -> Vec<String> {
     let unversioned = |label: &str| label.split('@').next().unwrap_or_default().to_owned();
     let known: BTreeSet<String> = sources
         .iter()
@@ -213,7 +213,7 @@ fn replace_by_kind(loaded: &mut Loaded) {
     }
 }
 
-/// Puts a plugin in its place: a dropped-in one replaces the shipped one of its name, and a
+/// Adds a plugin: a dropped-in one replaces the shipped one of its name, and a
 /// second one of a name is refused.
 fn settle(loaded: &mut Loaded, plugin: Plugin) {
     let Some(at) = loaded.plugins.iter().position(|other| other.id.name == plugin.id.name) else {
@@ -221,7 +221,7 @@ fn settle(loaded: &mut Loaded, plugin: Plugin) {
         return;
     };
     let other = &loaded.plugins[at];
-    // A candidate in shadow stands beside the shipped one that it is to replace.
+    // A candidate in shadow is kept beside the shipped one that it is to replace.
     if (plugin.id.mode == Mode::Shadow) != (other.id.mode == Mode::Shadow) {
         loaded.plugins.push(plugin);
         return;
@@ -289,7 +289,7 @@ fn sources(settings: &Settings, lock: Option<&Lock>, loaded: &mut Loaded) -> Vec
         };
         sources.push(Source { origin: Origin::File(file.clone()), label: name, bytes, entry });
     }
-    // A policy that the lock names and nobody can find must not be missing in silence.
+    // A policy that the lock names and nobody can find must not be missing without a word.
     for entry in lock.filter(|_| !settings.relock).into_iter().flat_map(|lock| &lock.plugins) {
         let Some(name) = &entry.file else { continue };
         if entry.mode != Mode::Off && !files.iter().any(|file| file_name(file) == *name) {

@@ -33,7 +33,7 @@ impl std::fmt::Display for Mode {
     }
 }
 
-/// The lock. Entries stand in the order in which the policies are asked.
+/// The lock. Entries are in the order in which the policies are asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {

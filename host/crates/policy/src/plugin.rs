@@ -20,7 +20,7 @@ use redact::sanitize;
 /// How long all examples of a component may take.
 const PROVE: Duration = Duration::from_secs(60);
 
-/// What stands in receipts.
+/// What receipts record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginId {
     /// Its own name.
@@ -71,7 +71,7 @@ pub struct Example {
 pub struct Table {
     /// Overrides the lock's.
     pub mode: Option<Mode>,
-    /// The kind whose shipped policy it stands in for.
+    /// The kind whose shipped policy it replaces.
     pub replaces: Option<Interface>,
     /// Overrides the defaults.
     pub limits: Limits,
@@ -120,7 +120,7 @@ pub struct Plugin {
     pub summary: String,
     /// Where it came from.
     pub origin: Origin,
-    /// The kind whose shipped policy it stands in for.
+    /// The kind whose shipped policy it replaces.
     pub replaces: Option<Interface>,
     /// The limits of its calls.
     pub limits: Limits,
@@ -262,7 +262,7 @@ fn start(code: &Code, limits: Limits, config: &str) -> Result<Instance, Refusal>
 }
 
 /// An answer, and what it took.
-pub struct Asked {
+pub struct Call {
     /// The answer.
     pub answer: Result<Answer, CallError>,
     /// Microseconds.
@@ -286,7 +286,7 @@ impl Plugin {
 
     /// Asks the warm instance; a new one is started when there is none. `size` is the
     /// input's bytes.
-    pub fn ask(&self, question: Question<'_>, size: u64) -> Asked {
+    pub fn ask(&self, question: Question<'_>, size: u64) -> Call {
         let begun = Instant::now();
         let mut warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
         let instance = match warm.take() {
@@ -304,7 +304,7 @@ impl Plugin {
                 (answer, log, log_dropped)
             }
         };
-        Asked { answer, micros: begun.elapsed().as_micros() as u64, log, log_dropped }
+        Call { answer, micros: begun.elapsed().as_micros() as u64, log, log_dropped }
     }
 
     /// Throws the warm instance away, so that the next call meets a fresh one.

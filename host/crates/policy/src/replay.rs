@@ -13,13 +13,13 @@ use super::plugin::Plugin;
 use super::record::{self, Decision, VERSION};
 use model::types::{Finding, Severity};
 
-/// What a verdict is, for counting flips: silence and `info` are the same to a job.
+/// What a verdict is, for counting flips: no finding and `info` are the same to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The job failed.
     Deny,
-    /// It was told.
+    /// It is known.
     Warn,
     /// Nothing.
     Allow,
@@ -126,7 +126,7 @@ pub fn read(text: &str) -> Recorded {
 }
 
 /// Puts the inputs of these jobs to the candidate. Where a policy of its name was asked, the
-/// candidate is compared with that one; else with all that counted, beside which it stands.
+/// candidate is compared with that one; else with all that counted, beside which it would judge.
 pub fn replay(candidate: &Plugin, jobs: &[(String, Recorded)]) -> Replay {
     let mut replay = Replay::default();
     for (job, recorded) in jobs {

@@ -10,7 +10,7 @@ use super::compose::{self, Judged};
 use super::inspect::Interface;
 use super::load::{Broken, Loaded, Settings, Unused, load};
 use super::lock::Mode;
-use super::plugin::{Asked, Origin, Plugin, PluginId};
+use super::plugin::{Call, Origin, Plugin, PluginId};
 use super::record::{self, Decision};
 use super::replay::Verdict;
 use model::types::{
@@ -45,7 +45,7 @@ pub struct PolicySet {
     plugins: Vec<Plugin>,
     broken: Vec<Broken>,
     unused: Vec<Unused>,
-    strays: Vec<String>,
+    unknown_tables: Vec<String>,
     journal: Mutex<Journal>,
 }
 
@@ -79,14 +79,14 @@ impl PolicySet {
     /// Loads what the settings name. Never fails as a whole: what could not be loaded
     /// denies, withholds or is noted, by the rule of its interface.
     pub fn load(settings: &Settings) -> Self {
-        let Loaded { plugins, broken, unused, strays } = load(settings);
+        let Loaded { plugins, broken, unused, unknown_tables } = load(settings);
         for broken in &broken {
             tracing::warn!(plugin = broken.label, origin = %broken.origin, "policy refused: {}", broken.reason);
         }
-        for stray in &strays {
-            tracing::warn!("[plugins.{stray}] in the configuration belongs to no policy");
+        for table in &unknown_tables {
+            tracing::warn!("[plugins.{table}] in the configuration belongs to no policy");
         }
-        PolicySet { plugins, broken, unused, strays, journal: Mutex::default() }
+        PolicySet { plugins, broken, unused, unknown_tables, journal: Mutex::default() }
     }
 
     /// Asks all scope policies where the job may have written.
@@ -103,10 +103,10 @@ impl PolicySet {
     pub fn signals(&self, output: &CommandOutput) -> Facts {
         let recorded = Recorded::new(output);
         let mut facts = Facts { notes: self.broken_notes(Interface::Signals), ..Facts::default() };
-        for plugin in self.asked(Interface::Signals) {
-            let asked = self.ask(plugin, Question::Signals(output), &recorded);
+        for plugin in self.deciding(Interface::Signals) {
+            let call = self.ask(plugin, Question::Signals(output), &recorded);
             let enforced = plugin.id.mode == Mode::Enforce;
-            match asked.answer {
+            match call.answer {
                 Ok(Answer::Signals(signals)) if enforced => {
                     facts.signals.extend(signals.into_iter().map(|signal| (plugin.label(), signal)));
                 }
@@ -135,7 +135,7 @@ impl PolicySet {
         }
         let (mut found, mut shadows, mut carries) = (Vec::new(), Vec::new(), Vec::new());
         // Those that count come first, so each finds its own `carry` again.
-        for (at, plugin) in self.asked(Interface::Redaction).enumerate() {
+        for (at, plugin) in self.deciding(Interface::Redaction).enumerate() {
             let answer = self.find(plugin, text, carry.get(at).map_or("", String::as_str));
             carries.push(answer.as_ref().map(|found| found.carry.clone()).unwrap_or_default());
             match (plugin.id.mode, answer) {
@@ -161,11 +161,11 @@ impl PolicySet {
     /// Lets the prompt policies rewrite the prompt, one after another.
     pub fn shape(&self, input: &PromptInput) -> Shaped {
         let mut shaped = Shaped { draft: input.draft.clone(), notes: self.broken_notes(Interface::Prompt) };
-        for plugin in self.asked(Interface::Prompt) {
+        for plugin in self.deciding(Interface::Prompt) {
             let step = PromptInput { draft: shaped.draft.clone(), ..input.clone() };
-            let asked = self.ask(plugin, Question::Prompt(&step), &Recorded::new(&step));
+            let call = self.ask(plugin, Question::Prompt(&step), &Recorded::new(&step));
             let enforced = plugin.id.mode == Mode::Enforce;
-            match asked.answer {
+            match call.answer {
                 Ok(Answer::Draft(draft)) if enforced => shaped.draft = draft,
                 Ok(Answer::Draft(draft)) => {
                     if draft != shaped.draft {
@@ -185,7 +185,7 @@ impl PolicySet {
         self.plugins.iter().filter(|plugin| plugin.id.mode == Mode::Enforce).map(Plugin::label).collect()
     }
 
-    /// What stands in the receipt.
+    /// What the receipt records.
     pub fn digests(&self) -> Vec<PluginId> {
         self.plugins.iter().map(|plugin| plugin.id.clone()).collect()
     }
@@ -216,14 +216,14 @@ impl PolicySet {
     }
 
     /// The names of `[plugins.<name>]` tables that belong to no policy.
-    pub fn strays(&self) -> &[String] {
-        &self.strays
+    pub fn unknown_tables(&self) -> &[String] {
+        &self.unknown_tables
     }
 
     fn judge(&self, interface: Interface, question: Question<'_>, recorded: &Recorded) -> Vec<Judged> {
         let mut answers: Vec<(String, Result<Vec<Finding>, String>)> = Vec::new();
         let mut shadows = Vec::new();
-        for plugin in self.asked(interface) {
+        for plugin in self.deciding(interface) {
             let answer = match self.ask(plugin, question, recorded).answer {
                 Ok(Answer::Findings(findings)) => Ok(findings),
                 Ok(_) => Ok(Vec::new()),
@@ -238,7 +238,7 @@ impl PolicySet {
         for (plugin, answer) in shadows {
             self.compare_shadow(plugin, answer, &answers);
         }
-        // What cannot even be read may be a policy that denies; verify is asked of every job.
+        // What cannot even be read may be a policy that denies; every job is verified.
         let broken = self.broken.iter().filter(|broken| match &broken.interfaces {
             Some(interfaces) => interfaces.contains(&interface),
             None => interface == Interface::Verifier,
@@ -249,7 +249,7 @@ impl PolicySet {
         compose::judge(answers)
     }
 
-    /// Notes what a shadow would have changed: in the place of the policy that it would
+    /// Notes what a shadow would have changed: as the policy that it would
     /// replace if there is one, else beside all of them.
     fn compare_shadow(
         &self,
@@ -307,7 +307,7 @@ impl PolicySet {
         }
     }
 
-    /// A shadow of the same name, or with `replaces`, is a candidate for that policy's place.
+    /// A shadow of the same name, or with `replaces`, is a candidate to replace that policy.
     fn would_replace(&self, plugin: &Plugin, label: &str) -> bool {
         let shipped = |kind| {
             let mut all = self.plugins.iter();
@@ -322,9 +322,9 @@ impl PolicySet {
         while from < text.len() || (text.is_empty() && from == 0) {
             let end = piece_end(text, from);
             let piece = &text[from..end];
-            let asked = plugin.ask(Question::Redaction(piece, &whole.carry), piece.len() as u64);
-            self.record_redaction(plugin, piece, &asked);
-            let Answer::Found(found) = asked.answer.map_err(|error| error.to_string())? else {
+            let call = plugin.ask(Question::Redaction(piece, &whole.carry), piece.len() as u64);
+            self.record_redaction(plugin, piece, &call);
+            let Answer::Found(found) = call.answer.map_err(|error| error.to_string())? else {
                 return Err("it gave another kind of answer".into());
             };
             let base = u32::try_from(from).map_err(|_| "the text is too large".to_owned())?;
@@ -340,7 +340,7 @@ impl PolicySet {
         Ok(whole)
     }
 
-    fn asked(&self, interface: Interface) -> impl Iterator<Item = &Plugin> {
+    fn deciding(&self, interface: Interface) -> impl Iterator<Item = &Plugin> {
         // Shadows last, so that they can be compared with what counts.
         let enforced = self.plugins.iter().filter(|plugin| plugin.id.mode == Mode::Enforce);
         let shadow = self.plugins.iter().filter(|plugin| plugin.id.mode == Mode::Shadow);
@@ -359,24 +359,24 @@ impl PolicySet {
             .collect()
     }
 
-    fn ask(&self, plugin: &Plugin, question: Question<'_>, recorded: &Recorded) -> Asked {
-        let asked = plugin.ask(question, recorded.size());
+    fn ask(&self, plugin: &Plugin, question: Question<'_>, recorded: &Recorded) -> Call {
+        let call = plugin.ask(question, recorded.size());
         let mut journal = self.journal();
         let first = journal.seen_inputs.insert(recorded.digest.clone());
-        let decision = decision(&mut journal, plugin, question.interface(), &recorded.digest, &asked);
+        let decision = decision(&mut journal, plugin, question.interface(), &recorded.digest, &call);
         let input = first.then(|| recorded.json.clone());
         journal.decisions.push(Decision { input, ..decision });
-        asked
+        call
     }
 
-    fn record_redaction(&self, plugin: &Plugin, text: &str, asked: &Asked) {
+    fn record_redaction(&self, plugin: &Plugin, text: &str, call: &Call) {
         let mut journal = self.journal();
         journal.redactions += 1;
-        if journal.redactions > MAX_REDACTION_RECORDS && asked.answer.is_ok() {
+        if journal.redactions > MAX_REDACTION_RECORDS && call.answer.is_ok() {
             return;
         }
         let digest = record::digest(text);
-        let decision = decision(&mut journal, plugin, Interface::Redaction, &digest, asked);
+        let decision = decision(&mut journal, plugin, Interface::Redaction, &digest, call);
         journal.decisions.push(decision);
     }
 
@@ -398,7 +398,7 @@ fn decision(
     plugin: &Plugin,
     interface: Interface,
     input: &str,
-    asked: &Asked,
+    call: &Call,
 ) -> Decision {
     journal.seq += 1;
     Decision {
@@ -412,11 +412,11 @@ fn decision(
         mode: plugin.id.mode,
         input_digest: input.to_owned(),
         input: None,
-        output: asked.answer.as_ref().ok().map(record::json),
-        error: asked.answer.as_ref().err().cloned(),
-        micros: asked.micros,
-        log: if interface == Interface::Redaction { Vec::new() } else { asked.log.clone() },
-        log_dropped: asked.log_dropped,
+        output: call.answer.as_ref().ok().map(record::json),
+        error: call.answer.as_ref().err().cloned(),
+        micros: call.micros,
+        log: if interface == Interface::Redaction { Vec::new() } else { call.log.clone() },
+        log_dropped: call.log_dropped,
     }
 }
 

@@ -166,7 +166,7 @@ impl WasiView for State {
     }
 }
 
-/// Closed streams, no arguments, no environment; the clock stands still and random numbers
+/// Closed streams, no arguments, no environment; the clock does not move and random numbers
 /// are the same ones every time, so that a policy stays a function of its input.
 fn empty_wasi() -> WasiCtx {
     WasiCtxBuilder::new()

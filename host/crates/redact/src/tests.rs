@@ -1,4 +1,4 @@
-//! The stream's laws, with a finder that stands in for the policies.
+//! The stream's properties, with a finder in place of the policies.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub fn resolve(raw: &str, sandbox_root: &Path, forbidden: &[PathBuf]) -> Result<
         let how = if real == asked { String::new() } else { format!(" (it leads to {})", real.display()) };
         return Err(Error::new(
             Kind::Refused,
-            format!("allowed_dirs path {raw:?} lies outside SANDBOX_ROOT {}{how}", sandbox.display()),
+            format!("allowed_dirs path {raw:?} is outside SANDBOX_ROOT {}{how}", sandbox.display()),
         )
         .hint("name a directory inside it, or set SANDBOX_ROOT to a directory that holds both"));
     }
@@ -131,15 +131,15 @@ mod tests {
             ),
             (
                 "..",
-                "allowed_dirs path \"..\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+                "allowed_dirs path \"..\" is outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
             ),
             (
                 "out",
-                "allowed_dirs path \"out\" lies outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT/elsewhere)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+                "allowed_dirs path \"out\" is outside SANDBOX_ROOT ROOT/sandbox (it leads to ROOT/elsewhere)\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
             ),
             (
                 sibling.as_str(),
-                "allowed_dirs path \"ROOT/sandbox2\" lies outside SANDBOX_ROOT ROOT/sandbox\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
+                "allowed_dirs path \"ROOT/sandbox2\" is outside SANDBOX_ROOT ROOT/sandbox\nhint: name a directory inside it, or set SANDBOX_ROOT to a directory that holds both",
             ),
             (
                 "file",

@@ -1,13 +1,13 @@
-//! `plugin check`: everything that the host would refuse, and the laws.
+//! `plugin check`: everything that the host would refuse, and the conformance properties.
 
 use std::fmt::Write;
 
 use super::one::{Which, refused};
 use crate::cli::print;
 use model::error::{Error, Kind, Result};
-use policy::laws;
+use policy::conformance;
 
-/// Load a component, run its own examples and the laws of its interfaces.
+/// Load a component, run its own examples and the conformance properties of its interfaces.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<()> {
     let about = prepared.about.clone();
     let outside = prepared.code.outside.clone();
     let plugin = args.which.configure(prepared)?;
-    let tried = laws::try_all(&plugin, &examples);
+    let tried = conformance::try_all(&plugin, &examples);
     let broken = tried.iter().filter(|tried| tried.broken.is_some()).count();
     if args.json {
         let value = serde_json::json!({
@@ -48,15 +48,15 @@ pub fn run(args: Args) -> Result<()> {
                 held => format!("all {held} of its own examples hold"),
             }
         );
-        for law in &tried {
-            let (mark, inputs) = match (&law.broken, law.cases) {
+        for property in &tried {
+            let (mark, inputs) = match (&property.broken, property.cases) {
                 (Some(_), cases) => ("BROKEN", format!("{cases} inputs")),
                 (None, 0) => ("untold", "its examples give nothing to try it with".to_owned()),
                 (None, 1) => ("holds ", "1 input".to_owned()),
                 (None, cases) => ("holds ", format!("{cases} inputs")),
             };
-            let _ = writeln!(text, "{mark} {}: {} ({inputs})", law.interface, law.law);
-            if let Some(how) = &law.broken {
+            let _ = writeln!(text, "{mark} {}: {} ({inputs})", property.interface, property.property);
+            if let Some(how) = &property.broken {
                 let _ = writeln!(text, "       {how}");
             }
         }
@@ -64,7 +64,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     match broken {
         0 => Ok(()),
-        1 => Err(Error::new(Kind::Plugin, format!("{} breaks a law of its interface", about.name))),
-        broken => Err(Error::new(Kind::Plugin, format!("{} breaks {broken} laws", about.name))),
+        1 => Err(Error::new(Kind::Plugin, format!("{} breaks a property of its interface", about.name))),
+        broken => Err(Error::new(
+            Kind::Plugin,
+            format!("{} breaks {broken} properties of its interfaces", about.name),
+        )),
     }
 }

@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
             .collect();
         let value = serde_json::json!({
             "plugins_dir": config.plugins_dir, "active": active, "refused": broken, "unused": unused,
-            "unknown_tables": set.strays(),
+            "unknown_tables": set.unknown_tables(),
         });
         return print(&format!("{value}\n"));
     }
@@ -111,8 +111,8 @@ pub fn run(args: Args) -> Result<()> {
             effect(broken.interfaces.as_deref())
         );
     }
-    for stray in set.strays() {
-        let _ = writeln!(text, " ?  [plugins.{stray}] in the configuration belongs to no policy");
+    for table in set.unknown_tables() {
+        let _ = writeln!(text, " ?  [plugins.{table}] in the configuration belongs to no policy");
     }
     print(&text)
 }

@@ -29,7 +29,7 @@ enum Command {
     New(new::Args),
     /// Build a policy's crate into a component.
     Build(build::Args),
-    /// Load a component, run its own examples and the laws of its interfaces.
+    /// Load a component, run its own examples and the conformance properties of its interfaces.
     Check(check::Args),
     /// Ask a component about one input.
     Run(run::Args),

@@ -8,8 +8,8 @@ use crate::cli::print;
 use model::error::{Error, Kind, Result};
 use model::types::{Finding, Signal};
 use policy::ask::{Answer, OwnedQuestion};
+use policy::conformance::mask;
 use policy::inspect::Interface;
-use policy::laws::mask;
 
 /// Ask a component about one input.
 #[derive(Debug, clap::Args)]
@@ -46,27 +46,27 @@ pub fn run(args: Args) -> Result<()> {
             .hint("`codex-worker plugin inspect <file> --example <name>` prints one to begin from")
     })?;
     let plugin = args.which.configure(prepared)?;
-    let asked = plugin.ask(question.as_question(), input.len() as u64);
-    for line in &asked.log {
+    let call = plugin.ask(question.as_question(), input.len() as u64);
+    for line in &call.log {
         eprintln!("{}: {line}", plugin.id.name);
     }
-    if asked.log_dropped > 0 {
-        eprintln!("{}: {} log lines over the limit are left out", plugin.id.name, asked.log_dropped);
+    if call.log_dropped > 0 {
+        eprintln!("{}: {} log lines over the limit are left out", plugin.id.name, call.log_dropped);
     }
-    let answer = asked
+    let answer = call
         .answer
         .map_err(|error| Error::new(Kind::Plugin, format!("{} gave no answer: {error}", plugin.label())))?;
     if args.json {
         let value = serde_json::json!({
-            "plugin": plugin.label(), "interface": interface, "micros": asked.micros, "output": answer,
+            "plugin": plugin.label(), "interface": interface, "micros": call.micros, "output": answer,
         });
         return print(&format!("{value}\n"));
     }
-    print(&format!("{}({} us)\n", told(&question, &answer), asked.micros))
+    print(&format!("{}({} us)\n", render(&question, &answer), call.micros))
 }
 
 /// An answer for a person.
-fn told(question: &OwnedQuestion, answer: &Answer) -> String {
+fn render(question: &OwnedQuestion, answer: &Answer) -> String {
     match (answer, question) {
         (Answer::Findings(findings), _) if findings.is_empty() => "no findings\n".into(),
         (Answer::Findings(findings), _) => findings.iter().map(finding).collect(),

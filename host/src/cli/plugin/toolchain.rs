@@ -128,7 +128,7 @@ pub fn build(toolchain: &Toolchain, directory: &Path, packages: &[&str]) -> Resu
         .output()
         .map_err(|error| Error::new(Kind::Environment, format!("cannot run cargo: {error}")))?;
     if !output.status.success() {
-        return Err(Error::new(Kind::Plugin, "cargo did not build the policy; its messages stand above"));
+        return Err(Error::new(Kind::Plugin, "cargo did not build the policy; its messages are above"));
     }
     let built: Vec<Built> = String::from_utf8_lossy(&output.stdout)
         .lines()

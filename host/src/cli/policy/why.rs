@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn passes_reasons_remedies_and_refused_policies_are_told() {
-        let found = [denial("out-of-scope", "a.rs lies outside")];
+        let found = [denial("out-of-scope", "a.rs is outside")];
         let decisions = [decision(1, "c0", &found), decision(2, "c0", &[])];
         let refused = Verdict {
             source: verify::outcome::Source::Verifier,
@@ -249,7 +249,7 @@ mod tests {
         insta::assert_snapshot!(explain("j", &decisions, &[refused], &whys, true), @r"
         pass 1 of 2
         scope@0.1.0 (scope) said:
-          DENY out-of-scope: a.rs lies outside [a.rs]
+          DENY out-of-scope: a.rs is outside [a.rs]
                to satisfy it: undo it
                the author's reason: it is not yours
           it logged info: looked at a.rs

@@ -1,11 +1,11 @@
 //! Policies as the host meets them: honest, hostile, replaced while in use.
 
+mod conformance;
 mod dropin;
 mod frozen;
 mod fuzz;
 mod guest;
 mod hostile;
-mod laws;
 mod redaction;
 mod replay;
 

@@ -1,4 +1,4 @@
-//! The conformance kit: laws that every policy of an interface keeps, tried on generated
+//! The conformance kit: properties that every policy of an interface keeps, tried on generated
 //! inputs. `plugin check` and the tests of the shipped policies run them.
 
 use serde::Serialize;
@@ -11,14 +11,15 @@ use super::limits::Limits;
 use super::plugin::{Example, Plugin};
 use model::types::*;
 
-/// How a law went.
+/// How a property was kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tried {
     /// The interface.
     pub interface: Interface,
-    /// The law, as a sentence.
-    pub law: &'static str,
-    /// Inputs tried; 0 when the plugin gives nothing to try the law with.
+    /// The property, as a sentence.
+    #[serde(rename = "law")]
+    pub property: &'static str,
+    /// Inputs tried; 0 when the plugin gives nothing to try it with.
     pub cases: u32,
     /// The first input that broke it, and how.
     pub broken: Option<String>,
@@ -46,46 +47,46 @@ const LARGE: usize = Limits::MAX_INPUT as usize;
 /// Bytes of the longest task that a job may have.
 const LONGEST_TASK: usize = 1_000_000;
 
-/// Tries the laws of each interface that the plugin exports. `examples` are its own: they
+/// Tries the properties of each interface that the plugin exports. `examples` are its own: they
 /// hold the secrets that a redaction policy knows.
 pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
     let kit = Kit { plugin, examples };
     let mut tried = Vec::new();
     for interface in plugin.id.interfaces.iter().copied() {
-        tried.push(kit.law(
+        tried.push(kit.property(
             interface,
             "the same input gives the same bytes twice and in a fresh instance",
             |k, g| k.same_bytes(interface, g),
         ));
         match interface {
             Interface::Scope => {
-                tried.push(kit.law(
+                tried.push(kit.property(
                     interface,
                     "another file out of scope never turns deny into allow",
                     Kit::monotone,
                 ));
-                tried.push(kit.law(interface, "the order of the files does not matter", Kit::order));
+                tried.push(kit.property(interface, "the order of the files does not matter", Kit::order));
             }
             Interface::Verifier => {}
             Interface::Signals => {
-                tried.push(kit.law(interface, "any bytes are read without failing", Kit::total));
+                tried.push(kit.property(interface, "any bytes are read without failing", Kit::total));
             }
             Interface::Redaction => {
-                tried.push(kit.law(
+                tried.push(kit.property(
                     interface,
                     "what is masked stays masked, nothing else is found, and the number of lines stays",
                     Kit::idempotent,
                 ));
                 let planted = "a secret of its examples is found wherever the text is cut, with CRLF and beside other scripts";
                 tried.push(match kit.secrets().is_empty() {
-                    true => Tried { interface, law: planted, cases: 0, broken: None },
-                    false => kit.law(interface, planted, Kit::planted),
+                    true => Tried { interface, property: planted, cases: 0, broken: None },
+                    false => kit.property(interface, planted, Kit::planted),
                 });
                 tried.push(kit.once(interface, "lines without a secret are left alone", Kit::benign));
             }
             Interface::Prompt => {
-                tried.push(kit.law(interface, "the task's text survives verbatim", Kit::verbatim));
-                tried.push(kit.law(
+                tried.push(kit.property(interface, "the task's text survives verbatim", Kit::verbatim));
+                tried.push(kit.property(
                     interface,
                     "two jobs that differ in the task alone share the stable part",
                     Kit::stable,
@@ -104,7 +105,7 @@ struct Kit<'a> {
     examples: &'a [Example],
 }
 
-/// A small generator: the same cases on every machine, so that a broken law can be seen again.
+/// A small generator: the same cases on every machine, so that a broken property can be seen again.
 struct Gen(u64);
 
 impl Gen {
@@ -280,18 +281,28 @@ impl Gen {
     }
 }
 
-type Law = Result<(), String>;
+type Kept = Result<(), String>;
 
 impl Kit<'_> {
-    fn law(&self, interface: Interface, law: &'static str, holds: impl Fn(&Self, &mut Gen) -> Law) -> Tried {
+    fn property(
+        &self,
+        interface: Interface,
+        property: &'static str,
+        holds: impl Fn(&Self, &mut Gen) -> Kept,
+    ) -> Tried {
         let mut generator = Gen(0x9e37_79b9_7f4a_7c15);
         let broken = (0..CASES).find_map(|_| holds(self, &mut generator).err());
-        Tried { interface, law, cases: CASES, broken: broken.map(|text| redact::sanitize::line(&text, 600)) }
+        Tried {
+            interface,
+            property,
+            cases: CASES,
+            broken: broken.map(|text| redact::sanitize::line(&text, 600)),
+        }
     }
 
-    fn once(&self, interface: Interface, law: &'static str, holds: impl Fn(&Self) -> Law) -> Tried {
+    fn once(&self, interface: Interface, property: &'static str, holds: impl Fn(&Self) -> Kept) -> Tried {
         let broken = holds(self).err().map(|text| redact::sanitize::line(&text, 600));
-        Tried { interface, law, cases: 1, broken }
+        Tried { interface, property, cases: 1, broken }
     }
 
     fn ask(&self, question: &OwnedQuestion) -> Result<Answer, String> {
@@ -325,7 +336,7 @@ impl Kit<'_> {
         }
     }
 
-    fn same_bytes(&self, interface: Interface, g: &mut Gen) -> Law {
+    fn same_bytes(&self, interface: Interface, g: &mut Gen) -> Kept {
         let question = g.question(interface);
         let first = self.ask(&question)?;
         let second = self.ask(&question)?;
@@ -337,7 +348,7 @@ impl Kit<'_> {
         }
     }
 
-    fn monotone(&self, g: &mut Gen) -> Law {
+    fn monotone(&self, g: &mut Gen) -> Kept {
         let (job, mut changes) = (g.job(), g.changes());
         let before = compose::verdict(&self.scope(&job, changes.clone())?);
         changes.files.push(ChangedFile { path: "zzz-out-of-scope/file".into(), ..g.file() });
@@ -349,7 +360,7 @@ impl Kit<'_> {
         }
     }
 
-    fn order(&self, g: &mut Gen) -> Law {
+    fn order(&self, g: &mut Gen) -> Kept {
         let (job, changes) = (g.job(), g.changes());
         let mut reversed = changes.clone();
         reversed.files.reverse();
@@ -361,11 +372,11 @@ impl Kit<'_> {
         if one == other { Ok(()) } else { Err(format!("{changes:?} gave {one:?}, reversed {other:?}")) }
     }
 
-    fn total(&self, g: &mut Gen) -> Law {
+    fn total(&self, g: &mut Gen) -> Kept {
         self.ask(&OwnedQuestion::Signals(g.output(400))).map(drop)
     }
 
-    fn idempotent(&self, g: &mut Gen) -> Law {
+    fn idempotent(&self, g: &mut Gen) -> Kept {
         let mut text = g.text(40);
         if let Some((line, _)) = self.secrets().get(g.next(64)) {
             text = format!("{text}\n{line}\n");
@@ -396,7 +407,7 @@ impl Kit<'_> {
         .collect()
     }
 
-    fn planted(&self, g: &mut Gen) -> Law {
+    fn planted(&self, g: &mut Gen) -> Kept {
         let secrets = self.secrets();
         let (line, parts) = g.pick(&secrets).clone();
         let around = ["", "ünï\u{2003}çødé 𝄞", "plain text", "\u{1b}[1mbold\u{1b}[0m"];
@@ -426,7 +437,7 @@ impl Kit<'_> {
         Ok(())
     }
 
-    fn benign(&self) -> Law {
+    fn benign(&self) -> Kept {
         for line in BENIGN {
             let found = self.found(&format!("{line}\n"), "")?;
             if let Some(span) = found.spans.first() {
@@ -436,14 +447,14 @@ impl Kit<'_> {
         Ok(())
     }
 
-    fn verbatim(&self, g: &mut Gen) -> Law {
+    fn verbatim(&self, g: &mut Gen) -> Kept {
         let input = g.prompt();
         let task = input.job.task.clone();
         let draft = self.draft(input)?;
         if draft.body.contains(&task) { Ok(()) } else { Err(format!("{task:?} became {:?}", draft.body)) }
     }
 
-    fn stable(&self, g: &mut Gen) -> Law {
+    fn stable(&self, g: &mut Gen) -> Kept {
         let one = g.prompt();
         let mut other = one.clone();
         other.job.task = format!("another task {}", g.next(1000));
@@ -452,7 +463,7 @@ impl Kit<'_> {
         if one == other { Ok(()) } else { Err(format!("{one:?} and {other:?}")) }
     }
 
-    fn large(&self, interface: Interface) -> Law {
+    fn large(&self, interface: Interface) -> Kept {
         let mut g = Gen(7);
         let line = format!("{} {}\n", BENIGN[0], BENIGN[6]);
         let lines = line.repeat(LARGE / line.len());
@@ -494,8 +505,8 @@ impl Kit<'_> {
             }
         };
         for question in questions {
-            let asked = self.plugin.ask(question.as_question(), LARGE as u64);
-            asked.answer.map_err(|error| format!("{error}, after {} ms", asked.micros / 1000))?;
+            let call = self.plugin.ask(question.as_question(), LARGE as u64);
+            call.answer.map_err(|error| format!("{error}, after {} ms", call.micros / 1000))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! The laws: kept by the shipped policies, broken by policies that break them.
+//! The conformance properties: kept by the shipped policies, broken by policies that break them.
 
-use super::super::laws::{Tried, try_all};
+use super::super::conformance::{Tried, try_all};
 use super::super::plugin::{Origin, Plugin, Prepared, Table};
 use super::super::record::digest;
 use super::guest::{Guest, found, list};
@@ -8,7 +8,7 @@ use crate::load::Settings;
 use crate::lock::Mode;
 use crate::shipped;
 
-fn laws(bytes: &[u8]) -> Vec<Tried> {
+fn tried(bytes: &[u8]) -> Vec<Tried> {
     let runtime = Settings::default().runtime().unwrap();
     let prepared = Prepared::new(&runtime, bytes, digest(bytes)).unwrap();
     let examples = prepared.examples().unwrap();
@@ -17,13 +17,13 @@ fn laws(bytes: &[u8]) -> Vec<Tried> {
 }
 
 fn broken(bytes: &[u8]) -> Vec<&'static str> {
-    laws(bytes).into_iter().filter(|tried| tried.broken.is_some()).map(|tried| tried.law).collect()
+    tried(bytes).into_iter().filter(|tried| tried.broken.is_some()).map(|tried| tried.property).collect()
 }
 
 #[test]
 fn the_shipped_policies_keep_the_laws() {
     for (name, bytes) in shipped::COMPONENTS {
-        let tried = laws(bytes);
+        let tried = tried(bytes);
         let broken: Vec<_> = tried.iter().filter(|tried| tried.broken.is_some()).collect();
         assert!(tried.len() >= 2 && broken.is_empty(), "{name}: {broken:#?}");
     }
