@@ -1,0 +1,410 @@
+//! Which mutants are made: of the tests that a check surely runs, those that have to do with
+//! the change first, spread over files and tests, within the budget; and what is said of
+//! the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use codex_worker_policy::{
+    FileRole, Mutant, MutantKind, Mutants, MutationInput, NotMutated, PassedCheck, TextFile, Tier,
+};
+
+use crate::commands::{self, Plan, Runner};
+use crate::language::{self, extension};
+use crate::oracle::{self, Candidate, Found, line_of};
+use crate::recorded::{self, Recorded};
+use crate::source::Source;
+use crate::{blocks, body, shell};
+
+/// A larger file is nobody's handwriting; it is not mutated.
+const MAX_FILE: usize = 1024 * 1024;
+/// The most sentences about what could not be mutated, for each check.
+const MAX_REASONS: usize = 20;
+
+/// What was found in one file.
+struct Analysed {
+    found: Found,
+    /// It could not be read.
+    broken: Option<String>,
+}
+
+/// A test file with the checks that run it.
+struct Played<'a> {
+    file: &'a TextFile,
+    /// Candidates, the most telling first, with the checks that run each.
+    candidates: Vec<(Candidate, Vec<usize>)>,
+    checks: Vec<usize>,
+    /// How near it is to the change: less is nearer.
+    distance: u8,
+    /// Every check that runs it stops at its first failure.
+    stops: bool,
+}
+
+pub fn mutate(input: &MutationInput) -> Mutants {
+    let plans: Vec<Plan> = input.checks.iter().map(|check| commands::plan(check, &input.files)).collect();
+    let mut notes = Notes::new(&input.checks);
+    let mut played = play(input, &plans, &mut notes);
+    played.sort_by_key(|played| played.distance);
+    let mut budget = Budget::new(input);
+    let mut mutants = pick(input, &played, &mut budget);
+    for (at, check) in input.checks.iter().enumerate() {
+        if !mutants.iter().any(|mutant| mutant.checks.contains(&check.name)) {
+            notes.none(at, check, &plans[at], &played);
+        }
+    }
+    if matches!(input.tier, Tier::Strict | Tier::Critical) {
+        mutants.extend(emptied(input, &mutants, &mut budget));
+    }
+    Mutants { mutants, not_mutated: notes.said }
+}
+
+/// What is left of the budget.
+struct Budget {
+    mutants: usize,
+    bytes: u64,
+}
+
+impl Budget {
+    fn new(input: &MutationInput) -> Self {
+        Budget { mutants: input.budget.max_mutants as usize, bytes: input.budget.max_bytes }
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let fits = self.mutants > 0 && text.len() as u64 <= self.bytes;
+        if fits {
+            self.mutants -= 1;
+            self.bytes -= text.len() as u64;
+        }
+        fits
+    }
+}
+
+/// What could not be mutated.
+struct Notes {
+    said: Vec<NotMutated>,
+    counts: Vec<usize>,
+}
+
+impl Notes {
+    fn new(checks: &[PassedCheck]) -> Self {
+        Notes { said: Vec::new(), counts: vec![0; checks.len()] }
+    }
+
+    fn file(&mut self, at: usize, check: &PassedCheck, path: &str, reason: &str) {
+        self.counts[at] += 1;
+        match self.counts[at].cmp(&MAX_REASONS) {
+            std::cmp::Ordering::Less => self.said.push(NotMutated::new(&check.name, reason).path(path)),
+            std::cmp::Ordering::Equal => {
+                self.said.push(NotMutated::new(&check.name, "more of its test files could not be mutated"));
+            }
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+
+    /// A check without any mutant.
+    fn none(&mut self, at: usize, check: &PassedCheck, plan: &Plan, played: &[Played<'_>]) {
+        let seen = played.iter().any(|played| played.checks.contains(&at));
+        let candidates =
+            played.iter().any(|played| played.candidates.iter().any(|(_, checks)| checks.contains(&at)));
+        let reason = if plan.runners.is_empty() {
+            "it is not known to run tests, by its command or by what it printed"
+        } else if plan.runners.iter().all(|runner| runner.opaque) {
+            "its command selects tests in a way that is not understood"
+        } else if candidates {
+            "the budget was used for other checks"
+        } else if !seen {
+            "no test file that it surely runs was seen"
+        } else {
+            "no expected value, condition or exception that it surely reaches was found in its tests"
+        };
+        self.said.push(NotMutated::new(&check.name, reason));
+    }
+}
+
+/// The test files that checks surely run, with what can be altered in them.
+fn play<'a>(input: &'a MutationInput, plans: &[Plan], notes: &mut Notes) -> Vec<Played<'a>> {
+    let near = Nearness::new(input);
+    let mut played: Vec<Played<'a>> = Vec::new();
+    for file in input.files.iter().filter(|file| recorded::kind(&file.path).is_none()) {
+        let rust = extension(&file.path) == "rs";
+        let running: Vec<(usize, &Runner)> = plans
+            .iter()
+            .enumerate()
+            .flat_map(|(at, plan)| plan.runners.iter().map(move |runner| (at, runner)))
+            .filter(|(_, runner)| !runner.opaque && speaks(runner, &file.path) && runner.runs(&file.path))
+            .filter(|(_, runner)| runner.script || rust || file.role == FileRole::Test)
+            .collect();
+        if running.is_empty() {
+            continue;
+        }
+        let script = running.iter().any(|(_, runner)| runner.script);
+        let mut analysed = analyse(file, script);
+        // Inline tests stand in files that most do not have.
+        if analysed.found.tests == 0 && analysed.found.candidates.is_empty() && file.role != FileRole::Test {
+            continue;
+        }
+        let changed = near.added.get(file.path.as_str());
+        let candidates = std::mem::take(&mut analysed.found.candidates);
+        let mut candidates: Vec<(Candidate, Vec<usize>)> = candidates
+            .into_iter()
+            .map(|candidate| {
+                let checks = running
+                    .iter()
+                    .filter(|(at, runner)| {
+                        (runner.runs_test(&file.path, &candidate.test) || runner.script)
+                            && reported(&input.checks[*at], &candidate.test)
+                    })
+                    .map(|(at, _)| *at);
+                let checks: BTreeSet<usize> = checks.collect();
+                (candidate, checks.into_iter().collect::<Vec<_>>())
+            })
+            .filter(|(_, checks)| !checks.is_empty())
+            .collect();
+        candidates.sort_by_key(|(candidate, _)| {
+            let touched = changed.is_some_and(|lines| {
+                lines.range(candidate.lines.0..=candidate.lines.1.max(candidate.lines.0)).next().is_some()
+            });
+            (!touched, candidate.cost)
+        });
+        let checks: BTreeSet<usize> = running.iter().map(|(at, _)| *at).collect();
+        if candidates.is_empty() {
+            let reason = analysed.broken.clone().unwrap_or_else(|| silence(&analysed.found));
+            for at in &checks {
+                notes.file(*at, &input.checks[*at], &file.path, &reason);
+            }
+        }
+        played.push(Played {
+            file,
+            candidates,
+            checks: checks.into_iter().collect(),
+            distance: near.of(file),
+            stops: running.iter().all(|(_, runner)| runner.stops),
+        });
+    }
+    let recorded = record(input, &played, &near);
+    played.extend(recorded);
+    played
+}
+
+/// Why a file gave nothing.
+fn silence(found: &Found) -> String {
+    match (found.tests, found.skipped) {
+        (0, _) => "no test was seen in it".to_owned(),
+        (tests, skipped) if skipped >= tests => "all of its tests are skipped or expected to fail".to_owned(),
+        _ => "no expected value, condition or exception that its tests surely reach was found".to_owned(),
+    }
+}
+
+/// Whether a runner's language is the file's.
+fn speaks(runner: &Runner, path: &str) -> bool {
+    let shell = matches!(extension(path), "sh" | "bash" | "bats" | "");
+    match language::of(path) {
+        Some(language) => runner.language == language.name,
+        None => runner.language == "shell" && (shell || runner.script),
+    }
+}
+
+/// Whether a report says that the test passed; true where there is none.
+fn reported(check: &PassedCheck, test: &[String]) -> bool {
+    if check.passed_tests.is_empty() || test.is_empty() {
+        return true;
+    }
+    let name = Mutant { test: test.to_vec(), ..Mutant::default() };
+    check.passed_tests.iter().any(|id| name.is_of_test(id))
+        // A report may name a test without its suites.
+        || test.last().is_some_and(|last| check.passed_tests.iter().any(|id| id == last))
+}
+
+fn analyse(file: &TextFile, script: bool) -> Analysed {
+    let broken = |reason: String| Analysed { found: Found::default(), broken: Some(reason) };
+    if file.content.len() > MAX_FILE {
+        return broken("it is larger than 1 MiB".to_owned());
+    }
+    let Some(language) = language::of(&file.path) else {
+        return match shell::find(&file.path, &file.content) {
+            Ok(found) => Analysed { found, broken: None },
+            Err(error) => broken(format!(
+                "it cannot be read as shell: {} (line {})",
+                error.what,
+                line_of(&file.content, error.at)
+            )),
+        };
+    };
+    match Source::read(&file.content, language) {
+        Err(error) => broken(format!(
+            "it cannot be read as {}: {} (line {})",
+            language.name,
+            error.what,
+            line_of(&file.content, error.at)
+        )),
+        Ok(source) if language.name == "Python" && blocks::python::skips_all(&source) => {
+            broken("all of its tests are skipped or expected to fail".to_owned())
+        }
+        Ok(source) => Analysed { found: oracle::find(&source, script), broken: None },
+    }
+}
+
+/// Snapshots and golden files of the tests that are played.
+fn record<'a>(input: &'a MutationInput, played: &[Played<'a>], near: &Nearness<'_>) -> Vec<Played<'a>> {
+    let mut found = Vec::new();
+    for file in
+        input.files.iter().filter(|file| file.role == FileRole::Test && file.content.len() <= MAX_FILE)
+    {
+        let Some(kind) = recorded::kind(&file.path) else { continue };
+        let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+        let owner = played.iter().find(|played| match &kind {
+            Recorded::Jest(test) | Recorded::Syrupy(test) => played.file.path == *test,
+            Recorded::Insta => {
+                let directory = file.path.split("snapshots/").next().unwrap_or_default();
+                played.file.path.starts_with(directory)
+                    && played.file.path.ends_with(".rs")
+                    && played.file.content.contains("_snapshot!")
+            }
+            Recorded::Golden => name.len() >= 5 && played.file.content.contains(name),
+        });
+        let Some(owner) = owner else { continue };
+        let Some(edit) = recorded::alter(&kind, &file.content) else { continue };
+        let candidate = Candidate {
+            edit,
+            mutator: "recorded-value",
+            test: Vec::new(),
+            cost: oracle::OPPOSITE,
+            lines: (1, u32::MAX),
+        };
+        found.push(Played {
+            file,
+            candidates: vec![(candidate, owner.checks.clone())],
+            checks: owner.checks.clone(),
+            distance: near.of(file).max(owner.distance),
+            stops: owner.stops,
+        });
+    }
+    found
+}
+
+/// How near files are to the change.
+struct Nearness<'a> {
+    /// The added lines of changed files.
+    added: BTreeMap<&'a str, BTreeSet<u32>>,
+    /// Names under which changed sources are imported.
+    stems: BTreeSet<&'a str>,
+}
+
+impl<'a> Nearness<'a> {
+    fn new(input: &'a MutationInput) -> Self {
+        let mut added: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        for file in &input.changes.files {
+            added.insert(&file.path, file.added_text().map(|(line, _)| line).collect());
+        }
+        let sources = input.files.iter().filter(|file| file.role == FileRole::Source);
+        Nearness { added, stems: sources.filter_map(|file| stem(&file.path)).collect() }
+    }
+
+    fn of(&self, file: &TextFile) -> u8 {
+        if self.added.contains_key(file.path.as_str()) {
+            return 0;
+        }
+        // Words of the text, each looked up once.
+        let words = file.content.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
+        if words.filter(|word| word.len() >= 2).any(|word| self.stems.contains(word)) { 1 } else { 2 }
+    }
+}
+
+/// The name under which a source is imported.
+fn stem(path: &str) -> Option<&str> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.split('.').next().unwrap_or(name);
+    let generic = matches!(stem, "index" | "mod" | "__init__" | "main" | "lib");
+    let stem = if generic { directory.rsplit('/').next().unwrap_or_default() } else { stem };
+    (stem.len() >= 2).then_some(stem)
+}
+
+/// Takes candidates within the budget: first one for each check, then one of each file, and
+/// so on.
+fn pick(input: &MutationInput, played: &[Played<'_>], budget: &mut Budget) -> Vec<Mutant> {
+    let most = match input.tier {
+        // One alteration shows whether a check can fail.
+        Tier::Lite => 1,
+        _ => usize::MAX,
+    };
+    let mut taken: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut chosen: Vec<Mutant> = Vec::new();
+    let mut covered: BTreeSet<usize> = BTreeSet::new();
+    let mut take = |file: usize, candidate: usize, budget: &mut Budget, covered: &mut BTreeSet<usize>| {
+        let (found, checks) = &played[file].candidates[candidate];
+        if taken.contains(&(file, candidate)) || !budget.take(&found.edit.text) {
+            return;
+        }
+        taken.insert((file, candidate));
+        covered.extend(checks);
+        let names = checks.iter().map(|at| input.checks[*at].name.clone()).collect();
+        let range = found.edit.range.0..found.edit.range.1;
+        let mutant =
+            Mutant::oracle(played[file].file, range, found.edit.text.clone(), found.edit.altered.clone());
+        chosen.push(Mutant {
+            mutator: found.mutator.into(),
+            checks: names,
+            test: found.test.clone(),
+            ..mutant
+        });
+    };
+    for check in 0..input.checks.len() {
+        if covered.contains(&check) {
+            continue;
+        }
+        let first = played.iter().enumerate().find_map(|(file, played)| {
+            let candidate = played.candidates.iter().position(|(_, checks)| checks.contains(&check))?;
+            Some((file, candidate))
+        });
+        if let Some((file, candidate)) = first {
+            take(file, candidate, budget, &mut covered);
+        }
+    }
+    let rounds = played.iter().map(|played| played.candidates.len()).max().unwrap_or(0).min(most);
+    'rounds: for round in 0..rounds {
+        for (file, play) in played.iter().enumerate() {
+            if most == 1 && play.checks.iter().all(|check| covered.contains(check)) || play.stops {
+                continue;
+            }
+            if round < play.candidates.len() {
+                if budget.mutants == 0 {
+                    break 'rounds;
+                }
+                take(file, round, budget, &mut covered);
+            }
+        }
+    }
+    chosen
+}
+
+/// Changed functions that return at once.
+fn emptied(input: &MutationInput, oracles: &[Mutant], budget: &mut Budget) -> Vec<Mutant> {
+    let checks: BTreeSet<&String> = oracles.iter().flat_map(|mutant| &mutant.checks).collect();
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    let most = if input.tier == Tier::Critical { 6 } else { 3 };
+    let near = Nearness::new(input);
+    let mut mutants = Vec::new();
+    for file in
+        input.files.iter().filter(|file| file.role == FileRole::Source && file.content.len() <= MAX_FILE)
+    {
+        let Some(lines) = near.added.get(file.path.as_str()) else { continue };
+        let Some(language) = language::of(&file.path) else { continue };
+        let Ok(source) = Source::read(&file.content, language) else { continue };
+        let lines: Vec<u32> = lines.iter().copied().collect();
+        for found in body::find(&source, &lines) {
+            if mutants.len() >= most || !budget.take(&found.edit.text) {
+                return mutants;
+            }
+            let range = found.edit.range.0..found.edit.range.1;
+            let mutant = Mutant::source(file, range, found.edit.text, found.edit.altered);
+            mutants.push(Mutant {
+                kind: MutantKind::Source,
+                line: found.lines.0,
+                checks: checks.iter().map(|name| (*name).clone()).collect(),
+                ..mutant
+            });
+        }
+    }
+    mutants
+}
