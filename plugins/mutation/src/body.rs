@@ -29,7 +29,7 @@ pub fn find(source: &Source<'_>, changed: &[u32]) -> Vec<Emptied> {
             continue;
         }
         let (start, end) = source.bytes((block.head, block.body.1));
-        let lines = (crate::oracle::line_of(source.text, start), crate::oracle::line_of(source.text, end));
+        let lines = (source.lines.of(start), source.lines.of(end));
         if !changed.iter().any(|line| (lines.0..=lines.1).contains(line)) {
             continue;
         }
@@ -181,7 +181,7 @@ mod tests {
             .map(|emptied| {
                 let (start, end) = emptied.edit.range;
                 let mutated = [&text[..start], &emptied.edit.text, &text[end..]].concat();
-                let line = crate::oracle::line_of(text, start) as usize;
+                let line = source.lines.of(start) as usize;
                 mutated.lines().nth(line - 1).unwrap_or_default().trim().to_owned()
             })
             .collect();

@@ -10,13 +10,17 @@ use codex_worker_policy::{
 
 use crate::commands::{self, Plan, Runner};
 use crate::language::{self, extension};
-use crate::oracle::{self, Candidate, Found, line_of};
+use crate::oracle::{self, Candidate, Found};
 use crate::recorded::{self, Recorded};
-use crate::source::Source;
+use crate::source::{LineIndex, Source};
 use crate::{blocks, body, shell};
 
 /// A larger file is nobody's handwriting; it is not mutated.
 const MAX_FILE: usize = 1024 * 1024;
+/// The most recorded expectations whose tests are looked for.
+const MAX_RECORDED: usize = 100;
+/// The most comparisons of a test's name with the names that a report has.
+const MAX_COMPARED: usize = 1_000_000;
 /// The most sentences about what could not be mutated, for each check.
 const MAX_REASONS: usize = 20;
 
@@ -149,10 +153,7 @@ fn play<'a>(input: &'a MutationInput, plans: &[Plan], notes: &mut Notes) -> Vec<
             .map(|candidate| {
                 let checks = running
                     .iter()
-                    .filter(|(at, runner)| {
-                        (runner.runs_test(&file.path, &candidate.test) || runner.script)
-                            && reported(&input.checks[*at], &candidate.test)
-                    })
+                    .filter(|(_, runner)| runner.script || runner.runs_test(&file.path, &candidate.test))
                     .map(|(at, _)| *at);
                 let checks: BTreeSet<usize> = checks.collect();
                 (candidate, checks.into_iter().collect::<Vec<_>>())
@@ -225,7 +226,7 @@ fn analyse(file: &TextFile, script: bool) -> Analysed {
             Err(error) => broken(format!(
                 "it cannot be read as shell: {} (line {})",
                 error.what,
-                line_of(&file.content, error.at)
+                LineIndex::new(&file.content).of(error.at)
             )),
         };
     };
@@ -234,7 +235,7 @@ fn analyse(file: &TextFile, script: bool) -> Analysed {
             "it cannot be read as {}: {} (line {})",
             language.name,
             error.what,
-            line_of(&file.content, error.at)
+            LineIndex::new(&file.content).of(error.at)
         )),
         Ok(source) if language.name == "Python" && blocks::python::skips_all(&source) => {
             broken("all of its tests are skipped or expected to fail".to_owned())
@@ -246,10 +247,10 @@ fn analyse(file: &TextFile, script: bool) -> Analysed {
 /// Snapshots and golden files of the tests that are played.
 fn record<'a>(input: &'a MutationInput, played: &[Played<'a>], near: &Nearness<'_>) -> Vec<Played<'a>> {
     let mut found = Vec::new();
-    for file in
-        input.files.iter().filter(|file| file.role == FileRole::Test && file.content.len() <= MAX_FILE)
-    {
-        let Some(kind) = recorded::kind(&file.path) else { continue };
+    let files =
+        input.files.iter().filter(|file| file.role == FileRole::Test && file.content.len() <= MAX_FILE);
+    let recorded = files.filter_map(|file| Some((file, recorded::kind(&file.path)?)));
+    for (file, kind) in recorded.take(MAX_RECORDED) {
         let name = file.path.rsplit('/').next().unwrap_or(&file.path);
         let owner = played.iter().find(|played| match &kind {
             Recorded::Jest(test) | Recorded::Syrupy(test) => played.file.path == *test,
@@ -303,6 +304,9 @@ impl<'a> Nearness<'a> {
         if self.added.contains_key(file.path.as_str()) {
             return 0;
         }
+        if file.content.len() > MAX_FILE {
+            return 2;
+        }
         // Words of the text, each looked up once.
         let words = file.content.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
         if words.filter(|word| word.len() >= 2).any(|word| self.stems.contains(word)) { 1 } else { 2 }
@@ -318,62 +322,97 @@ fn stem(path: &str) -> Option<&str> {
     (stem.len() >= 2).then_some(stem)
 }
 
-/// Takes candidates within the budget: first one for each check, then one of each file, and
-/// so on.
-fn pick(input: &MutationInput, played: &[Played<'_>], budget: &mut Budget) -> Vec<Mutant> {
-    let most = match input.tier {
-        // One alteration shows whether a check can fail.
-        Tier::Lite => 1,
-        _ => usize::MAX,
-    };
-    let mut taken: BTreeSet<(usize, usize)> = BTreeSet::new();
-    let mut chosen: Vec<Mutant> = Vec::new();
-    let mut covered: BTreeSet<usize> = BTreeSet::new();
-    let mut take = |file: usize, candidate: usize, budget: &mut Budget, covered: &mut BTreeSet<usize>| {
-        let (found, checks) = &played[file].candidates[candidate];
-        if taken.contains(&(file, candidate)) || !budget.take(&found.edit.text) {
-            return;
+/// Takes candidates within the budget.
+struct Picker<'a> {
+    input: &'a MutationInput,
+    played: &'a [Played<'a>],
+    taken: BTreeSet<(usize, usize)>,
+    chosen: Vec<Mutant>,
+    /// The checks that have a mutant.
+    covered: BTreeSet<usize>,
+    compared: usize,
+}
+
+impl Picker<'_> {
+    /// The checks that run a candidate, by the command and by the report.
+    fn checks(&mut self, file: usize, candidate: usize) -> Vec<usize> {
+        let (found, checks) = &self.played[file].candidates[candidate];
+        let mut running = Vec::new();
+        for at in checks {
+            let check = &self.input.checks[*at];
+            self.compared += check.passed_tests.len();
+            if self.compared <= MAX_COMPARED && reported(check, &found.test) {
+                running.push(*at);
+            }
         }
-        taken.insert((file, candidate));
-        covered.extend(checks);
-        let names = checks.iter().map(|at| input.checks[*at].name.clone()).collect();
+        running
+    }
+
+    /// Takes a candidate; false if it is taken already, no check runs it, or it does not fit.
+    fn take(&mut self, file: usize, candidate: usize, wanted: Option<usize>, budget: &mut Budget) -> bool {
+        if self.taken.contains(&(file, candidate)) {
+            return false;
+        }
+        let checks = self.checks(file, candidate);
+        let (found, _) = &self.played[file].candidates[candidate];
+        if checks.is_empty() || wanted.is_some_and(|wanted| !checks.contains(&wanted)) {
+            return false;
+        }
+        if !budget.take(&found.edit.text) {
+            return false;
+        }
+        self.taken.insert((file, candidate));
+        let names = checks.iter().map(|at| self.input.checks[*at].name.clone()).collect();
+        self.covered.extend(checks);
         let range = found.edit.range.0..found.edit.range.1;
-        let mutant =
-            Mutant::oracle(played[file].file, range, found.edit.text.clone(), found.edit.altered.clone());
-        chosen.push(Mutant {
-            mutator: found.mutator.into(),
-            checks: names,
-            test: found.test.clone(),
-            ..mutant
-        });
+        let file = self.played[file].file;
+        let mutant = Mutant::oracle(file, range, found.edit.text.clone(), found.edit.altered.clone());
+        let mutator = found.mutator.to_owned();
+        self.chosen.push(Mutant { mutator, checks: names, test: found.test.clone(), ..mutant });
+        true
+    }
+}
+
+/// First one mutant for each check, then one of each file, and so on in rounds.
+fn pick(input: &MutationInput, played: &[Played<'_>], budget: &mut Budget) -> Vec<Mutant> {
+    let mut picker = Picker {
+        input,
+        played,
+        taken: BTreeSet::new(),
+        chosen: Vec::new(),
+        covered: BTreeSet::new(),
+        compared: 0,
     };
     for check in 0..input.checks.len() {
-        if covered.contains(&check) {
+        if picker.covered.contains(&check) {
             continue;
         }
-        let first = played.iter().enumerate().find_map(|(file, played)| {
-            let candidate = played.candidates.iter().position(|(_, checks)| checks.contains(&check))?;
-            Some((file, candidate))
-        });
-        if let Some((file, candidate)) = first {
-            take(file, candidate, budget, &mut covered);
-        }
-    }
-    let rounds = played.iter().map(|played| played.candidates.len()).max().unwrap_or(0).min(most);
-    'rounds: for round in 0..rounds {
-        for (file, play) in played.iter().enumerate() {
-            if most == 1 && play.checks.iter().all(|check| covered.contains(check)) || play.stops {
-                continue;
-            }
-            if round < play.candidates.len() {
-                if budget.mutants == 0 {
-                    break 'rounds;
+        let files = played.iter().enumerate().filter(|(_, played)| played.checks.contains(&check));
+        'files: for (file, played) in files {
+            for candidate in 0..played.candidates.len() {
+                if budget.mutants == 0 || picker.take(file, candidate, Some(check), budget) {
+                    break 'files;
                 }
-                take(file, round, budget, &mut covered);
             }
         }
     }
-    chosen
+    // One alteration shows whether a check can fail.
+    if input.tier == Tier::Lite {
+        return picker.chosen;
+    }
+    let rounds = played.iter().map(|played| played.candidates.len()).max().unwrap_or(0);
+    // A place for each file and round; what a file has no longer costs nothing.
+    let mut open: Vec<usize> = (0..played.len()).filter(|file| !played[*file].stops).collect();
+    for round in 0..rounds {
+        open.retain(|file| round < played[*file].candidates.len());
+        for file in &open {
+            if budget.mutants == 0 {
+                return picker.chosen;
+            }
+            picker.take(*file, round, None, budget);
+        }
+    }
+    picker.chosen
 }
 
 /// Changed functions that return at once.

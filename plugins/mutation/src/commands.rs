@@ -39,6 +39,8 @@ pub struct Plan {
 
 /// Scripts that run scripts are followed this deep.
 const MAX_DEPTH: usize = 4;
+/// Bytes of a file that is followed.
+const MAX_FOLLOWED: usize = 256 * 1024;
 /// The most commands of a check that are looked at.
 const MAX_COMMANDS: usize = 200;
 
@@ -157,8 +159,10 @@ impl Reader<'_> {
         }
     }
 
+    /// A file that is followed, unless it is larger than anybody writes by hand.
     fn file(&self, path: &str) -> Option<&TextFile> {
-        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok().map(|at| &self.files[at])
+        let found = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok();
+        found.map(|at| &self.files[at]).filter(|file| file.content.len() <= MAX_FOLLOWED)
     }
 
     fn command(&mut self, words: &[&str], directory: &str, depth: usize) {

@@ -92,6 +92,9 @@ const OPERATORS: &[&str] = &[
 /// Interpolations nest at most this deep.
 const MAX_NESTING: usize = 64;
 
+/// Bytes of a regular expression.
+const MAX_REGEX: usize = 2000;
+
 /// Splits a text into tokens.
 ///
 /// # Errors
@@ -471,6 +474,10 @@ impl Lexer<'_> {
         let mut at = self.at + 1;
         let mut class = false;
         loop {
+            // A class that never closes would be read to the end again and again.
+            if at > self.at + MAX_REGEX {
+                return None;
+            }
             match self.bytes.get(at)? {
                 b'\n' => return None,
                 b'\\' => at += 1,

@@ -238,6 +238,9 @@ fn variable(source: &Source<'_>, at: usize, body: Span, compared: Compared) -> O
     let mut bound = None;
     let mut uses = 0;
     let from = at.saturating_sub(8 * MAX_LOOK).max(body.0);
+    if !source.spend(at - from) {
+        return None;
+    }
     for index in from..at.min(body.1) {
         if !source.is_word(index)
             || source.at(index) != name
@@ -273,6 +276,9 @@ fn variable(source: &Source<'_>, at: usize, body: Span, compared: Compared) -> O
 /// `{in: 1, want: 4}`: the field of the first entry of a table that has a value.
 fn field(source: &Source<'_>, name: &str, body: Span, compared: Compared) -> Option<Edit> {
     let end = body.1.min(body.0 + 32 * MAX_LOOK);
+    if !source.spend(end - body.0) {
+        return None;
+    }
     for at in body.0..end {
         if !source.is_word(at) || source.at(at) != name || !source.is(at + 1, ":") {
             continue;
@@ -322,6 +328,9 @@ fn parameter(source: &Source<'_>, name: &str, path: &[usize], compared: Compared
         path.iter().rev().map(|index| &source.blocks[*index]).find(|block| block.role == Role::Test)?;
     match source.language.rules.strings {
         Strings::Python => {
+            if !source.spend(4 * MAX_LOOK) {
+                return None;
+            }
             // The name as a parameter, and in the one assertion.
             let uses = (test.body.0..test.body.1.min(test.body.0 + 4 * MAX_LOOK))
                 .filter(|at| source.is_word(*at) && source.at(*at) == name)

@@ -86,7 +86,7 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
                 path.push(next_block);
                 if block.role == Role::Test {
                     found.tests += 1;
-                    let skipped = path.iter().any(|index| source.blocks[*index].skipped);
+                    let skipped = path.iter().rev().take(MAX_DEPTH).any(|index| source.blocks[*index].skipped);
                     found.skipped += usize::from(skipped);
                     slots[next_block] = best.len();
                     order.push((best.len(), Some(next_block)));
@@ -132,7 +132,7 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
         let head = test.map(|test| &source.blocks[test]);
         let lines = head.map_or((1, u32::MAX), |block| {
             let (start, end) = source.bytes((block.head, block.body.1));
-            (line_of(source.text, start), line_of(source.text, end))
+            (source.lines.of(start), source.lines.of(end))
         });
         found.candidates.push(Candidate {
             edit: offer.edit,
@@ -153,11 +153,6 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
         free
     });
     found
-}
-
-/// The line of a byte, from 1.
-pub fn line_of(text: &str, at: usize) -> u32 {
-    1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() as u32
 }
 
 /// Where a statement is, seen from its test.

@@ -131,7 +131,7 @@ mod tests {
             let kind = kind(path).expect(path);
             let edit = alter(&kind, text).expect(path);
             let mutated = [&text[..edit.range.0], &edit.text, &text[edit.range.1..]].concat();
-            let line = crate::oracle::line_of(text, edit.range.0) as usize;
+            let line = crate::source::LineIndex::new(text).of(edit.range.0) as usize;
             assert_eq!(mutated.lines().nth(line - 1), Some(expected), "{path}");
         }
         assert_eq!(kind("src/data.json"), None);

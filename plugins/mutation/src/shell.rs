@@ -3,7 +3,8 @@
 use crate::lex::{Kind, LexError, Strings, Token};
 use crate::literal::{self, Compared};
 use crate::operand::{Edit, shown};
-use crate::oracle::{Candidate, Found, OPPOSITE, VALUE, line_of};
+use crate::oracle::{Candidate, Found, OPPOSITE, VALUE};
+use crate::source::LineIndex;
 
 /// A word of a command, or what stands between commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +114,7 @@ fn word(text: &str, start: usize) -> Result<Item, LexError> {
     let mut levels = vec![Level::Bare];
     let mut expands = false;
     let mut at = start;
-    loop {
-        let Some(level) = levels.last().copied() else { break };
+    while let Some(level) = levels.last().copied() {
         let Some(byte) = bytes.get(at).copied() else {
             if level == Level::Bare {
                 break;
@@ -223,6 +223,18 @@ struct Script<'a> {
     bats: bool,
     /// What functions of the script compare: the positions of their arguments.
     helpers: Vec<(&'a str, Vec<usize>)>,
+    lines: LineIndex,
+}
+
+/// Words that stand before a command.
+const PREFIXES: &[&str] = &["if", "then", "else", "elif", "do", "while", "until", "{", "!", "time"];
+/// The most functions of a script that are known as assertions.
+const MAX_HELPERS: usize = 64;
+/// The most words of a function that are looked at.
+const MAX_BODY: usize = 2000;
+
+fn redirects(operator: &str) -> bool {
+    matches!(operator, ">" | "<" | ">>" | ">&" | "<&" | "&>" | "<<<")
 }
 
 /// When the script fails.
@@ -239,7 +251,8 @@ enum Fails {
 pub fn find(path: &str, text: &str) -> Result<Found, LexError> {
     let items = items(text)?;
     let bats = path.ends_with(".bats");
-    let mut script = Script { text, items, strict: false, bats, helpers: Vec::new() };
+    let mut script =
+        Script { text, items, strict: false, bats, helpers: Vec::new(), lines: LineIndex::new(text) };
     script.strict = script.is_strict();
     script.helpers = script.find_helpers();
     Ok(script.mutants())
@@ -256,17 +269,16 @@ impl<'a> Script<'a> {
 
     /// A command begins here.
     fn begins(&self, index: usize) -> bool {
-        let Some(before) = index.checked_sub(1) else { return true };
-        match self.items[before].what {
-            What::Newline => true,
-            What::Operator => !matches!(self.at(before), ">" | "<" | ">>" | ">&" | "<&" | "&>" | "<<<"),
-            What::Word { .. } => {
-                matches!(
-                    self.at(before),
-                    "if" | "then" | "else" | "elif" | "do" | "while" | "until" | "{" | "!" | "time"
-                ) && self.begins(before)
+        // Keywords may precede it; nobody writes more than a few.
+        for before in (0..index).rev().take(8) {
+            match self.items[before].what {
+                What::Newline => return true,
+                What::Operator => return !redirects(self.at(before)),
+                What::Word { .. } if PREFIXES.contains(&self.at(before)) => {}
+                What::Word { .. } => return false,
             }
         }
+        index <= 8
     }
 
     /// The end of the command at `index`: its words.
@@ -535,7 +547,7 @@ impl<'a> Script<'a> {
     fn find_helpers(&self) -> Vec<(&'a str, Vec<usize>)> {
         let mut helpers = Vec::new();
         let mut index = 0;
-        while index < self.items.len() {
+        while index < self.items.len() && helpers.len() < MAX_HELPERS {
             let Some((name, body)) = self.function(index) else {
                 index += 1;
                 continue;
@@ -595,7 +607,8 @@ impl<'a> Script<'a> {
     /// Where the group that begins before `index` ends.
     fn group_end(&self, index: usize) -> usize {
         let mut depth = 0;
-        for at in index..self.items.len() {
+        let limit = self.items.len().min(index + MAX_BODY);
+        for at in index..limit {
             if !self.begins(at) {
                 continue;
             }
@@ -606,7 +619,7 @@ impl<'a> Script<'a> {
                 _ => {}
             }
         }
-        self.items.len()
+        limit
     }
 
     fn mutants(&self) -> Found {
@@ -678,6 +691,9 @@ impl<'a> Script<'a> {
     }
 
     fn candidate(&self, index: usize, end: usize, levels: &[Level], has_tests: bool) -> Option<Candidate> {
+        if levels.len() > MAX_NESTING {
+            return None;
+        }
         // The condition of an `if` is on the level around it.
         let condition = index > 0 && matches!(self.at(index - 1), "if")
             || index > 1 && self.is(index - 1, "!") && self.is(index - 2, "if");
@@ -699,7 +715,7 @@ impl<'a> Script<'a> {
             _ => self.helper(index, end),
         }?;
         let looped = around.contains(&Level::Loop);
-        let line = line_of(self.text, edit.range.0);
+        let line = self.lines.of(edit.range.0);
         Some(Candidate {
             mutator: if cost == VALUE { "expected-value" } else { "opposite-condition" },
             edit,
@@ -714,7 +730,8 @@ impl<'a> Script<'a> {
 /// A text that cannot be read gives none.
 pub fn commands(text: &str) -> Vec<Vec<String>> {
     let Ok(items) = items(text) else { return Vec::new() };
-    let script = Script { text, items, strict: false, bats: false, helpers: Vec::new() };
+    let script =
+        Script { text, items, strict: false, bats: false, helpers: Vec::new(), lines: LineIndex::new(text) };
     let mut commands: Vec<Vec<String>> = vec![Vec::new()];
     for (index, item) in script.items.iter().enumerate() {
         match item.what {
@@ -741,7 +758,7 @@ mod tests {
             let (start, end) = candidate.edit.range;
             let mutated = [&text[..start], &candidate.edit.text, &text[end..]].concat();
             items(&mutated).expect("it is still read");
-            let line = line_of(text, start) as usize;
+            let line = LineIndex::new(text).of(start) as usize;
             format!(
                 "{}: {}",
                 candidate.test.join("/"),

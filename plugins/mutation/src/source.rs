@@ -1,5 +1,7 @@
 //! A file that was read: its tokens, its blocks, and what stands where.
 
+use std::cell::Cell;
+
 use crate::language::Language;
 use crate::lex::{self, Kind, LexError, Token};
 
@@ -56,6 +58,22 @@ impl Block {
     }
 }
 
+/// Where lines begin.
+#[derive(Debug)]
+pub struct LineIndex(Vec<usize>);
+
+impl LineIndex {
+    pub fn new(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        LineIndex(ends.map(|(at, _)| at).collect())
+    }
+
+    /// The line of a byte, from 1.
+    pub fn of(&self, at: usize) -> u32 {
+        1 + self.0.partition_point(|end| *end < at) as u32
+    }
+}
+
 /// A file's text with what was read from it.
 pub struct Source<'a> {
     pub text: &'a str,
@@ -63,6 +81,10 @@ pub struct Source<'a> {
     pub tokens: Vec<Token>,
     /// In the order of their bodies' beginnings.
     pub blocks: Vec<Block>,
+    pub lines: LineIndex,
+    /// Tokens that may still be looked at for what names are bound to, so that the time
+    /// stays in proportion however many assertions share a test.
+    fuel: Cell<usize>,
 }
 
 impl<'a> Source<'a> {
@@ -72,11 +94,20 @@ impl<'a> Source<'a> {
     /// It cannot be read as this language.
     pub fn read(text: &'a str, language: &'static Language) -> Result<Self, LexError> {
         let tokens = lex::lex(text, &language.rules)?;
-        let mut source = Source { text, language, tokens, blocks: Vec::new() };
+        let fuel = Cell::new(tokens.len().saturating_mul(8) + 100_000);
+        let lines = LineIndex::new(text);
+        let mut source = Source { text, language, tokens, blocks: Vec::new(), lines, fuel };
         let mut blocks = (language.blocks)(&source);
         blocks.sort_by_key(|block| (block.body.0, std::cmp::Reverse(block.body.1)));
         source.blocks = blocks;
         Ok(source)
+    }
+
+    /// Whether as many tokens may be looked at; takes them.
+    pub fn spend(&self, tokens: usize) -> bool {
+        let left = self.fuel.get();
+        self.fuel.set(left.saturating_sub(tokens));
+        tokens <= left
     }
 
     pub fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::language;
 use crate::lex::lex;
-use crate::oracle::{self, line_of};
+use crate::oracle;
 use crate::source::Source;
 
 /// One line for each mutant: the test's name, and the mutated line. What each mutant gives
@@ -19,7 +19,7 @@ pub fn mutated(path: &str, text: &str) -> String {
         let (start, end) = candidate.edit.range;
         let mutated = [&text[..start], &candidate.edit.text, &text[end..]].concat();
         lex(&mutated, &language.rules).expect("it is still read");
-        let line = line_of(text, start) as usize;
+        let line = source.lines.of(start) as usize;
         let shown = mutated.lines().nth(line - 1).unwrap_or_default().trim();
         out.push(format!("{}: {shown}", candidate.test.join("/")));
     }
