@@ -86,7 +86,8 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
                 path.push(next_block);
                 if block.role == Role::Test {
                     found.tests += 1;
-                    let skipped = path.iter().rev().take(MAX_DEPTH).any(|index| source.blocks[*index].skipped);
+                    let skipped =
+                        path.iter().rev().take(MAX_DEPTH).any(|index| source.blocks[*index].skipped);
                     found.skipped += usize::from(skipped);
                     slots[next_block] = best.len();
                     order.push((best.len(), Some(next_block)));

@@ -345,10 +345,7 @@ fn time_stays_in_proportion() {
             let large = time(path, command, &text(64 * 1024));
             // Eight times the input; what is quadratic takes 64 times as long.
             let most = small * 30 + Duration::from_millis(200);
-            assert!(
-                large < most,
-                "{path} {start:?} {pattern:?}: {small:?} for 8 KiB, {large:?} for 64 KiB"
-            );
+            assert!(large < most, "{path} {start:?} {pattern:?}: {small:?} for 8 KiB, {large:?} for 64 KiB");
         }
     }
 }
