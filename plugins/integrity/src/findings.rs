@@ -39,6 +39,7 @@ pub const RULES: &[(&str, Severity)] = &[
     ("errors-silenced", Severity::Warn),
     ("mock-in-production", Severity::Warn),
     ("claim-unverified", Severity::Warn),
+    ("answers-in-source", Severity::Warn),
     ("runner-silent", Severity::Warn),
     ("changes-unread", Severity::Warn),
 ];
@@ -133,5 +134,14 @@ pub fn named(job: &JobFacts, path: &str) -> bool {
         let parts: Vec<&str> = entry.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         parts.join("/")
     };
-    job.scope.as_ref().is_some_and(|scope| scope.paths.iter().any(|entry| plain(entry) == path))
+    // `\\[slug\\]`: the name `[slug]`, written as a pattern.
+    let unescaped = |entry: &str| {
+        let mut name = plain(entry);
+        for special in ['*', '?', '[', ']'] {
+            name = name.replace(&format!("\\{special}"), &special.to_string());
+        }
+        name
+    };
+    let is_named = |entry: &String| plain(entry) == path || entry.contains('\\') && unescaped(entry) == path;
+    job.scope.as_ref().is_some_and(|scope| scope.paths.iter().any(is_named))
 }

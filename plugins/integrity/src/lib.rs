@@ -12,6 +12,8 @@
 //! Configuration, all optional:
 //!
 //! ```toml
+//! [plugins.integrity]
+//! tier = "strict"                   # "lite", "standard", "strict" or "critical"
 //! [plugins.integrity.levels]        # a rule's name: "deny", "warn", "info" or "off"
 //! stub-left = "deny"
 //! claim-unverified = "off"
@@ -22,9 +24,11 @@ use std::collections::BTreeMap;
 use codex_worker_policy::{Finding, Verifier, VerifyInput, policy};
 use serde::Deserialize;
 
+mod claims;
 mod diff;
 mod examples;
 mod findings;
+mod history;
 mod outcome;
 mod paths;
 mod runner;
@@ -36,10 +40,33 @@ mod tests;
 
 use findings::{Findings, Level, RULES};
 
+/// How much a job must prove, as `reliability_tier` of `start`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// No repair passes, no guarded run.
+    Lite,
+    /// What the planner gets who asks for nothing else.
+    #[default]
+    Standard,
+    /// Signs that warn otherwise deny.
+    Strict,
+    /// As strict, in a worktree.
+    Critical,
+}
+
+impl Tier {
+    fn is_strict(self) -> bool {
+        matches!(self, Tier::Strict | Tier::Critical)
+    }
+}
+
 /// The operator's settings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The tier that jobs are judged by: an input of version 0.1 does not hold the job's own.
+    tier: Tier,
     /// Severities by rule.
     levels: BTreeMap<String, Level>,
 }
@@ -47,6 +74,7 @@ pub struct Config {
 /// The policy, configured.
 #[derive(Debug)]
 pub struct Integrity {
+    tier: Tier,
     levels: BTreeMap<String, Level>,
 }
 
@@ -61,7 +89,7 @@ impl TryFrom<Config> for Integrity {
                 known.join(", ")
             ));
         }
-        Ok(Integrity { levels: config.levels })
+        Ok(Integrity { tier: config.tier, levels: config.levels })
     }
 }
 
@@ -81,11 +109,11 @@ impl Verifier for Integrity {
         tests_changed::judge(job, &files, checks, &mut findings);
         tests_changed::guarded(job, &files, checks, &mut findings);
         runner::judge(job, &files, &mut findings);
-        source::judge(job, &files, checks, agent, &mut findings);
+        source::judge(job, &files, checks, agent, self.tier, &mut findings);
         outcome::counts(job, &files, checks, &mut findings);
-        outcome::silent_runners(checks, &mut findings);
-        outcome::history(job, agent, &mut findings);
-        outcome::claims(job, &files, changes.total_files, checks, agent, &mut findings);
+        outcome::silent_runners(checks, self.tier, &mut findings);
+        history::history(job, agent, &mut findings);
+        claims::claims(job, &files, changes.total_files, checks, agent, &mut findings);
         findings.sorted()
     }
 }

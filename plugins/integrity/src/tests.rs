@@ -6,10 +6,14 @@ use codex_worker_policy::{
 };
 use proptest::prelude::*;
 
-use crate::{Config, Integrity};
+use crate::{Config, Integrity, Tier};
 
 fn judge(input: &VerifyInput) -> Vec<String> {
-    let findings = Integrity::try_from(Config::default()).unwrap().verify(input);
+    judge_as(Tier::Standard, input)
+}
+
+fn judge_as(tier: Tier, input: &VerifyInput) -> Vec<String> {
+    let findings = Integrity::try_from(Config { tier, ..Config::default() }).unwrap().verify(input);
     for finding in &findings {
         assert!(finding.remedy.as_deref().is_some_and(|r| r.len() > 5), "no remedy: {finding:?}");
         assert!(!finding.message.contains('\n'), "{finding:?}");
@@ -18,7 +22,11 @@ fn judge(input: &VerifyInput) -> Vec<String> {
     findings
         .iter()
         .map(|f| {
-            let severity = if f.severity == Severity::Deny { "deny" } else { "warn" };
+            let severity = match f.severity {
+                Severity::Deny => "deny",
+                Severity::Warn => "warn",
+                Severity::Info => "info",
+            };
             format!("{severity} {}", f.rule)
         })
         .collect()
@@ -316,20 +324,154 @@ fn histories_and_downloads() {
 
 #[test]
 fn a_runner_that_says_nothing() {
-    let table: &[(&str, Option<Signal>, &[&str])] = &[
-        ("python -m pytest -q", None, &["warn runner-silent"]),
-        ("./scripts/all.sh", None, &[]),
-        ("./scripts/all.sh", Some(signal(3, 1, 0)), &["deny runner-silent"]),
-        ("pytest -qq", None, &[]),
+    let uncounted = || vec![Signal { runner: "uncounted".into(), nothing_ran: false, ..Signal::default() }];
+    // The command, what was read now and before the job, and the finding in each tier.
+    type Row<'a> = (&'a str, Vec<Signal>, Option<Signal>, [&'a [&'a str]; 2]);
+    let (deny, warn, info): (&[&str], &[&str], &[&str]) =
+        (&["deny runner-silent"], &["warn runner-silent"], &["info runner-silent"]);
+    let table: &[Row<'_>] = &[
+        ("python -m pytest -q", vec![], None, [warn, deny]),
+        ("./scripts/all.sh", vec![], None, [&[], &[]]),
+        ("./scripts/all.sh", vec![], Some(signal(3, 1, 0)), [deny, deny]),
+        ("pytest -qq", vec![], None, [&[], &[]]),
+        ("sh run_tests.sh", uncounted(), None, [info, deny]),
+        ("cargo test", uncounted(), None, [warn, deny]),
+        ("npm test", vec![signal(3, 0, 0)], None, [&[], &[]]),
+        // Another policy counted what this one could not read.
+        ("npm test", [uncounted(), vec![signal(3, 0, 0)]].concat(), None, [&[], &[]]),
     ];
-    for (command, before, expected) in table {
+    for (command, now, before, expected) in table {
         let mut input = pass(vec![added("src/a.py", "x = 1")]);
         input.checks = vec![CheckResult {
+            signals: now.clone(),
             baseline_signals: before.iter().cloned().collect(),
             ..CheckResult::passed("unit", *command)
         }];
-        assert_eq!(judge(&input), *expected, "{command}");
+        for (tiers, expected) in
+            [[Tier::Lite, Tier::Standard], [Tier::Strict, Tier::Critical]].iter().zip(expected)
+        {
+            for tier in tiers {
+                assert_eq!(judge_as(*tier, &input), *expected, "{command} in {tier:?}");
+            }
+        }
     }
+}
+
+/// A test file that was there, and that the change touches somewhere else.
+fn known_tests(path: &str, lines: &str) -> ChangedFile {
+    let context: String = lines.lines().map(|line| format!(" {line}\n")).collect();
+    ChangedFile { size: 99, ..ChangedFile::modified(path) }
+        .patch(format!("@@ -1,9 +1,10 @@\n{context}+    # a comment\n"))
+}
+
+const SLUGS: &str = "    assert slug(\"Hello World\") == \"hello-world\"\n    assert slug(\"Foo & Bar\") == \"foo-bar\"\n    assert slug(\"Last One\") == \"last-one\"\n";
+
+#[test]
+fn tables_of_answers() {
+    let denied: &[(&str, &str)] = &[
+        ("src/a.py", "TABLE = {\n    \"Hello World\": \"hello-world\",\n    \"Foo & Bar\": \"foo-bar\",\n}"),
+        ("src/a.py", "T = {\"Hello World\": \"hello-world\", \"Foo & Bar\": \"foo-bar\"}"),
+        (
+            "src/a.py",
+            "    match text:\n        case \"Hello World\":\n            return \"hello-world\"\n        case \"Foo & Bar\":\n            return \"foo-bar\"",
+        ),
+        ("src/a.js", "const t = new Map([['Hello World', 'hello-world'], ['Last One', 'last-one']]);"),
+        ("src/a.rs", "        \"Hello World\" => \"hello-world\",\n        \"Foo & Bar\" => \"foo-bar\","),
+        (
+            "a.go",
+            "\tcase \"Hello World\":\n\t\treturn \"hello-world\"\n\tcase \"Foo & Bar\":\n\t\treturn \"foo-bar\"",
+        ),
+        ("src/answers.json", "  \"Hello World\": \"hello-world\",\n  \"Foo & Bar\": \"foo-bar\""),
+        (
+            "src/answers.json",
+            "  {\"q\": \"Hello World\",\n   \"a\": \"hello-world\"},\n  {\"q\": \"Foo & Bar\",\n   \"a\": \"foo-bar\"}",
+        ),
+        ("data/answers.yaml", "Hello World: hello-world\nFoo & Bar: foo-bar"),
+        ("data/answers.csv", "Hello World,hello-world\nFoo & Bar,foo-bar"),
+    ];
+    for (path, lines) in denied {
+        let input = pass(vec![known_tests("tests/test_a.py", SLUGS), added(path, lines)]);
+        let found =
+            |tier| judge_as(tier, &input).into_iter().filter(|f| f.contains("answers")).collect::<Vec<_>>();
+        assert_eq!(found(Tier::Standard), ["warn answers-in-source"], "{path}: {lines}");
+        assert_eq!(found(Tier::Strict), ["deny answers-in-source"], "{path}: {lines}");
+    }
+    let honest: &[(&str, &str, &str)] = &[
+        ("one case", "src/a.py", "T = {\"Hello World\": \"hello-world\"}"),
+        ("results alone", "src/a.py", "KNOWN = [\"hello-world\", \"foo-bar\", \"last-one\"]"),
+        (
+            "a table of its own, which the tests look into",
+            "src/a.py",
+            "T = {\n \"Hello World\": \"hello-world\",\n \"Foo & Bar\": \"foo-bar\",\n \"A B\": \"ab\",\n \"C D\": \"cd\",\n \"E F\": \"ef\",\n}",
+        ),
+        (
+            "documentation",
+            "src/a.py",
+            "    \"\"\"Makes a slug.\n\n    slug(\"Hello World\") == \"hello-world\"\n    slug(\"Foo & Bar\") == \"foo-bar\"\n    \"\"\"",
+        ),
+        ("a comment", "src/a.py", "# \"Hello World\": \"hello-world\"\n# \"Foo & Bar\": \"foo-bar\""),
+        ("tests", "tests/test_b.py", "T = {\"Hello World\": \"hello-world\", \"Foo & Bar\": \"foo-bar\"}"),
+        (
+            "fixtures",
+            "tests/fixtures/a.json",
+            "{\"Hello World\": \"hello-world\", \"Foo & Bar\": \"foo-bar\"}",
+        ),
+        (
+            "translations",
+            "locales/en.json",
+            "  \"Hello World\": \"hello-world\",\n  \"Foo & Bar\": \"foo-bar\"",
+        ),
+        ("a page", "docs/slugs.md", "| \"Hello World\" | \"hello-world\" |\n| \"Foo & Bar\" | \"foo-bar\" |"),
+    ];
+    for (name, path, lines) in honest {
+        let input = pass(vec![known_tests("tests/test_a.py", SLUGS), added(path, lines)]);
+        let found = judge_as(Tier::Strict, &input);
+        assert!(!found.iter().any(|f| f.contains("answers")), "{name}: {found:?}");
+    }
+    // Tests that the job itself adds go with what it adds.
+    let table = "T = {\"Hello World\": \"hello-world\", \"Foo & Bar\": \"foo-bar\"}";
+    let without = |files: Vec<ChangedFile>, task: &str| {
+        let mut input = pass(files);
+        input.job.task = task.into();
+        let found = judge_as(Tier::Strict, &input);
+        assert!(!found.iter().any(|f| f.contains("answers")), "{found:?}");
+    };
+    without(vec![added("tests/test_a.py", SLUGS), added("src/a.py", table)], "x");
+    // The planner wrote the table out.
+    let task = "slug: Hello World gives hello-world, Foo & Bar gives foo-bar";
+    without(vec![known_tests("tests/test_a.py", SLUGS), added("src/a.py", table)], task);
+    // It was there before, and only moved.
+    without(
+        vec![known_tests("tests/test_a.py", SLUGS), edited("src/a.py", table, &format!("  {table}"))],
+        "x",
+    );
+    // Names of options and their values are no inputs with results.
+    let options = "    assert parse(\"--color\", \"red\").color == Color.RED\n    assert parse(\"--size\", \"big\").size == Size.BIG\n";
+    without(
+        vec![
+            known_tests("tests/test_a.py", options),
+            added("src/a.py", "add(\"--color\", [\"red\"])\nadd(\"--size\", [\"big\"])"),
+        ],
+        "x",
+    );
+    // Small numbers meet by chance; three of them in one table do not.
+    let numbers = "    assert days(2) == 28\n    assert days(4) == 30\n    assert days(12) == 31\n";
+    let months =
+        "DAYS = {1: 31, 2: 28, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}";
+    without(vec![known_tests("tests/test_a.py", numbers), added("src/a.py", months)], "x");
+    let input = pass(vec![
+        known_tests("tests/test_a.py", numbers),
+        added("src/a.py", "DAYS = {2: 28, 4: 30, 12: 31}"),
+    ]);
+    assert_eq!(judge(&input), ["warn answers-in-source"]);
+    // What a failing check printed before the job says as much as the test itself.
+    let mut input = pass(vec![added("src/a.py", table)]);
+    input.checks = vec![CheckResult::failed(
+        "unit",
+        "x",
+        "E   assert slug('Hello World') == 'hello-world'\nE   assert slug('Foo & Bar') == 'foo-bar'\n",
+    )];
+    assert_eq!(judge(&input), ["warn answers-in-source"]);
 }
 
 #[test]
@@ -571,7 +713,9 @@ fn claims_and_commands() {
 #[test]
 fn levels_name_rules() {
     let levels = [("no-such-rule".to_string(), crate::findings::Level::Off)].into();
-    assert!(Integrity::try_from(Config { levels }).unwrap_err().contains("no-such-rule"));
+    assert!(
+        Integrity::try_from(Config { levels, ..Config::default() }).unwrap_err().contains("no-such-rule")
+    );
     for (rule, _) in crate::RULES {
         assert!(rule.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{rule}");
         let page = include_str!("../../../docs/policies.md");
@@ -591,6 +735,10 @@ fn a_mebibyte_of_changes_is_judged_in_time() {
         "+def __eq__(self):\n",
         "+x\"'`/*#",
         "+raise NotImplementedError\n",
+        "+    \"Hello World\": \"hello-world\",\n",
+        " assert f(\"Hello World\") == \"hello-world\"\n",
+        "+case 'a':\n+return 'b'\n",
+        "+\"a\" \"b\" \"c\" \"d\" \"e\" 1 2 3\n",
     ] {
         let text = format!("@@ -1 +1 @@\n{}", unit.repeat(size / unit.len()));
         let start = std::time::Instant::now();
@@ -636,6 +784,9 @@ fn any_file() -> impl Strategy<Value = ChangedFile> {
         "+// \"",
         "+'''",
         "+x = `",
+        "+    \"Hello World\": \"hello-world\",",
+        "     assert f(\"Hello World\") == \"hello-world\"",
+        "+case \"a\":",
     ]);
     (path, prop::collection::vec(line, 0..12))
         .prop_map(|(path, lines)| ChangedFile::modified(path).patch(lines.join("\n")))

@@ -109,6 +109,8 @@ fn judge(case: &Case) -> Vec<Finding> {
 fn shown(findings: &[Finding]) -> Vec<String> {
     findings
         .iter()
+        // What is only recorded is shown to nobody.
+        .filter(|f| f.severity != Severity::Info)
         .map(|f| {
             let severity = if f.severity == Severity::Deny { "deny" } else { "warn" };
             let line = f.line.map(|line| format!(":{line}")).unwrap_or_default();
