@@ -1,10 +1,8 @@
 //! The agents against a tiny scripted Anthropic server: the built-in one always, the real
 //! Claude Code where it is installed (`CLAUDE_BIN`, else `claude` on PATH).
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentEvent, Pass, Report, builtin::Builtin, claude::Claude};
@@ -13,6 +11,8 @@ use contain::{self, Limits, Strength};
 use model::spec::PermissionMode;
 use model::types::AgentEnd;
 use serde_json::{Value, json};
+use test_support::http::{Reply, Seen, Upstream};
+use test_support::missing;
 use tokio_util::sync::CancellationToken;
 
 /// What the model answers.
@@ -23,86 +23,42 @@ enum Answer {
     Status(u16),
 }
 
-/// Answers the n-th request by the n-th answer, the last one for ever.
+/// Answers the n-th request for a message by the n-th answer, the last one for ever.
 struct Model {
     port: u16,
-    seen: Arc<Mutex<Vec<Value>>>,
+    upstream: Upstream,
 }
+
+const MESSAGES: &str = "/v1/messages";
 
 impl Model {
     fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let port = listener.local_addr().expect("bound").port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, answers) = (seen.clone(), Arc::new(answers));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (log, answers) = (log.clone(), answers.clone());
-                std::thread::spawn(move || serve(stream, &log, &answers));
+        let messages = Mutex::new(0);
+        let upstream = Upstream::start_in_thread(move |_, seen| {
+            if !seen.head.starts_with("post ") || !seen.path.contains(MESSAGES) {
+                return Reply::json(404, "{}");
+            }
+            assert!(seen.head.contains("authorization: bearer job-token\r\n"), "{}", seen.head);
+            let mut n = messages.lock().expect("no panic");
+            *n += 1;
+            let answer = &answers[(*n - 1).min(answers.len() - 1)];
+            match answer {
+                Answer::Status(status) => {
+                    let error = json!({"type": "authentication_error", "message": "bad key"});
+                    Reply::json(*status, &json!({"type": "error", "error": error}).to_string())
+                        .header("x-should-retry", "false")
+                }
+                _ if seen.body["stream"] == true => Reply::sse(events(*n, answer)),
+                _ => Reply::json(200, &message(*n, answer).to_string()),
             }
         });
-        Model { port, seen }
+        let port = upstream.url.trim_end_matches("/v1").rsplit(':').next().and_then(|port| port.parse().ok());
+        Model { port: port.expect("a port"), upstream }
     }
 
     fn requests(&self) -> Vec<Value> {
-        self.seen.lock().expect("no panic").clone()
-    }
-}
-
-fn serve(stream: TcpStream, log: &Mutex<Vec<Value>>, answers: &[Answer]) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut writer = stream;
-    loop {
-        let mut first = String::new();
-        reader.read_line(&mut first).ok().filter(|n| *n > 0)?;
-        let mut length = 0;
-        let mut token = String::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if lower.starts_with("authorization:") {
-                token = line.trim().to_owned();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        if !first.starts_with("POST ") || !first.contains("/v1/messages") {
-            write!(writer, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").ok()?;
-            continue;
-        }
-        assert!(token.ends_with("Bearer job-token"), "{token}");
-        let body: Value = serde_json::from_slice(&body).ok()?;
-        let stream = body["stream"] == true;
-        let n = {
-            let mut log = log.lock().ok()?;
-            log.push(body);
-            log.len()
-        };
-        let answer = &answers[(n - 1).min(answers.len() - 1)];
-        let (kind, text) = match answer {
-            Answer::Status(status) => {
-                let text =
-                    json!({"type": "error", "error": {"type": "authentication_error", "message": "bad key"}})
-                        .to_string();
-                write!(writer, "HTTP/1.1 {status} No\r\ncontent-type: application/json\r\nx-should-retry: false\r\ncontent-length: {}\r\n\r\n{text}", text.len()).ok()?;
-                continue;
-            }
-            _ if stream => ("text/event-stream", events(n, answer)),
-            _ => ("application/json", message(n, answer).to_string()),
-        };
-        write!(
-            writer,
-            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{text}",
-            text.len()
-        )
-        .ok()?;
+        let messages = |seen: &Seen| seen.path.contains(MESSAGES);
+        self.upstream.seen().into_iter().filter(messages).map(|seen| seen.body).collect()
     }
 }
 
@@ -171,8 +127,7 @@ fn claude() -> Option<Claude> {
     match Claude::find(&settings) {
         Ok(claude) => Some(claude),
         Err(error) => {
-            assert!(std::env::var("CODEX_WORKER_REQUIRE_CLIS").as_deref() != Ok("1"), "{error}");
-            crate::support::not_run(&format!("with the real Claude Code: {error}"));
+            missing::tool(&format!("with the real Claude Code: {error}"));
             None
         }
     }
@@ -466,7 +421,7 @@ async fn claude_code_under_every_strength() {
         let ran = contain::run_with(command, sink, pass.timeout, CancellationToken::new(), options).await;
         let (exit, in_force) = ran.unwrap_or_else(|error| panic!("{strength}: {error}"));
         if in_force.strength != strength {
-            crate::support::not_run(&format!("under {strength}: this machine has none"));
+            missing::machine(&format!("under {strength}: this machine has none"));
             continue;
         }
         assert!(exit.success(), "{strength}: {exit:?} {text}");

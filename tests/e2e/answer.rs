@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, SLUG, Server, World, repair, slug_check};
+use crate::support::{Agent, Client, SLUG, World, repair, slug_check};
 
 /// A world whose agent is this shell script; the prompt is on its standard input.
 fn scripted(script: &str) -> World {
@@ -47,7 +47,7 @@ fn wait_on_several_jobs_returns_at_the_first_that_ends() {
 }
 
 /// The whole artifact by slices, as a planner reads it.
-fn by_slices(server: &mut Server, job: &str, name: &str, max: u64) -> String {
+fn by_slices(server: &mut Client, job: &str, name: &str, max: u64) -> String {
     let (mut text, mut offset) = (String::new(), 0);
     loop {
         let reply =

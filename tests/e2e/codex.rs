@@ -1,13 +1,12 @@
 //! The real Codex CLI, its model scripted, delegates a job through the shipped
 //! `codex-mcp.example.toml` and receives the evidence.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use test_support::http::{Reply, Seen, Upstream};
 
 use crate::support::{Agent, BIN, GATEWAY_KEY, SLUG, World, agents, cli, repair, slug_check, write};
 
@@ -37,45 +36,11 @@ struct Planner {
 
 impl Planner {
     fn serve(self: Arc<Self>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/v1", listener.local_addr().expect("its address"));
-        std::thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                let planner = Arc::clone(&self);
-                std::thread::spawn(move || planner.answer(socket));
-            }
-        });
-        url
-    }
-
-    fn answer(&self, mut socket: TcpStream) {
-        let mut reader = BufReader::new(socket.try_clone().expect("a second handle"));
-        let (mut head, mut length) = (String::new(), 0usize);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
-                break;
-            }
-            if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = n.trim().parse().unwrap_or(0);
-            }
-            head.push_str(&line);
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("the body");
-        let reply = if head.starts_with("POST") && head.contains("/responses") {
-            let request: Value = serde_json::from_slice(&body).expect("a JSON body");
-            ("text/event-stream", events(self.next(&request)))
-        } else {
-            ("application/json", json!({"object": "list", "data": []}).to_string())
+        let answer = move |_: usize, seen: &Seen| match seen.path.contains("/responses") {
+            true => Reply::sse(events(self.next(&seen.body))),
+            false => Reply::json(200, &json!({"object": "list", "data": []}).to_string()),
         };
-        let _ = write!(
-            socket,
-            "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
-            reply.0,
-            reply.1.len(),
-            reply.1
-        );
+        Upstream::start_in_thread(answer).url
     }
 
     fn next(&self, request: &Value) -> Value {

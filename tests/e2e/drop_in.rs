@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, SLUG, Server, World, repair, slug_check};
+use crate::support::{Agent, Client, SLUG, World, repair, slug_check};
 
 const CHANGELOG: &[u8] = include_bytes!("../fixtures/plugins/changelog-v0.1.wasm");
 
-fn judged(world: &World, server: &mut Server) -> Value {
+fn judged(world: &World, server: &mut Client) -> Value {
     server.run_job(world.job(json!({"checks": slug_check(), "isolation": "worktree"})))
 }
 

@@ -49,7 +49,7 @@ fn signal(pid: u32, signal: &str) {
     assert!(asked.expect("kill runs").success());
 }
 
-fn status(server: &mut crate::support::Server, job: &str) -> String {
+fn status(server: &mut crate::support::Client, job: &str) -> String {
     server.call("get", json!({"job_id": job})).data["job_status"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -160,11 +160,8 @@ fn sigterm_ends_a_server_at_once_and_its_job_goes_on() {
     let mut server = world.serve();
     let job = json!({"checks": slug_check(), "scoped_patch": {"paths": ["src"]}});
     let job = server.start_job(world.job(job));
-    server.send(
-        &json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call",
-            "params": {"name": "wait", "arguments": {"job_id": job, "timeout_ms": 50_000}}})
-        .to_string(),
-    );
+    server.send(&json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call",
+            "params": {"name": "wait", "arguments": {"job_id": job, "timeout_ms": 50_000}}}));
     until("a worker", || !workers(&world).is_empty());
     let began = Instant::now();
     signal(server.child.id(), "-TERM");
@@ -224,11 +221,8 @@ fn cancels_that_wait_do_not_stop_a_server() {
     let worker = workers(&world)[0];
     signal(worker, "-STOP");
     for id in 100..120 {
-        server.send(
-            &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
-                "params": {"name": "cancel", "arguments": {"job_id": job}}})
-            .to_string(),
-        );
+        server.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+                "params": {"name": "cancel", "arguments": {"job_id": job}}}));
     }
     let began = Instant::now();
     let reply = server.call("tail", json!({"job_id": job}));

@@ -90,7 +90,7 @@ fn offered(name: &str) -> bool {
 /// Runs a Python script inside; none where there is no Python.
 async fn python(place: &Place, script: &str, strength: Strength, ports: Option<Vec<u16>>) -> Option<String> {
     if !Path::new("/usr/bin/python3").exists() {
-        eprintln!("NOT RUN: no python3 to make system calls with");
+        test_support::missing::tool("what makes system calls with python3: install it");
         return None;
     }
     std::fs::write(place.path("work/try.py"), script).expect("writable");
@@ -356,7 +356,7 @@ async fn use_what_was_inherited() {
 #[tokio::test]
 async fn call_the_kernel() {
     if !offered("system calls") {
-        eprintln!("NOT RUN: this machine has no filter on system calls");
+        test_support::missing::machine("this machine has no filter on system calls");
         return;
     }
     let script = r#"
@@ -609,7 +609,10 @@ async fn exceed_the_memory_together() {
         command.limits.max_memory = Some(96 << 20);
         let ran = run(&place, command, strength).await;
         if !ran.in_force.limits.iter().any(|limit| limit.ends_with("of memory of the tree")) {
-            eprintln!("NOT RUN: no control group with memory here: {:?}", ran.in_force.limits);
+            test_support::missing::machine(&format!(
+                "what needs a control group with memory: {:?}",
+                ran.in_force.limits
+            ));
             return;
         }
         assert!(ran.text.matches("50000000\n").count() < 4, "{strength}: {}", ran.text);
@@ -633,7 +636,9 @@ async fn a_fork_bomb() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
     if root && !offered("control groups") {
-        eprintln!("NOT RUN: root's processes are only counted by a control group, and none can be made here");
+        test_support::missing::machine(
+            "root's processes are only counted by a control group, and none can be made here",
+        );
         return;
     }
     for strength in strengths() {

@@ -206,7 +206,7 @@ fn jobs_are_listed_shown_followed_and_collected() {
 fn the_users_repository_cannot_be_written_from_a_worktree() {
     contain::set_helper(crate::support::BIN.into());
     if !contain::strength().limits_files() {
-        eprintln!("NOT RUN: this machine does not limit files");
+        test_support::missing::machine("this machine does not limit files");
         return;
     }
     let command = "git config user.name EVIL; git config core.fsmonitor /tmp/x; git branch pwn; \

@@ -276,7 +276,7 @@ fn two_servers_share_one_state_directory_and_one_limit() {
     // Each server sees the other's job, and they never run at once.
     let seen = one.call("get", json!({"job_id": b}));
     assert!(!seen.is_error, "{}", seen.text);
-    let running = |server: &mut crate::support::Server| {
+    let running = |server: &mut crate::support::Client| {
         [&a, &b]
             .iter()
             .filter(|id| {

@@ -1,90 +1,19 @@
 //! The MCP server spoken to in raw lines: what a client that errs, leaves, dies or asks a
 //! thousand things at once gets.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Agent, SLUG, World, repair, slug_check};
+use super::support::{Agent, Client, SLUG, World, repair, slug_check};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server without a handshake.
-struct Raw {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
-}
-
-impl Raw {
-    fn start(mut command: Command) -> Raw {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        Raw { child, stdin, lines }
-    }
-
-    fn bytes(&mut self, line: &[u8]) {
-        let stdin = self.stdin.as_mut().expect("standard input is open");
-        stdin.write_all(line).and_then(|()| stdin.write_all(b"\n")).expect("the server reads");
-    }
-
-    fn send(&mut self, value: &Value) {
-        self.bytes(value.to_string().as_bytes());
-    }
-
-    fn answer(&self) -> Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("an answer");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} on stdout: {line}"))
-    }
-
-    fn initialize(&mut self, version: &str) -> Value {
-        self.send(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "codex-mcp-client", "version": "0"}}}));
-        let answer = self.answer();
-        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-        answer
-    }
-
-    fn call(&mut self, id: i64, tool: &str, arguments: Value) {
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
-            "params": {"name": tool, "arguments": arguments}}));
-    }
-
-    /// The exit code within the time; the process must be gone by itself.
-    fn ends_within(&mut self, limit: Duration) -> Option<i32> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it can be asked") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "the server does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A server without a handshake, its messages for people dropped.
+fn start(mut command: Command) -> Client {
+    command.stderr(Stdio::null());
+    Client::start(command)
 }
 
 fn world() -> World {
@@ -92,18 +21,18 @@ fn world() -> World {
 }
 
 /// A world whose agent sleeps, with a job that runs.
-fn sleeping() -> (World, Raw, String) {
+fn sleeping() -> (World, Client, String) {
     busy("sleep 120")
 }
 
 /// The same with an agent that runs this command.
-fn busy(command: &str) -> (World, Raw, String) {
+fn busy(command: &str) -> (World, Client, String) {
     let mut world = world();
     world.set("AGENT", "command");
     world.set("AGENT_COMMAND", command);
-    let mut raw = Raw::start(world.command(&["mcp"]));
+    let mut raw = start(world.command(&["mcp"]));
     raw.initialize("2025-06-18");
-    raw.call(1, "start", world.job(json!({})));
+    raw.send_call(1, "start", world.job(json!({})));
     let answer = raw.answer();
     let id = answer["result"]["structuredContent"]["job_id"].as_str();
     let id = id.unwrap_or_else(|| panic!("no job: {answer}")).to_owned();
@@ -113,7 +42,7 @@ fn busy(command: &str) -> (World, Raw, String) {
 #[test]
 fn odd_lines_are_answered_and_survived() {
     let world = world();
-    let mut raw = Raw::start(world.command(&["mcp", "--test-panic"]));
+    let mut raw = start(world.command(&["mcp", "--test-panic"]));
     // Before the handshake: nothing may end the session.
     raw.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     raw.bytes(b"");
@@ -141,13 +70,13 @@ fn odd_lines_are_answered_and_survived() {
     assert_eq!(answer["id"], "long", "{answer}");
     assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("longer than")), "{answer}");
 
-    raw.call(6, "panic", json!({}));
+    raw.send_call(6, "panic", json!({}));
     let answer = raw.answer();
     assert_eq!((&answer["id"], &answer["result"]["isError"]), (&json!(6), &json!(true)), "{answer}");
 
     // The same id twice at a time: both are answered or one is, but nothing hangs.
-    raw.call(7, "get", json!({"job_id": "x"}));
-    raw.call(7, "get", json!({"job_id": "x"}));
+    raw.send_call(7, "get", json!({"job_id": "x"}));
+    raw.send_call(7, "get", json!({"job_id": "x"}));
     assert_eq!(raw.answer()["id"], 7);
     raw.send(&json!({"jsonrpc": "2.0", "id": 8, "method": "ping"}));
     while raw.answer()["id"] != 8 {}
@@ -160,7 +89,7 @@ fn odd_lines_are_answered_and_survived() {
 fn the_end_of_input_and_sigterm_answer_what_waits_and_leave_the_job() {
     for by_signal in [false, true] {
         let (world, mut raw, job) = sleeping();
-        raw.call(2, "wait", json!({"job_id": job, "timeout_ms": 100_000}));
+        raw.send_call(2, "wait", json!({"job_id": job, "timeout_ms": 100_000}));
         std::thread::sleep(Duration::from_millis(300));
         if by_signal {
             let killed = Command::new("kill").args(["-TERM", &raw.child.id().to_string()]).status();
@@ -203,7 +132,7 @@ fn a_call_that_asks_gets_progress_and_cancelling_it_leaves_the_job() {
     }
     raw.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 10, "reason": "test"}}));
     // The call is not answered any more; the next one is, and the job runs.
-    raw.call(11, "get", json!({"job_id": job}));
+    raw.send_call(11, "get", json!({"job_id": job}));
     let mut answer = raw.answer();
     while answer["method"] == "notifications/progress" {
         answer = raw.answer();
@@ -212,13 +141,13 @@ fn a_call_that_asks_gets_progress_and_cancelling_it_leaves_the_job() {
     let status = answer["result"]["structuredContent"]["job_status"].clone();
     assert!(["queued", "running"].contains(&status.as_str().unwrap_or_default()), "{answer}");
     // Nobody asked for progress here: only the answer comes.
-    raw.call(12, "wait", json!({"job_id": job, "timeout_ms": 300}));
+    raw.send_call(12, "wait", json!({"job_id": job, "timeout_ms": 300}));
     let answer = raw.answer();
     assert_eq!(
         (&answer["id"], &answer["result"]["structuredContent"]["job_status"]),
         (&json!(12), &json!("running"))
     );
-    raw.call(13, "cancel", json!({"job_id": job}));
+    raw.send_call(13, "cancel", json!({"job_id": job}));
     assert_eq!(raw.answer()["result"]["structuredContent"]["job_status"], "cancelled");
 }
 
@@ -227,7 +156,7 @@ fn a_thousand_calls_in_flight() {
     let (_world, mut raw, job) = sleeping();
     let started = Instant::now();
     for id in 0..1000 {
-        raw.call(100 + id, "wait", json!({"job_id": job, "timeout_ms": 1500}));
+        raw.send_call(100 + id, "wait", json!({"job_id": job, "timeout_ms": 1500}));
     }
     let mut seen = std::collections::BTreeSet::new();
     let mut largest = 0;
@@ -239,7 +168,7 @@ fn a_thousand_calls_in_flight() {
     // Calls that read the store, all at once, each with its own answer.
     for id in 0..1000 {
         let tool = ["get", "tail", "artifact", "no such tool"][id as usize % 4];
-        raw.call(2000 + id, tool, json!({"job_id": job, "name": "diff.patch"}));
+        raw.send_call(2000 + id, tool, json!({"job_id": job, "name": "diff.patch"}));
     }
     let mut others = std::collections::BTreeSet::new();
     for _ in 0..1000 {
@@ -255,7 +184,7 @@ fn a_thousand_calls_in_flight() {
     assert_eq!(seen.len(), 1000);
     assert!(largest < 300, "{largest} bytes");
     assert!(started.elapsed() < Duration::from_secs(20));
-    raw.call(2, "cancel", json!({"job_id": job}));
+    raw.send_call(2, "cancel", json!({"job_id": job}));
     assert_eq!(raw.answer()["result"]["structuredContent"]["job_status"], "cancelled");
 }
 
@@ -263,14 +192,14 @@ fn a_thousand_calls_in_flight() {
 fn both_eras_and_old_clients() {
     let world = world();
     // Before structured content: the whole JSON is the text.
-    let mut raw = Raw::start(world.command(&["mcp"]));
+    let mut raw = start(world.command(&["mcp"]));
     assert_eq!(raw.initialize("2025-03-26")["result"]["protocolVersion"], "2025-03-26");
-    raw.call(1, "start", world.job(json!({})));
+    raw.send_call(1, "start", world.job(json!({})));
     let answer = raw.answer();
     let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
     assert!(text.contains("\"job_id\"") && answer["result"].get("structuredContent").is_none(), "{answer}");
     // A version that does not exist gets one that does.
-    let mut raw = Raw::start(world.command(&["mcp"]));
+    let mut raw = start(world.command(&["mcp"]));
     assert_eq!(raw.initialize("1999-01-01")["result"]["protocolVersion"], "2025-11-25");
 }
 
@@ -280,8 +209,9 @@ fn both_eras_and_old_clients() {
 fn content_alone_is_enough() {
     let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
     let mut server = world.serve();
-    let text_of =
-        |reply: &crate::support::Reply| serde_json::from_str::<Value>(&reply.text).expect("JSON in content");
+    let text_of = |reply: &test_support::mcp::Reply| {
+        serde_json::from_str::<Value>(&reply.text).expect("JSON in content")
+    };
     let started = server.call("start", world.job(json!({"checks": slug_check()})));
     let job = text_of(&started)["job_id"].as_str().expect("an id in content").to_owned();
     server.finish(&job);
@@ -311,9 +241,9 @@ fn meta(capabilities: Value) -> Value {
 #[test]
 fn a_whole_job_without_a_handshake() {
     let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
-    let mut raw = Raw::start(world.command(&["mcp", "--test-panic"]));
+    let mut raw = start(world.command(&["mcp", "--test-panic"]));
     let mut id = 0;
-    let mut ask = |raw: &mut Raw, method: &str, mut params: Value| {
+    let mut ask = |raw: &mut Client, method: &str, mut params: Value| {
         id += 1;
         params["_meta"] = meta(json!({}));
         raw.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
@@ -379,9 +309,9 @@ fn a_whole_job_without_a_handshake() {
 #[test]
 fn a_wait_is_a_task_for_clients_that_declare_it() {
     let (world, _raw, job) = sleeping();
-    let mut raw = Raw::start(world.command(&["mcp"]));
+    let mut raw = start(world.command(&["mcp"]));
     let meta = meta(json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
-    let ask = |raw: &mut Raw, id: i64, method: &str, mut params: Value| {
+    let ask = |raw: &mut Client, id: i64, method: &str, mut params: Value| {
         params["_meta"] = meta.clone();
         raw.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         raw.answer()
@@ -537,7 +467,7 @@ fn starting_is_quick_and_small() {
     let mut resident = String::new();
     for _ in 0..5 {
         let started = Instant::now();
-        let mut raw = Raw::start(world.command(&["mcp"]));
+        let mut raw = start(world.command(&["mcp"]));
         raw.initialize("2025-06-18");
         best = best.min(started.elapsed());
         let status = std::fs::read_to_string(format!("/proc/{}/status", raw.child.id())).unwrap_or_default();

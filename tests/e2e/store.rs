@@ -27,7 +27,10 @@ impl<'a> Mount<'a> {
         std::fs::create_dir_all(at).expect("a directory");
         let out = Command::new("mount").args(arguments).arg(at).output().expect("mount runs");
         if !out.status.success() {
-            eprintln!("NOT RUN: cannot mount here: {}", String::from_utf8_lossy(&out.stderr).trim());
+            test_support::missing::machine(&format!(
+                "what needs a mount: {}",
+                String::from_utf8_lossy(&out.stderr).trim()
+            ));
             return None;
         }
         Some(Mount(at))
@@ -311,7 +314,7 @@ fn a_job_that_fills_the_disk_is_ended() {
 fn settings_and_keys_are_hidden_from_agent_and_checks() {
     contain::set_helper(crate::support::BIN.into());
     if !contain::strength().limits_files() {
-        eprintln!("NOT RUN: this machine does not limit files");
+        test_support::missing::machine("this machine does not limit files");
         return;
     }
     let mut world = World::outside_tmp(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
@@ -347,7 +350,7 @@ fn checks_have_their_own_network() {
     ]);
     contain::set_helper(crate::support::BIN.into());
     if !contain::probe().network_limited {
-        eprintln!("NOT RUN: the network cannot be limited here");
+        test_support::missing::machine("the network cannot be limited here");
         return;
     }
     for (open, expected) in [("0", "failed"), ("1", "passed")] {

@@ -2,13 +2,16 @@
 //! `codex-worker mcp` spoken to in raw JSON-RPC lines, and the agents that this machine has.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+pub use test_support::mcp::Client;
+#[allow(unused_imports, reason = "not every test program looks at replies")]
+pub use test_support::mcp::Reply;
+use test_support::missing;
 
 /// The binary under test.
 pub const BIN: &str = env!("CARGO_BIN_EXE_codex-worker");
@@ -25,8 +28,7 @@ pub enum Agent {
     ClaudeCode(PathBuf),
 }
 
-/// The agents of this machine: ours always, Claude Code where it is installed. With
-/// `CODEX_WORKER_REQUIRE_CLIS=1` its absence is a failure, not a silence.
+/// The agents of this machine: ours always, Claude Code where it is installed.
 pub fn agents() -> Vec<Agent> {
     let mut agents = vec![Agent::Builtin];
     if let Some(path) = cli("CLAUDE_BIN", "claude") {
@@ -43,24 +45,9 @@ pub fn cli(variable: &str, name: &str) -> Option<PathBuf> {
             .find(|path| path.is_file())
     });
     if found.is_none() {
-        assert!(
-            std::env::var_os("CODEX_WORKER_REQUIRE_CLIS").is_none(),
-            "{variable} is not set and `{name}` is not on PATH, but CODEX_WORKER_REQUIRE_CLIS asks for it"
-        );
-        not_run(&format!("with the real `{name}`: set {variable} or install it"));
+        missing::tool(&format!("with the real `{name}`: set {variable} or install it"));
     }
     found
-}
-
-/// Says once that something was left out. Not by `eprintln!`, whose lines the harness keeps
-/// to itself when a test passes.
-pub fn not_run(what: &str) {
-    static SAID: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
-    let mut said = SAID.lock().expect("not poisoned");
-    if !said.iter().any(|known| known == what) {
-        let _ = writeln!(std::io::stderr(), "NOT RUN {what}");
-        said.push(what.to_owned());
-    }
 }
 
 /// A directory of its own for one test.
@@ -158,7 +145,9 @@ impl World {
     pub fn requests(&self, n: usize) -> Vec<Value> {
         std::fs::read_to_string(self.gateway_log(n))
             .unwrap_or_default()
-            .lines()
+            .split_inclusive('\n')
+            // The gateway may be writing the last one.
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).expect("a line of the log"))
             .collect()
     }
@@ -183,8 +172,8 @@ impl World {
     }
 
     /// Starts a server and shakes hands.
-    pub fn serve(&self) -> Server {
-        Server::start(self.command(&["mcp"]))
+    pub fn serve(&self) -> Client {
+        Client::connect(self.command(&["mcp"]))
     }
 
     /// A file of the repository as it is now.
@@ -238,130 +227,6 @@ pub fn git(dir: &Path, args: &[&str]) -> String {
         .expect("git runs");
     assert!(out.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-/// What a tool call gave.
-#[derive(Debug)]
-pub struct Reply {
-    /// `structuredContent`, or null.
-    pub data: Value,
-    /// The text of the first content block.
-    pub text: String,
-    /// `isError`, or a JSON-RPC error.
-    pub is_error: bool,
-}
-
-/// A running `codex-worker mcp`.
-pub struct Server {
-    /// The process.
-    pub child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
-    next_id: i64,
-}
-
-impl Server {
-    fn start(mut command: Command) -> Server {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the server starts");
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        let mut server = Server { child, stdin, lines, next_id: 0 };
-        let reply = server.request(
-            "initialize",
-            json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}),
-        );
-        assert!(reply.get("result").is_some(), "initialize: {reply}");
-        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
-        server
-    }
-
-    /// Writes one raw line.
-    pub fn send(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("standard input is open");
-        writeln!(stdin, "{line}").expect("the server reads");
-    }
-
-    /// The next line within `limit`.
-    pub fn line(&self, limit: Duration) -> Option<String> {
-        self.lines.recv_timeout(limit).ok()
-    }
-
-    /// Sends a request and waits for its answer.
-    pub fn request(&mut self, method: &str, params: Value) -> Value {
-        self.next_id += 1;
-        let id = self.next_id;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while let Some(line) = self.line(deadline.saturating_duration_since(Instant::now())) {
-            let value: Value =
-                serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e} on stdout: {line}"));
-            if value["id"] == id {
-                return value;
-            }
-        }
-        panic!("no answer to {method}");
-    }
-
-    /// Calls a tool.
-    pub fn call(&mut self, tool: &str, arguments: Value) -> Reply {
-        let answer = self.request("tools/call", json!({"name": tool, "arguments": arguments}));
-        let result = &answer["result"];
-        Reply {
-            data: result["structuredContent"].clone(),
-            text: result["content"][0]["text"]
-                .as_str()
-                .or(answer["error"]["message"].as_str())
-                .unwrap_or_default()
-                .to_owned(),
-            is_error: result["isError"] == true || answer.get("error").is_some(),
-        }
-    }
-
-    /// Starts a job; its id.
-    pub fn start_job(&mut self, arguments: Value) -> String {
-        let reply = self.call("start", arguments);
-        assert!(!reply.is_error, "start: {}", reply.text);
-        reply.data["job_id"].as_str().unwrap_or_else(|| panic!("no job_id in {}", reply.data)).to_owned()
-    }
-
-    /// Waits until the job has ended; its result.
-    pub fn finish(&mut self, job: &str) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        loop {
-            let reply = self.call("wait", json!({"job_id": job, "timeout_ms": 20_000}));
-            assert!(!reply.is_error, "wait: {}", reply.text);
-            if reply.data.get("changed_files").is_some() {
-                return reply.data;
-            }
-            assert!(Instant::now() < deadline, "the job does not end: {}", reply.data);
-        }
-    }
-
-    /// Runs a job to its end.
-    pub fn run_job(&mut self, arguments: Value) -> Value {
-        let job = self.start_job(arguments);
-        self.finish(&job)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A repository whose one test fails: `slug` puts `_` where the test wants `-`.

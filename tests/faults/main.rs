@@ -212,7 +212,7 @@ fn one_of(plan: Plan, pids: Vec<u32>) -> bool {
 
 /// Stops the worker until its job was ended by somebody else; false if there was none, or
 /// if it had ended its job already.
-fn stop_and_go_on(home: &Path, server: &mut support::Server, job: &str) -> bool {
+fn stop_and_go_on(home: &Path, server: &mut support::Client, job: &str) -> bool {
     let Some(worker) = invariants::workers(home).into_iter().next() else { return false };
     invariants::signal(worker, rustix::process::Signal::STOP);
     let result = server.finish(job);

@@ -12,7 +12,6 @@ pub mod plugin;
 pub mod policy;
 pub mod receipt;
 pub mod redact;
-pub mod scripted_gateway;
 pub mod settings;
 pub mod setup;
 pub mod stats;
@@ -69,7 +68,7 @@ enum Command {
     Contained(contained::Args),
     /// Plays a written script as an OpenAI-compatible gateway, for the demo and the tests.
     #[command(hide = true)]
-    ScriptedGateway(scripted_gateway::Args),
+    ScriptedGateway(test_support::gateway::Args),
 }
 
 /// Parses the arguments, runs the subcommand and maps its error to an exit code.
@@ -95,7 +94,7 @@ fn run(command: Command) -> model::error::Result<()> {
         Command::Demo(args) => demo::run(args),
         Command::AgentBuiltin(args) => agent_builtin::run(args),
         Command::Contained(args) => contained::run(args),
-        Command::ScriptedGateway(args) => scripted_gateway::run(args),
+        Command::ScriptedGateway(args) => test_support::gateway::run(args),
         Command::Adapter(args) => adapter::run(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),

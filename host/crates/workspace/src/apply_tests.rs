@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use evidence::Limits;
 use model::spec::AllowedDir;
-use support::{TestDir, run_sh};
+use test_support::{TestDir, run_sh};
 
 /// A finished job whose agent ran `script` in a worktree of the place's repository.
 fn finished(place: &TestDir, script: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use support::{TestDir, run_sh};
+use test_support::{TestDir, run_sh};
 
 fn options<'a>(place: &TestDir, dirs: &'a [AllowedDir], job_dir: &'a Path) -> Options<'a> {
     let _ = place;

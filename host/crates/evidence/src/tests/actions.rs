@@ -1,6 +1,6 @@
 //! What a worker may do so that a change goes unnoticed: each must be seen.
 
-use support::TestDir;
+use test_support::TestDir;
 
 use super::{Record as _, seen};
 use crate::Limits;

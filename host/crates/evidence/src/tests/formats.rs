@@ -1,6 +1,6 @@
 //! Kinds of repositories and directories.
 
-use support::TestDir;
+use test_support::TestDir;
 
 use super::{Record as _, seen};
 use crate::{Limits, Recorder};

@@ -7,7 +7,7 @@ mod planted;
 
 use super::{Limits, Recorded, Recorder};
 use model::spec::AllowedDir;
-use support::{TestDir, run_sh};
+use test_support::{TestDir, run_sh};
 
 /// Records what happens in a test directory.
 pub trait Record {

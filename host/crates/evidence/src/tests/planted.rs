@@ -1,6 +1,6 @@
 //! Code that a worker plants for the host to run: none of it may run.
 
-use support::TestDir;
+use test_support::TestDir;
 
 use super::Record as _;
 use crate::Limits;
