@@ -1,13 +1,13 @@
-//! From what the host knows of an ended job to the compact result. Pure: the same parts
-//! give the same result. Every text passes the caller's redaction here, once.
+//! From what the host knows of an ended job to the compact result. Pure: the same ending
+//! gives the same result. Every text passes the caller's redaction here, once.
 
+use crate::conclude::Ending;
 use config::Isolation;
-use model::result::{Artifact, Failure, FailureKind, JobResult, Usage, Workspace};
+use model::result::{Artifact, Failure, FailureKind, JobResult, Workspace};
 use model::spec::{JobId, JobSpec};
-use model::status::JobStatus;
-use model::types::{AgentOutcome, ChangeSet, CheckResult, CheckStatus, Severity};
+use model::types::{CheckResult, CheckStatus, Severity};
 use redact::sanitize::line;
-use verify::outcome::{Outcome, Source, Verdict, holds};
+use verify::outcome::{Source, Verdict, holds};
 
 /// The store keeps this many paths; replies show fewer.
 const FILES_KEPT: usize = 400;
@@ -18,88 +18,69 @@ const FAILURE_MAX: usize = 120;
 const LINE_MAX: usize = 300;
 const SUMMARY_MAX: usize = 600;
 
-/// What is known of an ended job.
-#[derive(Clone, Copy)]
-pub struct Parts<'a> {
-    /// The job.
-    pub id: &'a JobId,
-    /// What was asked for.
-    pub spec: &'a JobSpec,
-    /// What it came to.
-    pub outcome: &'a Outcome,
-    /// How the agent ended; its claim becomes the summary.
-    pub agent: &'a AgentOutcome,
-    /// What changed; none if that could not be worked out.
-    pub changes: Option<&'a ChangeSet>,
-    /// What the checks gave.
-    pub checks: &'a [CheckResult],
-    /// Every finding.
-    pub verdicts: &'a [Verdict],
-    /// What could not be judged or read, each one sentence.
-    pub notes: &'a [String],
-    /// Passes made.
-    pub attempts: u32,
-    /// From claim to end.
-    pub duration: std::time::Duration,
-    /// What the agent moved.
-    pub usage: &'a Usage,
-    /// `name@version` of each policy that judged.
-    pub policies: &'a [String],
-    /// The ref with the result, for a worktree that has one.
-    pub branch: Option<&'a str>,
+/// What is at hand of the job's artifacts when the result is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept<'a> {
     /// What `artifact` can read.
     pub artifacts: &'a [Artifact],
     /// The trimmed diff; kept whether it is asked for or not.
     pub diff: &'a str,
-    /// Applied to every text that comes from the repository, the agent, a check or a policy.
-    pub redact: &'a dyn Fn(&str) -> String,
 }
 
-/// Makes the result.
-pub fn build(parts: Parts<'_>) -> JobResult {
-    let redact = |text: &str, max: usize| line(&(parts.redact)(text), max);
-    let mut files: Vec<String> = parts
-        .changes
+/// Makes the result. `mask` is applied to every text that comes from the repository, the
+/// agent, a check or a policy.
+pub fn build(
+    id: &JobId,
+    spec: &JobSpec,
+    ending: &Ending,
+    kept: Kept<'_>,
+    mask: &dyn Fn(&str) -> String,
+) -> JobResult {
+    let redact = |text: &str, max: usize| line(&mask(text), max);
+    let changes = ending.evidence.as_ref().map(|evidence| &evidence.changes);
+    let mut files: Vec<String> = changes
         .map(|changes| changes.files.iter().map(|file| redact(&file.path, LINE_MAX)).collect())
         .unwrap_or_default();
     files.sort();
     files.dedup();
-    let total = parts.changes.map_or(0, |changes| changes.total_files as usize).max(files.len());
+    let total = changes.map_or(0, |changes| changes.total_files as usize).max(files.len());
     files.truncate(FILES_KEPT);
-    let failure = parts.outcome.failure.as_ref().map(|failure| Failure {
+    let failure = ending.outcome.failure.as_ref().map(|failure| Failure {
         kind: failure.kind,
         message: redact(&failure.message, LINE_MAX),
         hint: redact(&failure.hint, LINE_MAX),
     });
-    let isolation = match parts.spec.isolation {
+    let isolation = match spec.isolation {
         Isolation::None => "none",
         Isolation::Worktree => "worktree",
     };
+    let branch = ending.evidence.as_ref().and_then(|evidence| evidence.branch.as_deref());
+    let judged_by = ending.policies.iter().filter(|policy| policy.mode == policy::Mode::Enforce);
     let mut result = JobResult {
-        job_status: parts.outcome.status,
+        job_status: ending.outcome.status,
         changed_files_omitted: u32::try_from(total - files.len()).unwrap_or(u32::MAX),
         changed_files: files,
-        checks: kept(check_lines(parts)).iter().map(|text| redact(text, LINE_MAX)).collect(),
-        diff: (parts.redact)(parts.diff),
-        summary: redact(&parts.agent.claim, SUMMARY_MAX),
-        attempts: parts.attempts,
-        duration_ms: u64::try_from(parts.duration.as_millis()).unwrap_or(u64::MAX),
-        usage: parts.usage.clone(),
-        policies: parts.policies.to_vec(),
+        checks: first_lines(check_lines(spec, ending)).iter().map(|text| redact(text, LINE_MAX)).collect(),
+        diff: mask(kept.diff),
+        summary: redact(&ending.agent.claim, SUMMARY_MAX),
+        attempts: ending.attempts,
+        duration_ms: u64::try_from(ending.duration.as_millis()).unwrap_or(u64::MAX),
+        usage: ending.usage.clone(),
+        policies: judged_by.map(|policy| format!("{}@{}", policy.name, policy.version)).collect(),
         workspace: Workspace {
             isolation: isolation.to_owned(),
-            branch: parts.branch.map(|branch| redact(branch, LINE_MAX)),
+            branch: branch.map(|branch| redact(branch, LINE_MAX)),
         },
-        artifacts: parts.artifacts.to_vec(),
+        artifacts: kept.artifacts.to_vec(),
         next_action: String::new(),
         failure,
     };
-    result.next_action = next_action(&result, parts.id);
+    result.next_action = next_action(&result, id);
     result
 }
 
 /// The first lines, and how many there are besides.
-fn kept(mut lines: Vec<String>) -> Vec<String> {
+fn first_lines(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > LINES_KEPT {
         let out = lines.len() - (LINES_KEPT - 1);
         lines.truncate(LINES_KEPT - 1);
@@ -109,33 +90,38 @@ fn kept(mut lines: Vec<String>) -> Vec<String> {
 }
 
 /// `name: passed (…)` for the scope and each check, then what the policies had to say.
-fn check_lines(parts: Parts<'_>) -> Vec<String> {
+fn check_lines(spec: &JobSpec, ending: &Ending) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(scope) = &parts.spec.scoped_patch {
-        let denied: Vec<&Verdict> = denials(parts.verdicts, Source::Scope).collect();
+    let (checks, verdicts) = match &ending.judgement {
+        Some(judgement) => (judgement.checks.as_slice(), judgement.verdicts.as_slice()),
+        None => (&[][..], &[][..]),
+    };
+    // What nobody judged has not passed.
+    if let Some(scope) = spec.scoped_patch.as_ref().filter(|_| ending.judgement.is_some()) {
+        let denied: Vec<&Verdict> = denials(verdicts, Source::Scope).collect();
         lines.push(match denied.as_slice() {
             [] => format!("scoped_patch: passed ({})", scope.paths.join(", ")),
             [first, rest @ ..] => format!("scoped_patch: failed ({}{})", place(first), more(rest.len())),
         });
     }
-    for check in parts.checks {
-        let declared = parts.spec.checks.iter().find(|declared| declared.name == check.name);
+    for check in checks {
+        let declared = spec.checks.iter().find(|declared| declared.name == check.name);
         lines.push(check_line(check, holds(declared, check)));
     }
-    for verdict in parts.verdicts {
-        // The scope's denials stand in its own line already.
-        let told = verdict.source == Source::Scope
-            && parts.spec.scoped_patch.is_some()
+    for verdict in verdicts {
+        // The scope's denials are in its own line already.
+        let said = verdict.source == Source::Scope
+            && spec.scoped_patch.is_some()
             && verdict.finding.severity == Severity::Deny;
         let word = match verdict.finding.severity {
-            Severity::Deny if !told => "denied",
+            Severity::Deny if !said => "denied",
             Severity::Warn => "warned",
             Severity::Deny | Severity::Info => continue,
         };
         let by = verdict.by.split('@').next().unwrap_or(&verdict.by);
         lines.push(format!("{by}: {word} ({}: {})", verdict.finding.rule, place(verdict)));
     }
-    lines.extend(parts.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(ending.notes.iter().map(|note| format!("note: {note}")));
     lines
 }
 
@@ -261,34 +247,6 @@ pub fn next_action(result: &JobResult, id: &JobId) -> String {
 
 fn count(files: usize) -> String {
     if files == 1 { "changed file".to_owned() } else { format!("{files} changed files") }
-}
-
-/// The result of a job that ended as `status` because of `failure`.
-pub fn ended_early(id: &JobId, spec: &JobSpec, status: JobStatus, failure: Failure) -> JobResult {
-    let mut result = JobResult {
-        job_status: status,
-        changed_files: Vec::new(),
-        checks: Vec::new(),
-        diff: String::new(),
-        summary: String::new(),
-        attempts: 0,
-        duration_ms: 0,
-        usage: Usage::default(),
-        policies: Vec::new(),
-        workspace: Workspace {
-            isolation: match spec.isolation {
-                Isolation::None => "none".to_owned(),
-                Isolation::Worktree => "worktree".to_owned(),
-            },
-            branch: None,
-        },
-        artifacts: Vec::new(),
-        next_action: String::new(),
-        failure: Some(failure),
-        changed_files_omitted: 0,
-    };
-    result.next_action = next_action(&result, id);
-    result
 }
 
 #[cfg(test)]

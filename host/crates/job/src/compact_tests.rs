@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use model::types::Finding;
+use crate::conclude::{Evidence, Judgement, without_record};
+use model::status::JobStatus;
+use model::types::{AgentOutcome, ChangeSet, Finding};
+use verify::outcome::Outcome;
 
 fn spec(scope: bool) -> JobSpec {
     serde_json::from_value(json!({
@@ -85,24 +88,36 @@ fn result(outcome: &Outcome, verdicts: &[Verdict], files: u32) -> JobResult {
     }))
     .expect("an outcome");
     let spec = spec(true);
-    build(Parts {
-        id: &id,
-        spec: &spec,
-        outcome,
-        agent: &agent,
-        changes: Some(&changes),
-        checks: &[check(json!({}))],
-        verdicts,
-        notes: &["signals@0.1.0 was skipped: it trapped".to_owned()],
+    let ending = Ending {
+        agent,
+        evidence: Some(Evidence {
+            base_tree: "b".to_owned(),
+            tree: "t".to_owned(),
+            changes,
+            patch: String::new(),
+            branch: Some("codex-worker/0123".to_owned()),
+        }),
+        judgement: Some(Judgement { checks: vec![check(json!({}))], verdicts: verdicts.to_vec() }),
+        notes: vec!["signals@0.1.0 was skipped: it trapped".to_owned()],
         attempts: 1,
         duration: Duration::from_millis(1500),
-        usage: &Usage::default(),
-        policies: &["scope@0.1.0".to_owned()],
-        branch: Some("codex-worker/0123"),
-        artifacts: &[],
-        diff: "+SECRET\n",
-        redact: &|text| text.replace("SECRET", "***"),
-    })
+        policies: vec![policy("scope", policy::Mode::Enforce), policy("other", policy::Mode::Shadow)],
+        ..Ending::of(outcome.clone())
+    };
+    let kept = Kept { artifacts: &[], diff: "+SECRET\n" };
+    let result = build(&id, &spec, &ending, kept, &|text| text.replace("SECRET", "***"));
+    assert_eq!(result.policies, ["scope@0.1.0"], "one in shadow judges nothing");
+    result
+}
+
+fn policy(name: &str, mode: policy::Mode) -> policy::PluginId {
+    policy::PluginId {
+        name: name.to_owned(),
+        version: "0.1.0".to_owned(),
+        digest: String::new(),
+        interfaces: Vec::new(),
+        mode,
+    }
 }
 
 fn outcome(status: JobStatus, failure: Option<Failure>) -> Outcome {
@@ -112,7 +127,7 @@ fn outcome(status: JobStatus, failure: Option<Failure>) -> Outcome {
         decided_by: Vec::new(),
         failing_checks: Vec::new(),
         denials: Vec::new(),
-        mendable: false,
+        repairable: false,
     }
 }
 
@@ -208,7 +223,8 @@ fn every_failure_has_a_next_action() {
         FailureKind::Internal,
     ] {
         let failure = Failure { kind, message: "m".to_owned(), hint: "do this".to_owned() };
-        let result = crate::compact::ended_early(&id, &spec(false), JobStatus::Failed, failure);
+        let ending = Ending::of(Outcome::by_host(JobStatus::Failed, failure));
+        let result = without_record(&id, &spec(false), &ending, &str::to_owned).result;
         assert!((5..=240).contains(&result.next_action.len()), "{kind:?}: {}", result.next_action);
     }
 }

@@ -1,15 +1,16 @@
-//! Jobs: what was asked for (`spec`), what may happen to it (`state`), where that is kept
-//! (`store`, `sqlite`, `paths`), and the one loop that runs it (`worker`).
+//! Jobs: where they are kept (`store`, `sqlite`, `paths`), the worker's loop (`worker`), the
+//! run of one job (`run`: prepare, pass, judge) and the one way in which it ends (`conclude`).
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
 
 pub mod artifacts;
 pub mod cancel;
+pub mod cleanup;
 pub mod compact;
+pub mod conclude;
 pub mod gc;
 pub mod identity;
-pub mod leaving;
 pub mod paths;
 pub mod reap;
 pub mod receipt;

@@ -1,4 +1,4 @@
-//! Where a job's files lie inside the state directory. Nothing of it is ever inside a
+//! Where a job's files are inside the state directory. Nothing of it is ever inside a
 //! directory that a job may write, but for `home`, `tmp` and `worktree`.
 
 use std::path::{Path, PathBuf};
@@ -63,9 +63,9 @@ impl JobPaths {
         self.root.join("decisions.jsonl")
     }
 
-    /// The marks of the process trees that were started, one a line, written before each
-    /// start, so that a dead worker's strays can be found.
-    pub fn marks(&self) -> PathBuf {
+    /// The tags of the process trees that were started, one a line, written before each
+    /// start, so that a dead worker's orphaned processes can be found.
+    pub fn process_tags(&self) -> PathBuf {
         self.root.join("marks")
     }
 

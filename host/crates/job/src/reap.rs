@@ -1,52 +1,40 @@
 //! Jobs whose worker died: found when anybody looks, taken over under a new epoch, their
-//! strays killed, and ended as `interrupted` with the evidence that exists.
+//! orphaned processes killed, and ended as `interrupted` with the evidence that exists.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::artifacts::{Artifacts, DIFF, RESULT};
+use super::cleanup;
+use super::conclude::{self, Concluded, Ending, Evidence, PATCH_MAX};
 use super::identity;
-use super::leaving;
 use super::paths::JobPaths;
-use super::run::PATCH_MAX;
-use super::store::{Claim, JobStore};
-use crate::compact::{Parts, build};
-use crate::receipt;
+use super::store::{Claim, HEARTBEAT, JobStore, LEASE};
 use adapter::gateway::usage::Row;
 use config::{Config, Isolation};
 use contain;
-use evidence::{self, Recorder, patch};
+use evidence::{self, Recorder};
 use model::error::Result;
-use model::result::{Failure, FailureKind, JobResult, Usage};
+use model::result::{Failure, FailureKind, Usage};
 use model::spec::JobId;
 use model::status::JobStatus;
-use model::types::{AgentEnd, AgentOutcome, ChangeSet};
 use policy::{PolicySet, Settings};
 use redact::Redactor;
 use verify::outcome::Outcome;
 use workspace::worktree;
-
-/// How long the reaper's own claim holds without a heartbeat, and between those: looking
-/// through a large repository takes longer than a lease.
-const LEASE: Duration = Duration::from_secs(20);
-const BEAT: Duration = Duration::from_secs(4);
 
 /// Ends every job whose worker is dead; gives their ids. Blocks; mostly one cheap query.
 /// Whoever shows a job to somebody calls this first.
 pub fn sweep(config: &Config, store: &dyn JobStore) -> Result<Vec<JobId>> {
     let mut ended = Vec::new();
     while let Some(claim) = store.take_over(&identity::own(), LEASE)? {
-        let result = while_holding(store, &claim, || {
-            kill_strays(&JobPaths::new(&config.home, &claim.id));
+        let concluded = while_holding(store, &claim, || {
+            kill_orphans(&JobPaths::new(&config.home, &claim.id));
             interrupted(config, store, &claim)
         })?;
-        leaving::announce(&config.home, &claim.id);
-        if store.finish(&claim, JobStatus::Interrupted, &result)? {
-            if let Err(error) = leaving::tidy(config, store, &claim.id) {
-                // The next worker tries again; nobody who looks should be refused for it.
-                tracing::warn!(job = %claim.id, %error, "something stays");
-            }
+        if conclude::commit(config, store, &claim, &concluded, 1)? {
+            // Nobody who looks should be refused for what is left.
+            cleanup::clean_up_or_log(config, store, &claim.id);
             ended.push(claim.id);
         }
     }
@@ -58,7 +46,7 @@ fn while_holding<T>(store: &dyn JobStore, claim: &Claim, work: impl FnOnce() -> 
     std::thread::scope(|scope| {
         let (done, wait) = std::sync::mpsc::channel::<()>();
         scope.spawn(move || {
-            while wait.recv_timeout(BEAT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            while wait.recv_timeout(HEARTBEAT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 if let Err(error) = store.heartbeat(claim, LEASE) {
                     tracing::warn!(job = %claim.id, %error, "the store did not answer");
                 }
@@ -70,125 +58,50 @@ fn while_holding<T>(store: &dyn JobStore, claim: &Claim, work: impl FnOnce() -> 
     })
 }
 
-/// The result of an interrupted job: what the dead worker left, looked at by this process.
+/// The end of an interrupted job: what the dead worker left, looked at by this process.
 /// Nothing of it is worth failing for; what cannot be had is said.
-fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<JobResult> {
+fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<Concluded> {
     let row = store.get(&claim.id)?;
     let paths = JobPaths::new(&config.home, &claim.id);
     let policies = Arc::new(PolicySet::load(&Settings::from_config(config)));
     let redactor = Redactor::new(config.known_secrets.clone(), Some(policies));
-    let kept = Artifacts::new(paths.artifacts(), redactor.clone());
     let mut notes = Vec::new();
     if row.status == JobStatus::Verifying {
         notes.push("it died while checks ran: what they wrote is listed with the agent's changes".to_owned());
     }
-    let evidence = match partial_evidence(&paths, claim, &kept) {
-        Ok(evidence) => evidence,
-        Err(error) => {
-            notes.push(format!("what was changed could not be recorded: {}", error.message));
-            None
-        }
-    };
-    let attempts = attempts(&std::fs::read_to_string(paths.marks()).unwrap_or_default(), &claim.id);
-    let outcome = Outcome {
-        status: JobStatus::Interrupted,
-        failure: Some(Failure {
+    let evidence = partial_evidence(&paths, claim).unwrap_or_else(|error| {
+        notes.push(format!("what was changed could not be recorded: {}", error.message));
+        None
+    });
+    let tags = std::fs::read_to_string(paths.process_tags()).unwrap_or_default();
+    let started = row.started_ms.unwrap_or(row.created_ms);
+    let outcome = Outcome::by_host(
+        JobStatus::Interrupted,
+        Failure {
             kind: FailureKind::Interrupted,
             message: "the worker process died; nothing of the last pass was judged".to_owned(),
             hint: "look into worker.log in the state directory; out of memory is the usual cause".to_owned(),
-        }),
-        decided_by: vec!["host".to_owned()],
-        failing_checks: Vec::new(),
-        denials: Vec::new(),
-        mendable: false,
-    };
-    let agent = AgentOutcome {
-        ended: AgentEnd::Error,
-        turns: 0,
-        tool_calls: 0,
-        permission_denials: 0,
-        claim: String::new(),
-        commands: Vec::new(),
-    };
-    let started = row.started_ms.unwrap_or(row.created_ms);
-    let (changes, diff, branch) = match &evidence {
-        Some(evidence) => (Some(&evidence.changes), evidence.diff.as_str(), evidence.branch.as_deref()),
-        None => (None, "", None),
-    };
-    let result = build(Parts {
-        id: &claim.id,
-        spec: &claim.spec,
-        outcome: &outcome,
-        agent: &agent,
-        changes,
-        checks: &[],
-        verdicts: &[],
-        notes: &notes,
-        attempts,
+        },
+    );
+    let ending = Ending {
+        evidence,
+        notes,
+        attempts: attempts(&tags, &claim.id),
         duration: Duration::from_millis(u64::try_from(identity::now().wall_ms - started).unwrap_or_default()),
-        usage: &usage(&config.metrics_file, &claim.id),
-        policies: &[],
-        branch,
-        artifacts: &kept.list(),
-        diff: &patch::trim(diff, config.diff_max_bytes).text,
-        redact: &|text| redactor.text(text),
-    });
-    keep(config, claim, &kept, &outcome, evidence.as_ref(), &result);
-    Ok(result)
-}
-
-/// The result as an artifact, and a receipt of what is known: no check and no policy judged.
-fn keep(
-    config: &Config,
-    claim: &Claim,
-    kept: &Artifacts,
-    outcome: &Outcome,
-    evidence: Option<&Evidence>,
-    result: &JobResult,
-) {
-    let json = serde_json::to_string_pretty(result).unwrap_or_default() + "\n";
-    if let Err(error) = kept.write_redacted(RESULT, &json) {
-        tracing::warn!(job = %claim.id, %error, "an artifact was lost");
-    }
-    let facts = receipt::Facts {
-        id: &claim.id,
-        spec: &claim.spec,
-        result,
-        decided_by: &outcome.decided_by,
-        base_tree: evidence.map(|evidence| evidence.base_tree.clone()),
-        result_tree: evidence.map(|evidence| evidence.tree.clone()),
-        agent: None,
-        containment: None,
-        check_containment: None,
-        policies: &[],
-        checks: &[],
-        verdicts: &[],
-        redact: &str::to_owned,
+        usage: usage(&config.metrics_file, &claim.id),
+        ..Ending::of(outcome)
     };
-    if let Err(error) = receipt::write(config, &facts) {
-        tracing::warn!(job = %claim.id, %error, "the receipt was lost");
-    }
-}
-
-struct Evidence {
-    base_tree: String,
-    tree: String,
-    changes: ChangeSet,
-    diff: String,
-    branch: Option<String>,
+    Ok(conclude::conclude(config, claim, &redactor, &ending))
 }
 
 /// What changed until the worker died; none if it died before the base was recorded.
-fn partial_evidence(paths: &JobPaths, claim: &Claim, kept: &Artifacts) -> Result<Option<Evidence>> {
+fn partial_evidence(paths: &JobPaths, claim: &Claim) -> Result<Option<Evidence>> {
     if !paths.shadow().join("recorder.json").exists() {
         return Ok(None);
     }
     let recorder = Recorder::reopen(&paths.shadow())?;
     let recorded = recorder.record(evidence::Limits::default())?;
-    let diff = String::from_utf8_lossy(&recorder.patch(&recorded, PATCH_MAX)?).into_owned();
-    if let Err(error) = kept.write(DIFF, &diff) {
-        tracing::warn!(job = %claim.id, %error, "an artifact was lost");
-    }
+    let patch = String::from_utf8_lossy(&recorder.patch(&recorded, PATCH_MAX)?).into_owned();
     let mut branch = None;
     // A resumed job works in the tree of the first of its chain, which is not touched here.
     let own_tree = claim.spec.isolation == Isolation::Worktree && claim.spec.resume.is_none();
@@ -198,15 +111,14 @@ fn partial_evidence(paths: &JobPaths, claim: &Claim, kept: &Artifacts) -> Result
         branch = published.into_iter().next().map(|published| published.name);
     }
     let (base_tree, tree) = (recorder.base_tree(), recorded.tree);
-    Ok(Some(Evidence { base_tree, tree, changes: recorded.changes, diff, branch }))
+    Ok(Some(Evidence { base_tree, tree, changes: recorded.changes, patch, branch }))
 }
 
-/// The passes that were begun, from the marks of the agent's trees (`…-<pass>a`).
-fn attempts(marks: &str, id: &JobId) -> u32 {
-    marks
-        .lines()
-        .filter(|mark| mark.contains(id.as_str()))
-        .filter_map(|mark| mark.rsplit('-').next()?.strip_suffix('a')?.parse().ok())
+/// The passes that were begun, from the tags of the agent's process trees (`…-<pass>a`).
+fn attempts(tags: &str, id: &JobId) -> u32 {
+    tags.lines()
+        .filter(|tag| tag.contains(id.as_str()))
+        .filter_map(|tag| tag.rsplit('-').next()?.strip_suffix('a')?.parse().ok())
         .max()
         .unwrap_or(0)
 }
@@ -237,12 +149,12 @@ fn usage(metrics: &Path, id: &JobId) -> Usage {
 }
 
 /// Kills what the dead worker's containments may have left: every process that carries one
-/// of the job's marks. With bubblewrap there is none: the namespace died with the worker.
-fn kill_strays(paths: &JobPaths) {
-    for mark in std::fs::read_to_string(paths.marks()).unwrap_or_default().lines() {
-        let killed = contain::end_of_dead_worker(mark);
+/// of the job's tags. With bubblewrap there is none: the namespace died with the worker.
+fn kill_orphans(paths: &JobPaths) {
+    for tag in std::fs::read_to_string(paths.process_tags()).unwrap_or_default().lines() {
+        let killed = contain::end_of_dead_worker(tag);
         if killed > 0 {
-            tracing::info!(mark, killed, "killed what a dead worker left");
+            tracing::info!(tag, killed, "killed orphaned processes of a dead worker");
         }
     }
 }
@@ -253,10 +165,10 @@ mod tests {
     use model::spec::JobId;
 
     #[test]
-    fn passes_are_counted_from_the_marks() {
+    fn passes_are_counted_from_the_process_tags() {
         let id = JobId::random().expect("random");
-        let marks = format!("cw-{id}-1-before.0\ncw-{id}-1-1a\ncw-{id}-1-1.0\ncw-{id}-1-2a\ncw-other-1-9a\n");
-        assert_eq!(attempts(&marks, &id), 2);
+        let tags = format!("cw-{id}-1-before.0\ncw-{id}-1-1a\ncw-{id}-1-1.0\ncw-{id}-1-2a\ncw-other-1-9a\n");
+        assert_eq!(attempts(&tags, &id), 2);
         assert_eq!(attempts("", &id), 0);
     }
 

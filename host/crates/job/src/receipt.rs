@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::artifacts;
+use crate::conclude::Ending;
 use crate::paths::JobPaths;
 use crate::store::JobRow;
 use config::Config;
-use contain::InForce;
 use evidence::{Recorder, changes};
 use model::error::{Error, Kind, Result};
 use model::result::{Artifact, JobResult};
 use model::spec::{JobId, JobSpec};
-use model::types::CheckResult;
-use policy::PluginId;
 use verify::outcome::Verdict;
 
 /// The receipt's name in the job's directory.
@@ -37,26 +35,10 @@ pub struct Facts<'a> {
     pub id: &'a JobId,
     /// What was asked for.
     pub spec: &'a JobSpec,
-    /// What it came to.
+    /// What the planner gets.
     pub result: &'a JobResult,
-    /// What decided, strongest first.
-    pub decided_by: &'a [String],
-    /// The tree before the job.
-    pub base_tree: Option<String>,
-    /// The tree after it.
-    pub result_tree: Option<String>,
-    /// Name and version of the agent.
-    pub agent: Option<&'a str>,
-    /// The weakest containment of the agent that was in force.
-    pub containment: Option<&'a InForce>,
-    /// The same of the checks.
-    pub check_containment: Option<&'a InForce>,
-    /// The policies with their digests.
-    pub policies: &'a [PluginId],
-    /// What the checks gave.
-    pub checks: &'a [CheckResult],
-    /// What the policies and the host found.
-    pub verdicts: &'a [Verdict],
+    /// What is known of the end.
+    pub ending: &'a Ending,
     /// Takes secrets out of what others wrote.
     pub redact: &'a dyn Fn(&str) -> String,
 }
@@ -133,11 +115,16 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
     if let Ok(bytes) = std::fs::read(paths.decisions()) {
         subjects.push(json!({"name": "decisions.jsonl", "digest": {"sha256": digest(&bytes)}}));
     }
-    if let Some(tree) = &facts.result_tree {
+    let ending = facts.ending;
+    let evidence = ending.evidence.as_ref();
+    let (checks, verdicts) = match &ending.judgement {
+        Some(judgement) => (judgement.checks.as_slice(), judgement.verdicts.as_slice()),
+        None => (&[][..], &[][..]),
+    };
+    if let Some(tree) = evidence.map(|evidence| &evidence.tree) {
         subjects.push(json!({"name": "result-tree", "digest": {"gitTree": tree}}));
     }
-    let checks: Vec<Value> = facts
-        .checks
+    let checks: Vec<Value> = checks
         .iter()
         .map(|check| {
             json!({
@@ -150,8 +137,7 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
             })
         })
         .collect();
-    let findings: Vec<Value> = facts
-        .verdicts
+    let findings: Vec<Value> = verdicts
         .iter()
         .take(FINDINGS_MAX)
         .map(|Verdict { by, finding, .. }| {
@@ -172,15 +158,15 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
             "finished": jiff::Timestamp::now().to_string(),
             "job_status": facts.result.job_status,
             "failure": facts.result.failure.as_ref().map(|failure| failure.kind),
-            "decided_by": facts.decided_by,
+            "decided_by": ending.outcome.decided_by,
             "request_sha256": json_digest(facts.spec),
             "result_sha256": json_digest(facts.result),
-            "base_tree": facts.base_tree,
-            "result_tree": facts.result_tree,
-            "agent": facts.agent,
-            "containment": facts.containment,
-            "check_containment": facts.check_containment,
-            "policies": facts.policies,
+            "base_tree": evidence.map(|evidence| &evidence.base_tree),
+            "result_tree": evidence.map(|evidence| &evidence.tree),
+            "agent": ending.agent_name,
+            "containment": ending.containment.agent,
+            "check_containment": ending.containment.checks,
+            "policies": ending.policies,
             "findings": findings,
             "checks": checks,
             "attempts": facts.result.attempts,

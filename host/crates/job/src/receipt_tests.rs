@@ -3,17 +3,19 @@
 use serde_json::json;
 
 use super::*;
+use crate::conclude::Evidence;
 use model::result::{Failure, FailureKind};
 use model::spec::AllowedDir;
 use model::status::JobStatus;
+use verify::outcome::Outcome;
 
-struct Place {
+struct Written {
     dir: tempfile::TempDir,
     config: Config,
     row: JobRow,
 }
 
-fn place(key: Option<&str>) -> Place {
+fn written(key: Option<&str>) -> Written {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut config = Config::for_tests(&dir.path().join("state"));
     if let Some(key) = key {
@@ -30,7 +32,10 @@ fn place(key: Option<&str>) -> Place {
     }))
     .expect("a spec");
     let failure = Failure { kind: FailureKind::CheckFailed, message: "m".to_owned(), hint: "h".to_owned() };
-    let result = crate::compact::ended_early(&id, &spec, JobStatus::Failed, failure);
+    let outcome =
+        Outcome { decided_by: vec!["check unit".to_owned()], ..Outcome::by_host(JobStatus::Failed, failure) };
+    let mut ending = Ending { agent_name: Some("builtin 0.1.0".to_owned()), ..Ending::of(outcome) };
+    let result = crate::conclude::without_record(&id, &spec, &ending, &str::to_owned).result;
     let paths = JobPaths::new(&config.home, &id);
     paths.create().expect("the directories are made");
     std::fs::create_dir(paths.artifacts().join("checks")).expect("it is made");
@@ -44,25 +49,15 @@ fn place(key: Option<&str>) -> Place {
         Recorder::begin(&[AllowedDir::resolved(repo.clone())], &paths.shadow()).expect("it begins");
     std::fs::write(repo.join("src/a"), "after").expect("it is written");
     let recorded = recorder.record(evidence::Limits::default()).expect("it is recorded");
-    write(
-        &config,
-        &Facts {
-            id: &id,
-            spec: &spec,
-            result: &result,
-            decided_by: &["check unit".to_owned()],
-            base_tree: Some(recorder.base_tree()),
-            result_tree: Some(recorded.tree),
-            agent: Some("builtin 0.1.0"),
-            containment: None,
-            check_containment: None,
-            policies: &[],
-            checks: &[],
-            verdicts: &[],
-            redact: &str::to_owned,
-        },
-    )
-    .expect("the receipt is written");
+    ending.evidence = Some(Evidence {
+        base_tree: recorder.base_tree(),
+        tree: recorded.tree,
+        changes: recorded.changes,
+        patch: String::new(),
+        branch: None,
+    });
+    write(&config, &Facts { id: &id, spec: &spec, result: &result, ending: &ending, redact: &str::to_owned })
+        .expect("the receipt is written");
     let row = JobRow {
         id,
         spec,
@@ -76,7 +71,7 @@ fn place(key: Option<&str>) -> Place {
         queue_position: None,
         last_event: None,
     };
-    Place { dir, config, row }
+    Written { dir, config, row }
 }
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
@@ -85,7 +80,7 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 fn as_written_it_verifies() {
     for (key, signature) in [(None, "not signed"), (Some(KEY), "signed by 03a107bff3ce10be1d70dd18e74bc099")]
     {
-        let place = place(key);
+        let place = written(key);
         let found = verify(&place.config, &place.row).expect("it can be read");
         assert_eq!(found.wrong, Vec::<String>::new());
         assert!(found.ok && found.signature.starts_with(signature), "{}", found.signature);
@@ -105,7 +100,7 @@ fn as_written_it_verifies() {
 
 #[test]
 fn any_changed_byte_is_found() {
-    let place = place(None);
+    let place = written(None);
     let root = JobPaths::new(&place.config.home, &place.row.id).root().to_owned();
     for name in [RECEIPT, SEAL, "artifacts/diff.patch", "artifacts/checks/unit.log"] {
         let file = root.join(name);
@@ -125,7 +120,7 @@ fn any_changed_byte_is_found() {
 
 #[test]
 fn an_altered_object_of_the_result_is_found() {
-    let place = place(None);
+    let place = written(None);
     let objects = JobPaths::new(&place.config.home, &place.row.id).shadow().join("shadow.git/objects");
     let mut altered = 0;
     for dir in std::fs::read_dir(objects).expect("listed").flatten() {
@@ -149,7 +144,7 @@ fn an_altered_object_of_the_result_is_found() {
 
 #[test]
 fn what_else_is_found() {
-    let damage: [(&str, fn(&Place)); 4] = [
+    let damage: [(&str, fn(&Written)); 4] = [
         ("it was added later", |place| {
             let dir = JobPaths::new(&place.config.home, &place.row.id).artifacts();
             std::fs::write(dir.join("extra"), "x").expect("it is written");
@@ -170,12 +165,12 @@ fn what_else_is_found() {
         }),
     ];
     for (expected, change) in damage {
-        let place = place(Some(KEY));
+        let place = written(Some(KEY));
         change(&place);
         let found = verify(&place.config, &place.row).expect("it can be read");
         assert!(found.wrong.iter().any(|wrong| wrong.contains(expected)), "{expected}: {:?}", found.wrong);
     }
-    let mut place = place(None);
+    let mut place = written(None);
     place.row.spec.prompt = "something else".to_owned();
     let found = verify(&place.config, &place.row).expect("it can be read");
     assert_eq!(found.wrong, ["request: the stored request differs"]);

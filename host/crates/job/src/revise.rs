@@ -30,8 +30,8 @@ pub struct Spent {
 pub struct State<'a> {
     /// The pass completed.
     pub completed: bool,
-    /// Another pass could mend it.
-    pub mendable: bool,
+    /// Another pass could repair it.
+    pub repairable: bool,
     /// Passes made.
     pub attempt: u32,
     /// Passes there may be.
@@ -81,7 +81,7 @@ pub fn exhausted(spent: Spent, budget: Budget) -> Option<String> {
 /// Another pass while passes, time and budget last and the failure changes. The same failure
 /// twice, or a third pass, goes to the stronger model where there is one.
 pub fn decide(state: State<'_>) -> Next {
-    if state.completed || !state.mendable || state.max_attempts <= 1 {
+    if state.completed || !state.repairable || state.max_attempts <= 1 {
         return Next::Finish;
     }
     let stop = |reason: String| Next::Stop { reason };
@@ -122,7 +122,7 @@ mod tests {
         let same = [a.clone(), a];
         let base = State {
             completed: false,
-            mendable: true,
+            repairable: true,
             attempt: 1,
             max_attempts: 4,
             fingerprints: &once,
@@ -135,7 +135,7 @@ mod tests {
         let strong = State { escalate_to: Some("strong"), ..base };
         let cases: [(&str, State<'_>); 14] = [
             ("finish", State { completed: true, ..base }),
-            ("finish", State { mendable: false, ..base }),
+            ("finish", State { repairable: false, ..base }),
             ("finish", State { max_attempts: 1, ..base }),
             ("revise", base),
             ("revise", State { attempt: 2, fingerprints: &changed, ..base }),

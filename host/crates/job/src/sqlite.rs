@@ -21,11 +21,12 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 pub use self::schema::StoreError;
+use super::conclude;
 use super::identity::{self, Now};
 use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load};
 use config::Isolation;
 use model::error::{Error, Kind, Result};
-use model::result::{Failure, FailureKind, JobResult};
+use model::result::JobResult;
 use model::spec::{JobId, JobSpec};
 use model::status::JobStatus;
 use redact::sanitize;
@@ -293,20 +294,6 @@ fn not_found(id: &JobId) -> Error {
         .hint("list them with `codex-worker jobs list`")
 }
 
-/// The failure of a job that no worker ever held.
-fn cancelled_in_queue(reason: &str) -> Failure {
-    let message = if reason.is_empty() {
-        "cancelled while queued".to_owned()
-    } else {
-        format!("cancelled while queued: {}", sanitize::line(reason, 300))
-    };
-    Failure {
-        kind: FailureKind::Cancelled,
-        message,
-        hint: "nothing was changed: the job never started".to_owned(),
-    }
-}
-
 impl JobStore for SqliteStore {
     fn enqueue(&self, spec: &JobSpec) -> Result<Enqueued> {
         let json = serde_json::to_string(spec).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
@@ -484,8 +471,7 @@ impl JobStore for SqliteStore {
                             return Ok(JobStatus::Cancelled);
                         }
                     };
-                    let failure = cancelled_in_queue(reason);
-                    let result = crate::compact::ended_early(id, &spec, JobStatus::Cancelled, failure);
+                    let result = conclude::cancelled_in_queue(id, &spec, reason).result;
                     let json = serde_json::to_string(&result).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
                     tx.execute(
                         "UPDATE jobs SET status = 'cancelled', cancel = ?2, result = ?3, finished_ms = ?4 WHERE seq = ?1",

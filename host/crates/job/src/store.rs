@@ -11,6 +11,13 @@ use model::result::JobResult;
 use model::spec::{JobId, JobSpec};
 use model::status::JobStatus;
 
+/// How long a claim holds without a heartbeat. On one machine a dead worker is noticed
+/// earlier, by its process.
+pub const LEASE: Duration = Duration::from_secs(20);
+
+/// Between heartbeats.
+pub const HEARTBEAT: Duration = Duration::from_secs(4);
+
 /// A worker's right to a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {

@@ -1,9 +1,9 @@
-//! The worker process: claims a job, runs it, claims the next, and leaves when the queue is
+//! The worker process: claims a job, runs it, claims the next, and exits when the queue is
 //! empty (or never, without `until_idle`).
 //!
 //! One process runs one job at a time. Of several that find nothing to claim although jobs
 //! wait (the limit is reached), one stays and watches, so that the queue moves on when a
-//! running worker is killed; the others leave.
+//! running worker is killed; the others exit.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::run::control::LEASE;
 use super::sqlite::SqliteStore;
-use super::store::{Claim, JobStore, Load};
-use super::{gc, identity, leaving, reap, run, spawn};
+use super::store::{Claim, JobStore, LEASE, Load};
+use super::{cleanup, gc, identity, reap, run, spawn};
 use config::Config;
 use model::error::{Error, Kind, Result};
 
@@ -22,7 +21,7 @@ use model::error::{Error, Kind, Result};
 const LOOK: Duration = Duration::from_millis(300);
 /// After the store failed.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
-/// After this long a worker that was told to end is gone, whatever holds it up. Its
+/// After this long a worker that was asked to end is gone, whatever holds it up. Its
 /// processes die with it, and its job becomes `interrupted` when anybody looks.
 const SHUTDOWN: Duration = Duration::from_millis(4_500);
 
@@ -31,12 +30,12 @@ const SHUTDOWN: Duration = Duration::from_millis(4_500);
 pub async fn run(config: Config, until_idle: bool) -> Result<()> {
     let store: Arc<dyn JobStore> = Arc::new(SqliteStore::open(&config.home)?);
     let config = Arc::new(config);
-    let shutdown = until_told_to_end()?;
+    let shutdown = until_asked_to_end()?;
     let me = identity::own();
     {
         let (config, store) = (Arc::clone(&config), Arc::clone(&store));
         blocking(move || {
-            leaving::tidy_all(&config, store.as_ref());
+            cleanup::clean_up_pending(&config, store.as_ref());
             Ok(())
         })
         .await?;
@@ -63,7 +62,7 @@ pub async fn run(config: Config, until_idle: bool) -> Result<()> {
         match claim {
             Next::Job(claim) => {
                 waiter = None;
-                run::job(Arc::clone(&config), Arc::clone(&store), *claim, shutdown.clone()).await;
+                run::run_job(Arc::clone(&config), Arc::clone(&store), *claim, shutdown.clone()).await;
             }
             Next::Nothing(load) => {
                 if load.queued == 0 {
@@ -114,7 +113,7 @@ fn next(config: &Config, store: &dyn JobStore, me: &str) -> Result<Next> {
 }
 
 /// Fires at the first SIGTERM, SIGINT or SIGHUP.
-fn until_told_to_end() -> Result<CancellationToken> {
+fn until_asked_to_end() -> Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
         signal(kind).map_err(|e| Error::new(Kind::Environment, format!("cannot listen for signals: {e}")))
@@ -130,10 +129,10 @@ fn until_told_to_end() -> Result<CancellationToken> {
             _ = int.recv() => {}
             _ = hangup.recv() => {}
         }
-        tracing::info!("told to end");
+        tracing::info!("asked to end");
         told.cancel();
         tokio::time::sleep(SHUTDOWN).await;
-        tracing::warn!("not done in time; leaving");
+        tracing::warn!("cleanup did not end in time; exiting");
         #[expect(clippy::disallowed_methods, reason = "the tasks did not end in the time they were given")]
         std::process::exit(143);
     });
@@ -145,6 +144,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(Error::new(Kind::Internal, format!("a part of the worker broke: {error}")))
+        Err(Error::new(Kind::Internal, format!("a part of the worker failed: {error}")))
     })
 }

@@ -29,6 +29,13 @@ pub struct Verdict {
     pub finding: Finding,
 }
 
+impl Verdict {
+    /// A finding of the host itself.
+    pub fn host(finding: Finding) -> Self {
+        Verdict { source: Source::Host, by: "host".to_owned(), finding }
+    }
+}
+
 /// Why an agent's run failed, beyond what the outcome's `ended` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentFailure {
@@ -53,8 +60,22 @@ pub struct Outcome {
     pub failing_checks: Vec<usize>,
     /// The findings that deny, as indices.
     pub denials: Vec<usize>,
-    /// Another pass of the agent could mend it.
-    pub mendable: bool,
+    /// Another pass of the agent could repair it.
+    pub repairable: bool,
+}
+
+impl Outcome {
+    /// An end that the host decides by itself: no check and no policy had a part in it.
+    pub fn by_host(status: JobStatus, failure: Failure) -> Self {
+        Outcome {
+            status,
+            failure: Some(failure),
+            decided_by: vec!["host".to_owned()],
+            failing_checks: Vec::new(),
+            denials: Vec::new(),
+            repairable: false,
+        }
+    }
 }
 
 /// The artifact that holds a check's log. A check's name is the planner's; as a file name

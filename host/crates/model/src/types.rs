@@ -188,6 +188,21 @@ wire_record!(
         commands: Vec<String>,
     }
 );
+
+impl AgentOutcome {
+    /// Of an agent that has not ended, or that never started.
+    pub fn unknown() -> Self {
+        AgentOutcome {
+            ended: AgentEnd::Error,
+            turns: 0,
+            tool_calls: 0,
+            permission_denials: 0,
+            claim: String::new(),
+            commands: Vec::new(),
+        }
+    }
+}
+
 wire_record!(
     /// A machine-readable report left by a check.
     ReportFile { path: String, content: String }

@@ -33,6 +33,7 @@ mod tests;
 
 pub use compose::Judged;
 pub use load::Settings;
+pub use lock::Mode;
 pub use plugin::{Origin, PluginId};
 pub use record::Decision;
 pub use set::{Facts, PolicySet, Shaped};

@@ -33,9 +33,9 @@ pub trait Reader: Send + Sync {
     fn redact(&self, text: &str) -> String;
     /// What the signals policies read, and notes on those that could not.
     fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>);
-    /// Writes down the mark of a tree that is about to be started. An error keeps it from
-    /// being started: nobody could find its strays.
-    fn started(&self, mark: &str) -> std::io::Result<()>;
+    /// Writes down the tag of a process tree that is about to be started. An error keeps it
+    /// from being started: nobody could find its orphaned processes.
+    fn started(&self, tag: &str) -> std::io::Result<()>;
 }
 
 /// Where checks run and what they may do.
@@ -47,8 +47,8 @@ pub struct Site {
     pub env: std::collections::BTreeMap<String, String>,
     /// What they may do.
     pub limits: Limits,
-    /// The beginning of each run's mark; must be unique to the job and pass.
-    pub mark: String,
+    /// The beginning of each run's process tag; must be unique to the job and pass.
+    pub tag: String,
     /// Bytes of output that a result keeps.
     pub output_max: usize,
 }
@@ -125,9 +125,9 @@ async fn run_one(
         Ok(cwd) => cwd,
         Err(why) => return not_run(check, &why, false),
     };
-    let mark = format!("{}.{number}", site.mark);
-    if let Err(error) = reader.started(&mark) {
-        return not_run(check, &format!("cannot write its mark: {error}"), false);
+    let tag = format!("{}.{number}", site.tag);
+    if let Err(error) = reader.started(&tag) {
+        return not_run(check, &format!("cannot write its process tag: {error}"), false);
     }
     let mut env = site.env.clone();
     env.extend(ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -137,7 +137,7 @@ async fn run_one(
         cwd: cwd.clone(),
         stdin: Vec::new(),
         limits: site.limits.clone(),
-        mark,
+        mark: tag,
     };
     let start = SystemTime::now();
     let capped = Mutex::new(Capped::new(LOG_MAX));
@@ -260,7 +260,7 @@ mod tests {
         fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>) {
             (Vec::new(), vec![format!("{} reports", output.reports.len())])
         }
-        fn started(&self, _mark: &str) -> std::io::Result<()> {
+        fn started(&self, _tag: &str) -> std::io::Result<()> {
             Ok(())
         }
     }
@@ -289,8 +289,8 @@ mod tests {
                 max_processes: None,
                 max_file_size: None,
             },
-            // The end of a run kills every process with its mark, other tests' too.
-            mark: format!("test-{}", dir.display()),
+            // The end of a run kills every process with its tag, other tests' too.
+            tag: format!("test-{}", dir.display()),
             output_max: 1000,
         };
         let reader: Arc<dyn Reader> = Arc::new(Plain);

@@ -132,7 +132,7 @@ mod tests {
                 decided_by: vec![],
                 failing_checks: vec![0],
                 denials: vec![],
-                mendable: true,
+                repairable: true,
             };
             of(&outcome, &[check], &[])
         };

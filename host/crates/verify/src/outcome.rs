@@ -10,7 +10,7 @@ use model::status::JobStatus;
 use model::types::{AgentEnd, AgentOutcome, CheckResult, CheckStatus, Severity};
 
 /// The rule of findings that say that a policy could not judge. The job is denied, but for
-/// a reason that the agent cannot mend.
+/// a reason that the agent cannot repair.
 pub const POLICY_BROKEN: &str = "policy-broken";
 
 /// The host's rule for a check that passes with the agent's version of the tests alone.
@@ -79,7 +79,7 @@ pub fn decide(inputs: Inputs<'_>) -> Outcome {
     });
     Outcome {
         status: reasons.first().map_or(JobStatus::Completed, |first| first.status),
-        mendable: !reasons.is_empty() && reasons.iter().all(|reason| reason.mendable),
+        repairable: !reasons.is_empty() && reasons.iter().all(|reason| reason.repairable),
         failure,
         decided_by: reasons.into_iter().map(|reason| reason.by).collect(),
         failing_checks,
@@ -94,12 +94,20 @@ struct Reason {
     by: String,
     message: String,
     hint: String,
-    mendable: bool,
+    repairable: bool,
 }
 
 fn agent_reason(inputs: &Inputs<'_>) -> Option<Reason> {
-    let reason = |rank, status, kind, message: String, hint: &str, mendable| {
-        Some(Reason { rank, status, kind, by: "agent".to_owned(), message, hint: hint.to_owned(), mendable })
+    let reason = |rank, status, kind, message: String, hint: &str, repairable| {
+        Some(Reason {
+            rank,
+            status,
+            kind,
+            by: "agent".to_owned(),
+            message,
+            hint: hint.to_owned(),
+            repairable,
+        })
     };
     match inputs.agent.ended {
         AgentEnd::Completed => None,
@@ -171,13 +179,13 @@ fn denial_reason(verdict: &Verdict) -> Reason {
         by: format!("{} {}", verdict.by, finding.rule),
         message: format!("{}{at}", finding.message),
         hint: finding.remedy.clone().unwrap_or_else(|| fallback.to_owned()),
-        mendable: kind != FailureKind::PolicyBroken,
+        repairable: kind != FailureKind::PolicyBroken,
     }
 }
 
 fn check_reason(declared: Option<&CheckCommand>, result: &CheckResult) -> Reason {
     let name = &result.name;
-    let (message, hint, mendable) = match result.status {
+    let (message, hint, repairable) = match result.status {
         CheckStatus::Passed => {
             debug_assert!(declared.is_some_and(|c| c.must_fail_before));
             let why = match result.baseline {
@@ -207,7 +215,7 @@ fn check_reason(declared: Option<&CheckCommand>, result: &CheckResult) -> Reason
         by: format!("check {name}"),
         message,
         hint,
-        mendable,
+        repairable,
     }
 }
 
@@ -310,7 +318,7 @@ mod tests {
         }
     }
 
-    /// One line: status, kind, mendable, message, and everything that decided.
+    /// One line: status, kind, repairable, message, and everything that decided.
     fn line(
         agent: &AgentOutcome,
         declared: &[CheckCommand],
@@ -324,7 +332,7 @@ mod tests {
                 "{} {:?}{}: {} [{}]",
                 outcome.status.as_str(),
                 failure.kind,
-                if outcome.mendable { " mendable" } else { "" },
+                if outcome.repairable { " repairable" } else { "" },
                 failure.message,
                 outcome.decided_by.join("; ")
             ),
@@ -368,22 +376,22 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         completed
         completed
-        failed CheckFailed mendable: check `unit` failed (exit 2) [check unit]
-        failed OutOfScope mendable: out-of-scope was seen (src/a.rs:3) (and 1 more) [p@1 out-of-scope; p@1 out-of-scope; check unit]
-        failed TestsWeakened mendable: tests-weakened was seen (src/a.rs:3) [p@1 tests-weakened]
-        failed CheckFailed mendable: check `unit` failed (exit 2) [check unit; p@1 claim]
+        failed CheckFailed repairable: check `unit` failed (exit 2) [check unit]
+        failed OutOfScope repairable: out-of-scope was seen (src/a.rs:3) (and 1 more) [p@1 out-of-scope; p@1 out-of-scope; check unit]
+        failed TestsWeakened repairable: tests-weakened was seen (src/a.rs:3) [p@1 tests-weakened]
+        failed CheckFailed repairable: check `unit` failed (exit 2) [check unit; p@1 claim]
         failed PolicyBroken: policy-broken was seen (src/a.rs:3) [p@1 policy-broken; check unit]
-        failed TurnLimit mendable: the agent used all its turns (7) [agent]
+        failed TurnLimit repairable: the agent used all its turns (7) [agent]
         timed_out Budget: the job's time was up while the agent worked [agent]
         cancelled Cancelled: the job was cancelled [agent; check unit]
         failed AgentFailed: the agent ended with an error [agent; check unit]
         completed
         failed CheckFailed: check `unit` passed on the tree before the job too, so it proves nothing [check unit]
         failed CheckFailed: check `unit` could not be run on the tree before the job [check unit]
-        failed CheckFailed mendable: check `unit` failed (exit 2), as it did before the job [check unit]
-        failed CheckFailed mendable: check `unit` failed (exit 2), and passed before the job [check unit]
+        failed CheckFailed repairable: check `unit` failed (exit 2), as it did before the job [check unit]
+        failed CheckFailed repairable: check `unit` failed (exit 2), and passed before the job [check unit]
         failed CheckFailed: check `unit` could not be started [check unit]
-        failed CheckFailed mendable: check `unit` was ended after 2 s [check unit]
+        failed CheckFailed repairable: check `unit` was ended after 2 s [check unit]
         ");
     }
 
@@ -427,6 +435,6 @@ mod tests {
         });
         let failure = outcome.failure.expect("it failed");
         assert_eq!((failure.kind, failure.hint.as_str()), (FailureKind::Gateway, "set the key"));
-        assert!(!outcome.mendable);
+        assert!(!outcome.repairable);
     }
 }

@@ -9,13 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk;
 use crate::revise::{Budget, Spent, exhausted};
-use crate::store::{Claim, JobStore};
+use crate::store::{Claim, HEARTBEAT, JobStore, LEASE};
 
-/// How long a claim holds without a heartbeat. On one machine a dead worker is noticed
-/// earlier, by its process.
-pub const LEASE: Duration = Duration::from_secs(20);
-/// Between heartbeats.
-const BEAT: Duration = Duration::from_secs(4);
 /// Between looks at the cancel request and the budget.
 const LOOK: Duration = Duration::from_millis(150);
 
@@ -143,7 +138,7 @@ struct Watcher {
 
 impl Watcher {
     async fn run(self) {
-        let mut beat = tokio::time::interval(BEAT);
+        let mut beat = tokio::time::interval(HEARTBEAT);
         let mut look = tokio::time::interval(LOOK);
         // After a pause (a suspended machine) one tick is enough.
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,195 +1,166 @@
-//! The end of a job: the evidence that there is, the ref, the result, and the one write
-//! that makes it final. Whatever cannot be had is left out and said; the end itself is not
-//! given up while the claim holds.
+//! The end of a run: what is known of it is gathered and concluded. Whatever cannot be had is
+//! left out and said; the end itself is not given up while the claim holds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{Control, Stop};
-use super::judging::{PATCH_MAX, append_decisions};
-use super::{Fail, Job, Way, Work};
-use crate::artifacts::{self, DIFF, FINDINGS, RESULT};
-use crate::compact::{Parts, build};
-use crate::leaving;
-use crate::paths::JobPaths;
-use crate::receipt;
-use crate::store::{Claim, JobStore};
+use super::control::Stop;
+use super::judge::append_decisions;
+use super::prepare::Prepared;
+use super::{Job, Progress, Reached, Run, RunEnd, workspace};
+use crate::cleanup;
+use crate::conclude::{self, Concluded, Ending, Evidence, Judgement, PATCH_MAX};
 use crate::worker::blocking;
 use adapter::Totals;
 use adapter::gateway::Gateway;
-use config::{Config, Isolation};
-use evidence::{Recorded, Recorder, patch};
-use model::error::Error;
-use model::result::{Failure, FailureKind, JobResult, Usage};
+use config::Isolation;
+use evidence::Recorded;
+use model::result::{Failure, FailureKind, Usage};
 use model::status::JobStatus;
-use redact::sanitize;
+use model::types::{AgentOutcome, CheckResult};
+use redact::{Redactor, sanitize};
 use verify::outcome::Outcome;
 
 /// How long the last record may take, and when the worker is told to end.
 const RECORD: Duration = Duration::from_secs(60);
 const RECORD_AT_SHUTDOWN: Duration = Duration::from_millis(1_500);
-/// Between attempts to write the end down, and how many there are.
-const AGAIN: Duration = Duration::from_millis(500);
-const ATTEMPTS: u32 = 20;
+/// Attempts to write the end: a full disk passes.
+const TRIES: u32 = 20;
 
 /// Ends the job.
-pub(super) async fn end(
-    config: &Arc<Config>,
-    store: &Arc<dyn JobStore>,
-    claim: &Claim,
-    control: &Control,
-    mut work: Work,
-    ran: Result<Way, Fail>,
-) {
-    let stopped = control.stopped();
+pub(super) async fn end(run: &Run, reached: Reached, progress: Progress, end: RunEnd) {
+    let claim = &run.claim;
+    let stopped = run.control.stopped();
     if stopped == Some(Stop::Lost) {
         tracing::warn!(job = %claim.id, epoch = claim.epoch, "the claim is lost; nothing is written");
         return;
     }
-    if stopped == Some(Stop::Shutdown) && !work.agent_started {
-        let (store, claim) = (Arc::clone(store), claim.clone());
+    if stopped == Some(Stop::Shutdown) && progress.agent.is_none() {
+        let (store, claim) = (Arc::clone(&run.store), claim.clone());
         if let Err(error) = blocking(move || store.release(&claim)).await {
             tracing::warn!(%error, "the job was not put back into the queue");
         }
         return;
     }
-    let outcome = match (ran, stopped) {
-        (Ok(Way::Judged), _) => work.outcome.clone(),
-        (Err(fail), None) => Some(failed(fail)),
-        (_, Some(stop)) => Some(ended_from_outside(&stop, &work)),
-        (Ok(Way::Stopped), None) => None,
+    let outcome = outcome(run, &progress, end, stopped.as_ref());
+    let (job, ending) = match reached {
+        Reached::Claimed => (None, Ending::of(outcome)),
+        Reached::Opened(job) => {
+            let ending = job.ending(outcome, progress).await;
+            (Some(job), ending)
+        }
+        Reached::Prepared(prepared) => {
+            let job = Arc::clone(&prepared.job);
+            (Some(job), prepared.ending(outcome, progress).await)
+        }
     };
-    let outcome = outcome.unwrap_or_else(|| {
-        failed(Fail {
-            kind: FailureKind::Internal,
-            error: Error::new(model::error::Kind::Internal, "the job stopped without a reason"),
-        })
-    });
-    let totals = work.adapter.as_ref().map(|adapter| adapter.usage());
-    if let Some(adapter) = work.adapter.take().and_then(Arc::into_inner) {
-        adapter.shutdown().await;
-    }
-    let result = match work.job.clone() {
-        Some(job) => job.result(&mut work, &outcome, totals, control.stopped()).await,
-        None => None,
-    };
-    let result = result.unwrap_or_else(|| bare(config, claim, &outcome, &work));
-    if let Some(job) = &work.job {
+    let ending = Ending { duration: run.started.elapsed(), ..ending };
+    let concluded = concluded(run, job.clone(), ending).await;
+    if let Some(job) = &job {
         job.journal.flush().await;
     }
-    leaving::announce(&config.home, &claim.id);
-    finish(store, claim, outcome.status, result).await;
-    control.done();
-    let (config, store, id) = (Arc::clone(config), Arc::clone(store), claim.id.clone());
-    let tidied = blocking(move || leaving::tidy(&config, store.as_ref(), &id)).await;
-    if let Err(error) = tidied {
-        tracing::warn!(job = %claim.id, %error, "something stays");
+    write(run, concluded).await;
+    run.control.done();
+    let (config, store, id) = (Arc::clone(&run.config), Arc::clone(&run.store), claim.id.clone());
+    let cleaned = blocking(move || {
+        cleanup::clean_up_or_log(&config, store.as_ref(), &id);
+        Ok(())
+    })
+    .await;
+    if let Err(error) = cleaned {
+        tracing::warn!(job = %claim.id, %error, "cleanup incomplete");
     }
 }
 
-/// Writes the end down; a store that fails (a full disk) is tried again for some seconds.
-async fn finish(store: &Arc<dyn JobStore>, claim: &Claim, status: JobStatus, result: JobResult) {
-    for attempt in 1..=ATTEMPTS {
-        let (store, claim_, result) = (Arc::clone(store), claim.clone(), result.clone());
-        match blocking(move || store.finish(&claim_, status, &result)).await {
-            Ok(true) => {
-                tracing::info!(job = %claim.id, status = status.as_str(), "ended");
-                return;
-            }
-            Ok(false) => {
-                tracing::warn!(job = %claim.id, "the claim was lost before the end was written");
-                return;
-            }
-            Err(error) if attempt == ATTEMPTS => {
-                // The lease runs out, and whoever looks makes `interrupted` of it.
-                tracing::error!(job = %claim.id, %error, "the end could not be written");
-            }
-            Err(error) => {
-                tracing::warn!(job = %claim.id, %error, "the end could not be written yet");
-                tokio::time::sleep(AGAIN).await;
-            }
+fn outcome(run: &Run, progress: &Progress, end: RunEnd, stopped: Option<&Stop>) -> Outcome {
+    let judged = progress.judged.as_ref().map(|judged| judged.outcome.clone());
+    match (end, stopped, judged) {
+        (RunEnd::Judged, _, Some(outcome)) => outcome,
+        (RunEnd::Failed { kind, error }, None, _) => {
+            let hint = match error.hints.as_slice() {
+                [] => "look into worker.log in the state directory".to_owned(),
+                hints => hints.join("; "),
+            };
+            let failure = Failure { kind, message: error.message, hint };
+            Outcome::by_host(JobStatus::Failed, failure)
         }
+        (_, Some(stop), _) => stopped_by(stop, run, progress.attempts),
+        (RunEnd::Stopped | RunEnd::Judged, None, _) => Outcome::by_host(
+            JobStatus::Failed,
+            Failure {
+                kind: FailureKind::Internal,
+                message: "the job stopped without a reason".to_owned(),
+                hint: "look into worker.log in the state directory".to_owned(),
+            },
+        ),
     }
 }
 
-fn outcome(status: JobStatus, kind: FailureKind, message: String, hint: &str) -> Outcome {
-    Outcome {
-        status,
-        failure: Some(Failure { kind, message, hint: hint.to_owned() }),
-        decided_by: vec!["host".to_owned()],
-        failing_checks: Vec::new(),
-        denials: Vec::new(),
-        mendable: false,
-    }
-}
-
-fn failed(fail: Fail) -> Outcome {
-    let hint = fail.error.hints.join("; ");
-    let hint = if hint.is_empty() { "look into worker.log in the state directory".to_owned() } else { hint };
-    outcome(JobStatus::Failed, fail.kind, fail.error.message, &hint)
-}
-
-fn ended_from_outside(stop: &Stop, work: &Work) -> Outcome {
-    let resume = "go on with resume";
-    match stop {
-        Stop::Cancelled(reason) if reason.is_empty() => {
-            outcome(JobStatus::Cancelled, FailureKind::Cancelled, "cancelled".to_owned(), resume)
-        }
-        Stop::Cancelled(reason) => {
-            outcome(JobStatus::Cancelled, FailureKind::Cancelled, format!("cancelled: {reason}"), resume)
-        }
-        Stop::TimedOut => outcome(
+fn stopped_by(stop: &Stop, run: &Run, attempts: u32) -> Outcome {
+    let (status, kind, message, hint) = match stop {
+        Stop::Cancelled(reason) => (
+            JobStatus::Cancelled,
+            FailureKind::Cancelled,
+            if reason.is_empty() { "cancelled".to_owned() } else { format!("cancelled: {reason}") },
+            "go on with resume",
+        ),
+        Stop::TimedOut => (
             JobStatus::TimedOut,
             FailureKind::Budget,
-            format!(
-                "the job's time was up after {} s, in pass {}",
-                work.started.elapsed().as_secs(),
-                work.attempts
-            ),
+            format!("the job's time was up after {} s, in pass {attempts}", run.started.elapsed().as_secs()),
             "go on with resume and a larger timeout_ms, or split the task",
         ),
-        Stop::Budget(reason) => outcome(
+        Stop::Budget(reason) => (
             JobStatus::Failed,
             FailureKind::Budget,
             reason.clone(),
             "raise WORKER_MAX_REQUESTS or WORKER_MAX_TOKENS, or split the task",
         ),
-        Stop::Disk(reason) => outcome(
+        Stop::Disk(reason) => (
             JobStatus::Failed,
             FailureKind::Budget,
             reason.clone(),
             "look what filled the disk; raise WORKER_MAX_DISK_MB if the task needs it",
         ),
-        Stop::Shutdown | Stop::Lost => outcome(
+        Stop::Shutdown | Stop::Lost => (
             JobStatus::Interrupted,
             FailureKind::Interrupted,
             "the worker was told to end while the job ran".to_owned(),
-            resume,
+            "go on with resume",
         ),
+    };
+    Outcome::by_host(status, Failure { kind, message, hint: hint.to_owned() })
+}
+
+/// Concludes off the async threads. A job that could not be opened has no policies: known
+/// secrets are masked nevertheless.
+async fn concluded(run: &Run, job: Option<Arc<Job>>, ending: Ending) -> Concluded {
+    let known = Redactor::new(run.config.known_secrets.clone(), None);
+    let redactor = job.map_or_else(|| known.clone(), |job| job.redactor.clone());
+    let (config, claim, outcome) = (Arc::clone(&run.config), run.claim.clone(), ending.outcome.clone());
+    match blocking(move || Ok(conclude::conclude(&config, &claim, &redactor, &ending))).await {
+        Ok(concluded) => concluded,
+        Err(error) => {
+            tracing::error!(job = %run.claim.id, %error, "the result could not be made");
+            let ending = Ending { duration: run.started.elapsed(), ..Ending::of(outcome) };
+            let mask = |text: &str| known.floor_only(text);
+            conclude::without_record(&run.claim.id, &run.claim.spec, &ending, &mask)
+        }
     }
 }
 
-/// The result when nothing but the outcome is known.
-fn bare(config: &Config, claim: &Claim, outcome: &Outcome, work: &Work) -> JobResult {
-    let failure = outcome.failure.clone().unwrap_or(Failure {
-        kind: FailureKind::Internal,
-        message: "nothing is known of the end".to_owned(),
-        hint: "look into worker.log in the state directory".to_owned(),
-    });
-    let redactor = redact::Redactor::new(config.known_secrets.clone(), None);
-    let failure = Failure {
-        kind: failure.kind,
-        message: redactor.floor_only(&failure.message),
-        hint: redactor.floor_only(&failure.hint),
-    };
-    let mut result = crate::compact::ended_early(&claim.id, &claim.spec, outcome.status, failure);
-    result.duration_ms = u64::try_from(work.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    result.artifacts = artifacts::list(&JobPaths::new(&config.home, &claim.id).artifacts());
-    result
+async fn write(run: &Run, concluded: Concluded) {
+    let (config, store, claim) = (Arc::clone(&run.config), Arc::clone(&run.store), run.claim.clone());
+    let status = concluded.status.as_str();
+    match blocking(move || conclude::commit(&config, store.as_ref(), &claim, &concluded, TRIES)).await {
+        Ok(true) => tracing::info!(job = %run.claim.id, status, "ended"),
+        Ok(false) => tracing::warn!(job = %run.claim.id, "the claim was lost before the end was written"),
+        // The lease runs out, and whoever looks makes `interrupted` of it.
+        Err(error) => tracing::error!(job = %run.claim.id, %error, "the end could not be written"),
+    }
 }
 
-fn usage(totals: Option<Totals>) -> Usage {
-    let Some(totals) = totals else { return Usage::default() };
+fn usage(totals: Totals) -> Usage {
     Usage {
         input_tokens: totals.input_tokens,
         cached_tokens: totals.cached_tokens,
@@ -199,132 +170,102 @@ fn usage(totals: Option<Totals>) -> Usage {
     }
 }
 
-impl Job {
-    /// Gathers what there is and makes the result of it.
-    async fn result(
-        self: &Arc<Self>,
-        work: &mut Work,
-        outcome: &Outcome,
-        totals: Option<Totals>,
-        stopped: Option<Stop>,
-    ) -> Option<JobResult> {
-        if work.agent_started && (stopped.is_some() || work.recorded.is_none()) {
-            self.record_what_there_is(work, stopped == Some(Stop::Shutdown)).await;
+impl Prepared {
+    /// Gathers what the passes left.
+    async fn ending(self, outcome: Outcome, mut progress: Progress) -> Ending {
+        let usage = usage(self.adapter.usage());
+        let stopped = self.job.control.stopped();
+        if progress.agent.is_some() && (stopped.is_some() || progress.recorded.is_none()) {
+            self.record_last(&mut progress, stopped == Some(Stop::Shutdown)).await;
         }
-        let recorded = work.recorded.clone();
-        let branch = match (work.recorder.clone(), &recorded) {
-            (Some(recorder), Some(recorded)) => self.publish(&recorder, recorded, work).await,
-            _ => None,
+        let evidence = match progress.recorded.take() {
+            Some(recorded) => self.evidence(recorded, &mut progress.notes).await,
+            None => None,
         };
-        let mut notes = std::mem::take(&mut work.notes);
-        notes.append(&mut work.pass_notes);
-        notes.extend(self.policies.shadow_notes());
-        notes.extend(self.digest(outcome, work).await);
-        notes.dedup();
-        let job = Arc::clone(self);
-        let (outcome, agent) = (outcome.clone(), work.agent.clone());
-        let (checks, verdicts) = (std::mem::take(&mut work.checks), std::mem::take(&mut work.verdicts));
-        let (attempts, duration) = (work.attempts, work.started.elapsed());
-        let recorder = work.recorder.clone();
-        let (recorder_for_receipt, agent_name) = (recorder.clone(), work.agent_name.clone());
-        let usage = usage(totals);
-        blocking(move || {
-            let diff = recorder
-                .zip(recorded.as_ref())
-                .and_then(|(recorder, recorded)| recorder.patch(recorded, PATCH_MAX).ok())
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-                .unwrap_or_default();
-            let lost = |name: &str, written: std::io::Result<()>| {
-                if let Err(error) = written {
-                    tracing::warn!(%error, name, "an artifact was lost");
-                }
-            };
-            if recorded.is_some() {
-                lost(DIFF, job.artifacts.write(DIFF, &diff));
-            }
-            let findings = serde_json::to_string_pretty(&verdicts).unwrap_or_default() + "\n";
-            lost(FINDINGS, job.artifacts.write(FINDINGS, &findings));
-            lost("decisions.jsonl", append_decisions(&job.policies, &job.paths.decisions()));
-            let trimmed = patch::trim(&diff, job.config.diff_max_bytes).text;
-            let result = build(Parts {
-                id: &job.claim.id,
-                spec: &job.claim.spec,
-                outcome: &outcome,
-                agent: &agent,
-                changes: recorded.as_ref().map(|recorded| &recorded.changes),
-                checks: &checks,
-                verdicts: &verdicts,
-                notes: &notes,
-                attempts,
-                duration,
-                usage: &usage,
-                policies: &job.policies.names(),
-                branch: branch.as_deref(),
-                artifacts: &job.artifacts.list(),
-                diff: &trimmed,
-                redact: &|text| job.redactor.text(text),
-            });
-            let json = serde_json::to_string_pretty(&result).unwrap_or_default() + "\n";
-            lost(RESULT, job.artifacts.write_redacted(RESULT, &json));
-            let in_force = job.in_force.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-            let facts = receipt::Facts {
-                id: &job.claim.id,
-                spec: &job.claim.spec,
-                result: &result,
-                decided_by: &outcome.decided_by,
-                base_tree: recorder_for_receipt.as_ref().map(|recorder| recorder.base_tree()),
-                result_tree: recorded.as_ref().map(|recorded| recorded.tree.clone()),
-                agent: agent_name.as_deref(),
-                containment: in_force.agent.as_ref(),
-                check_containment: in_force.checks.as_ref(),
-                policies: &job.policies.digests(),
-                checks: &checks,
-                verdicts: &verdicts,
-                redact: &|text| job.redactor.text(text),
-            };
-            if let Err(error) = receipt::write(&job.config, &facts) {
-                tracing::warn!(%error, "the receipt was lost");
-            }
-            Ok(result)
-        })
-        .await
-        .inspect_err(|error| tracing::error!(job = %self.claim.id, %error, "the result could not be made"))
-        .ok()
+        let (job, agent) = (Arc::clone(&self.job), self.agent.name());
+        if let Some(adapter) = Arc::into_inner(self.adapter) {
+            adapter.shutdown().await;
+        }
+        let ending = job.ending(outcome, progress).await;
+        Ending { agent_name: Some(agent), evidence, usage, ..ending }
     }
 
     /// After a stop: what the agent had done by then.
-    async fn record_what_there_is(&self, work: &mut Work, in_a_hurry: bool) {
-        let Some(recorder) = work.recorder.clone() else { return };
+    async fn record_last(&self, progress: &mut Progress, in_a_hurry: bool) {
         let limit = if in_a_hurry { RECORD_AT_SHUTDOWN } else { RECORD };
-        match tokio::time::timeout(limit, self.record(&recorder)).await {
-            Ok(Ok(recorded)) => work.recorded = Some(recorded),
+        match tokio::time::timeout(limit, self.record()).await {
+            Ok(Ok(recorded)) => progress.recorded = Some(recorded),
             Ok(Err(error)) => {
-                work.notes.push(format!("what was changed could not be recorded: {}", error.message))
+                progress.notes.push(format!("what was changed could not be recorded: {}", error.message))
             }
-            Err(_) => work
+            Err(_) => progress
                 .notes
                 .push(format!("what was changed could not be recorded within {} s", limit.as_secs())),
         }
     }
 
+    async fn evidence(&self, recorded: Recorded, notes: &mut Vec<String>) -> Option<Evidence> {
+        let branch = self.publish(&recorded, notes).await;
+        let recorder = Arc::clone(&self.recorder);
+        blocking(move || {
+            let patch = recorder.patch(&recorded, PATCH_MAX).unwrap_or_default();
+            Ok(Evidence {
+                base_tree: recorder.base_tree(),
+                patch: String::from_utf8_lossy(&patch).into_owned(),
+                tree: recorded.tree,
+                changes: recorded.changes,
+                branch,
+            })
+        })
+        .await
+        .inspect_err(|error| tracing::error!(%error, "the patch could not be made"))
+        .ok()
+    }
+
     /// Puts the recorded tree of a worktree into the user's repository as a ref.
-    async fn publish(
-        &self,
-        recorder: &Arc<Recorder>,
-        recorded: &Recorded,
-        work: &mut Work,
-    ) -> Option<String> {
-        let place = work.place.as_ref()?;
-        if self.claim.spec.isolation != Isolation::Worktree || recorded.tree == recorder.base_tree() {
+    async fn publish(&self, recorded: &Recorded, notes: &mut Vec<String>) -> Option<String> {
+        let isolated = self.job.claim.spec.isolation == Isolation::Worktree;
+        if !isolated || recorded.tree == self.recorder.base_tree() {
             return None;
         }
-        match super::place::publish(place, recorder, recorded, self.commit_message()).await {
-            Ok(name) => name,
-            Err(error) => {
-                work.notes
-                    .push(format!("the result could not be put into the repository: {}", error.message));
-                None
+        let published =
+            workspace::publish(&self.workspace, &self.recorder, recorded, self.job.commit_message()).await;
+        published.unwrap_or_else(|error| {
+            notes.push(format!("the result could not be put into the repository: {}", error.message));
+            None
+        })
+    }
+}
+
+impl Job {
+    /// What is known besides the evidence. The policies have decided for the last time.
+    async fn ending(self: &Arc<Self>, outcome: Outcome, progress: Progress) -> Ending {
+        let judgement =
+            progress.judged.map(|judged| Judgement { checks: judged.checks, verdicts: judged.verdicts });
+        let checks = judgement.as_ref().map_or(&[][..], |judgement| &judgement.checks);
+        let mut notes = progress.notes;
+        notes.extend(progress.pass_notes);
+        notes.extend(self.policies.shadow_notes());
+        notes.extend(self.digest(&outcome, checks).await);
+        notes.dedup();
+        let job = Arc::clone(self);
+        let written = blocking(move || {
+            if let Err(error) = append_decisions(&job.policies, &job.paths.decisions()) {
+                tracing::warn!(%error, "decisions.jsonl was lost");
             }
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "decisions.jsonl was lost");
+        }
+        Ending {
+            agent: progress.agent.unwrap_or_else(AgentOutcome::unknown),
+            judgement,
+            notes,
+            attempts: progress.attempts,
+            policies: self.policies.digests(),
+            containment: self.lock_containment().clone(),
+            ..Ending::of(outcome)
         }
     }
 
@@ -337,7 +278,7 @@ impl Job {
 
     /// `WORKER_FAILURE_DIGEST`: two sentences of the cheap model on a failed job. A guess,
     /// and said to be one.
-    async fn digest(&self, outcome: &Outcome, work: &Work) -> Option<String> {
+    async fn digest(&self, outcome: &Outcome, checks: &[CheckResult]) -> Option<String> {
         if !self.config.failure_digest
             || outcome.status != JobStatus::Failed
             || outcome.failing_checks.is_empty()
@@ -345,7 +286,7 @@ impl Job {
             return None;
         }
         let mut facts = String::new();
-        for result in outcome.failing_checks.iter().filter_map(|n| work.checks.get(*n)) {
+        for result in outcome.failing_checks.iter().filter_map(|n| checks.get(*n)) {
             let tail = result
                 .output
                 .get(result.output.floor_char_boundary(result.output.len().saturating_sub(3000))..);

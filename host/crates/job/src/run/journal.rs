@@ -1,4 +1,4 @@
-//! What a running job tells: events for `tail` into the store, the agent's raw lines into
+//! What a running job emits: events for `tail` into the store, the agent's raw lines into
 //! the transcript, its conversation's name. One thread of its own does the redacting and
 //! writing, so that neither the agent nor the lease waits for a policy or the disk.
 
@@ -52,13 +52,13 @@ impl Journal {
         Ok(Journal { sender })
     }
 
-    /// Tells one line of our own.
-    pub async fn tell(&self, kind: &'static str, text: impl Into<String>) {
+    /// Emits one line of our own.
+    pub async fn emit(&self, kind: &'static str, text: impl Into<String>) {
         // The thread only ends after the last sender.
         let _ = self.sender.send(Entry::Event { kind, text: text.into() }).await;
     }
 
-    /// Waits until everything told so far is on the disk.
+    /// Waits until everything emitted so far is on the disk.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         if self.sender.send(Entry::Flush(done)).await.is_ok() {

@@ -41,7 +41,7 @@ fn spec(prompt: &str) -> JobSpec {
 
 fn result(status: JobStatus) -> JobResult {
     let id = JobId::random().expect("random");
-    crate::compact::ended_early(&id, &spec("x"), status, super::cancelled_in_queue(""))
+    JobResult { job_status: status, ..crate::conclude::cancelled_in_queue(&id, &spec("x"), "").result }
 }
 
 fn store() -> (tempfile::TempDir, SqliteStore) {

@@ -1,6 +1,6 @@
-//! Where a job works and what it goes on from: its own directories, or those of the job
-//! that it resumes (an agent's conversation belongs to the home and the directory in which
-//! it was held).
+//! The directories of a run and what it continues from: its own, or those of the job that it
+//! resumes (an agent's conversation belongs to the home and the directory in which it was
+//! held).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use model::error::{Error, Kind, Result};
 use model::spec::{AllowedDir, JobSpec};
 use workspace::worktree::{self, Worktree};
 
-/// Repositories with more files than this are checked out only where the scope lies.
+/// Repositories with more files than this are checked out only where the scope is.
 const SPARSE_ABOVE: usize = 20_000;
 
 /// The longest chain of resumed jobs.
@@ -24,7 +24,7 @@ const CHAIN_MAX: usize = 64;
 /// What a resumed job takes over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// The agent's conversation, if it told its name.
+    /// The agent's conversation, if it reported its name.
     pub session: Option<String>,
     /// The first job of the chain: its home, temporary directory and worktree are used.
     pub origin: Option<JobPaths>,
@@ -57,7 +57,7 @@ pub fn earlier(config: &Config, store: &dyn JobStore, spec: &JobSpec) -> Result<
 
 /// Where the agent works.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Workspace {
     /// The first is the working directory.
     pub dirs: Vec<AllowedDir>,
     /// The agent's home.
@@ -72,8 +72,8 @@ pub struct Place {
     pub notes: Vec<String>,
 }
 
-/// Makes the job's place. A worktree is of the job's own, or that of the job it resumes.
-pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Place> {
+/// Makes the job's workspace. A worktree is of the job's own, or that of the job it resumes.
+pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace> {
     let (job, earlier) = (Arc::clone(job), earlier.clone());
     blocking(move || {
         let spec = &job.claim.spec;
@@ -103,7 +103,7 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Place> {
                 (tree.dirs, tree.notes)
             }
         };
-        Ok(Place { dirs, home: owner.home(), tmp: owner.tmp(), owner, fresh, notes })
+        Ok(Workspace { dirs, home: owner.home(), tmp: owner.tmp(), owner, fresh, notes })
     })
     .await
 }
@@ -120,12 +120,12 @@ fn worktree_is_gone(earlier: &Earlier) -> Error {
 
 /// Puts the recorded tree into the user's repository; gives the ref's name.
 pub(super) async fn publish(
-    place: &Place,
+    workspace: &Workspace,
     recorder: &Arc<Recorder>,
     recorded: &Recorded,
     summary: String,
 ) -> Result<Option<String>> {
-    let (owner, recorder, tree) = (place.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
+    let (owner, recorder, tree) = (workspace.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
     blocking(move || {
         let published = worktree::publish_ref(owner.root(), &recorder, &tree, &summary)?;
         Ok(published.into_iter().next().map(|published| published.name))

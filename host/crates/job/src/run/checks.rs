@@ -1,0 +1,124 @@
+//! Running a job's checks on the recorded tree, and what surrounds every command of a job.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Job;
+use super::pass::PassContext;
+use crate::artifacts::check_log;
+use crate::paths::{JobPaths, create_private};
+use contain::{Limits, environment};
+use model::error::{Error, Kind, Result};
+use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
+use policy::PolicySet;
+use redact::Redactor;
+use verify::checks::{self, Ran, Reader, Site};
+use verify::outcome::Verdict;
+
+/// Redacts with the job's redactor, reads with its policies, and notes process tags.
+pub(super) struct JobReader {
+    pub redactor: Redactor,
+    pub policies: Arc<PolicySet>,
+    pub paths: JobPaths,
+}
+
+impl Reader for JobReader {
+    fn redact(&self, text: &str) -> String {
+        self.redactor.text(text)
+    }
+
+    fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>) {
+        let facts = self.policies.signals(output);
+        (facts.signals.into_iter().map(|(_, signal)| signal).collect(), facts.notes)
+    }
+
+    fn started(&self, tag: &str) -> std::io::Result<()> {
+        note_process_tag(&self.paths, tag)
+    }
+}
+
+/// Writes a process tag down before a process tree that carries it is started.
+pub(super) fn note_process_tag(paths: &JobPaths, tag: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(paths.process_tags())?;
+    file.write_all(format!("{tag}\n").as_bytes())?;
+    file.sync_data()
+}
+
+/// What the checks of one pass gave.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub results: Vec<CheckResult>,
+    pub notes: Vec<String>,
+    pub verdicts: Vec<Verdict>,
+}
+
+impl PassContext<'_> {
+    /// Runs all checks on the recorded tree.
+    pub(super) async fn check(&self) -> Result<Checked> {
+        let (prepared, job) = (self.prepared, &self.prepared.job);
+        let declared = &job.claim.spec.checks;
+        if declared.is_empty() {
+            return Ok(Checked::default());
+        }
+        job.artifacts.drop_logs();
+        let site = job.site(&prepared.dirs[0], prepared.dirs.clone(), &format!("{}", self.attempt))?;
+        let mut ran = checks::run(declared, &site, &job.reader, job.control.token()).await;
+        let mut notes = Vec::new();
+        for ran in &mut ran {
+            if let Some(baseline) = prepared.before.get(&ran.result.name) {
+                ran.result.baseline = Some(baseline.result.status);
+                ran.result.baseline_signals.clone_from(&baseline.result.signals);
+            }
+            job.keep_log("", ran);
+            job.note_check_containment(ran);
+            notes.append(&mut ran.notes);
+            job.journal.emit("check", one_line(&ran.result)).await;
+        }
+        Ok(Checked { results: ran.into_iter().map(|ran| ran.result).collect(), notes, verdicts: Vec::new() })
+    }
+}
+
+impl Job {
+    /// What surrounds a check: a fresh home, the allow-listed environment, and nothing
+    /// writable but `writable`.
+    pub(super) fn site(&self, dir: &Path, mut writable: Vec<PathBuf>, label: &str) -> Result<Site> {
+        let around = self.paths.check_home();
+        let _ = std::fs::remove_dir_all(&around);
+        let (home, tmp) = (around.join("home"), around.join("tmp"));
+        for dir in [&home, &tmp] {
+            create_private(dir).map_err(|e| cannot("make", dir, &e))?;
+        }
+        writable.push(around);
+        Ok(Site {
+            dir: dir.to_owned(),
+            env: environment::of_host(&home, &tmp),
+            limits: Limits::of_job(&self.config, writable, Vec::new(), self.config.check_network),
+            tag: self.process_tag(label),
+            output_max: self.config.check_output_max,
+        })
+    }
+
+    /// Keeps a check's log; a log that cannot be written is no reason to fail the job.
+    pub(super) fn keep_log(&self, run: &str, ran: &Ran) {
+        let name = check_log(&ran.result.name);
+        let name = if run.is_empty() { name } else { name.replace(".log", &format!(".{run}.log")) };
+        if let Err(error) = self.artifacts.write_redacted(&name, &ran.log) {
+            tracing::warn!(%error, name, "a check's log was lost");
+        }
+    }
+}
+
+pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::Environment, format!("cannot {what} {}: {error}", path.display()))
+}
+
+fn one_line(result: &CheckResult) -> String {
+    let word = match result.status {
+        CheckStatus::Passed => "passed",
+        CheckStatus::Failed => "failed",
+        CheckStatus::TimedOut => "timed out",
+        CheckStatus::NotRun => "not run",
+    };
+    format!("{}: {word} ({} ms)", result.name, result.duration_ms)
+}
