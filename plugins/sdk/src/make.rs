@@ -321,18 +321,19 @@ impl Mutant {
         (start <= end).then(|| [kept.0, &self.text, kept.1].concat())
     }
 
-    /// Whether a runner's id of a test holds the parts of [`Mutant::test`] in their order;
-    /// false when the test has no name.
+    /// Whether a runner's id of a test holds each part of [`Mutant::test`]; false when the
+    /// test has no name.
     pub fn is_of_test(&self, id: &str) -> bool {
-        let mut rest = id;
-        !self.test.is_empty()
-            && self.test.iter().all(|part| match rest.find(part.as_str()) {
-                Some(at) => {
-                    rest = &rest[at + part.len()..];
-                    true
-                }
-                None => false,
+        // `adds` is no part of `adds_typed`, but of `test_0001_adds`.
+        let stands = |part: &str| {
+            id.match_indices(part).any(|(at, _)| {
+                let before = id[..at].chars().next_back();
+                let after = id[at + part.len()..].chars().next();
+                before.is_none_or(|c| !c.is_alphanumeric())
+                    && after.is_none_or(|c| !c.is_alphanumeric() && c != '_')
             })
+        };
+        !self.test.is_empty() && self.test.iter().all(|part| stands(part))
     }
 }
 
@@ -395,13 +396,16 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_named_by_its_parts_in_order() {
+    fn a_test_is_named_by_its_parts() {
         let mutant = Mutant::default().test(["Money", "adds"]);
         for (id, expected) in [
             ("tests/test_a.py::Money::adds", true),
             ("Money > adds two numbers", true),
             ("m.Money.adds", true),
-            ("adds of Money", false),
+            ("adds(Money)", true),
+            ("Money#test_0001_adds", true),
+            ("Money::adds_typed", false),
+            ("MoneyTest::adds", false),
             ("Money", false),
         ] {
             assert_eq!(mutant.is_of_test(id), expected, "{id}");
