@@ -4,7 +4,7 @@
 
 use codex_worker_policy::Signal;
 
-use crate::{javascript, python, rust};
+use crate::{javascript, jvm, python, rust};
 
 /// One way in which a runner sums up.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ pub const FORMATS: &[Format] = &[
     Format {
         // Also nose2, Django and trial.
         runner: "unittest",
-        first: &["Ran {total} tests? in {n}s"],
+        first: &["Ran {total} tests? in {n}s", "Ran {total} tests? in {n}s using …"],
         must: &[
             "OK",
             "OK ({counts})",
@@ -108,6 +108,7 @@ pub const FORMATS: &[Format] = &[
             "{total} tests?, {passed} passed, {failed} failed",
             "{total} tests?, {passed} passed, {failed} failed, {skipped} skipped",
             "{total} tests? total, {passed} passed, {failed} failed",
+            "{total} tests?, {passed} passed, {failed} failed, {skipped} skipped.",
         ],
         last: true,
         none: &["[ ERROR ] Suite '…' contains no tests …"],
@@ -264,6 +265,15 @@ pub const FORMATS: &[Format] = &[
         failures: Below(&["{id} FAILED"]),
         ..ROW
     },
+    Format {
+        // karma-mocha-reporter
+        runner: "karma",
+        first: &["SUMMARY:"],
+        must: &["✔ {passed} tests? completed", "✖ {failed} tests? failed"],
+        more: &["ℹ {skipped} tests? skipped"],
+        reach: 3,
+        ..ROW
+    },
     Format { runner: "wdio", first: &["Spec Files: {counts} total…"], ..ROW },
     Format {
         runner: "uvu",
@@ -330,6 +340,7 @@ pub const FORMATS: &[Format] = &[
         runner: "rspec",
         first: &["{total} examples?, {counts}"],
         failures: Listed(&["rspec {at} # {id}", "rspec {id}"]),
+        none: &["No examples found."],
         ..ROW
     },
     Format {
@@ -356,6 +367,7 @@ pub const FORMATS: &[Format] = &[
         failures: Below(&["{n}) {id}"]),
         ..ROW
     },
+    Format { runner: "phpspec", first: &["{total} examples? ({counts})"], ..ROW },
     Format {
         runner: "pest",
         first: &["Tests: {counts} assertions?)"],
@@ -381,7 +393,13 @@ pub const FORMATS: &[Format] = &[
     // .NET
     Format {
         runner: "dotnet",
-        first: &["Passed! - {counts}", "Failed! - {counts}", "Skipped! - {counts}", "Test summary: {counts}"],
+        first: &[
+            "Passed! - {counts}",
+            "Failed! - {counts}",
+            "Skipped! - {counts}",
+            "Test summary: {counts}",
+            "Total tests: {total}. Passed: {passed}. Failed: {failed}. Skipped: {skipped}.",
+        ],
         none: &["No test is available in …", "No test matches the given testcase filter …"],
         failures: DOTNET,
         ..ROW
@@ -427,6 +445,7 @@ pub const FORMATS: &[Format] = &[
         runner: "pester",
         first: &["Tests Passed: {passed}, Failed: {failed}, Skipped: {skipped},…"],
         failures: Below(&["[-] {id} {n}ms …", "[-] {id}"]),
+        none: &["No test files were found …"],
         ..ROW
     },
     // Scala, Java
@@ -448,6 +467,7 @@ pub const FORMATS: &[Format] = &[
             "x {id}",
         ]),
         beside: &["scalatest", "specs2", "utest"],
+        none: &["No tests were executed", "No tests to run for …"],
         ..ROW
     },
     Format {
@@ -467,6 +487,25 @@ pub const FORMATS: &[Format] = &[
         ..ROW
     },
     Format { runner: "utest", first: &["Tests: {total}, Passed: {passed}, Failed: {failed}"], ..ROW },
+    Format {
+        runner: "zio-test",
+        first: &["{passed} tests passed. {failed} tests failed. {skipped} tests ignored.…"],
+        ..ROW
+    },
+    Format {
+        // Also gradle-test-logger.
+        runner: "gradle",
+        none: &["> Task …est NO-SOURCE"],
+        first: &[
+            "{total} tests? completed, {counts}",
+            "{total} tests? completed",
+            "SUCCESS: Executed {total} tests? in {n}s",
+            "SUCCESS: Executed {total} tests? in {n}s ({counts})",
+            "FAILURE: Executed {total} tests? in {n}s ({counts})",
+        ],
+        failures: By(jvm::gradle_failures),
+        ..ROW
+    },
     Format { runner: "testng", first: &["Total tests run: {total}, {counts}"], ..ROW },
     Format {
         runner: "junit-console",
@@ -599,6 +638,7 @@ pub const FORMATS: &[Format] = &[
         beside: &["swift-testing"],
         failures: Below(&["{at}: error: {id} : {message}"]),
         over: &["compiler"],
+        none: &["error: no tests found; …"],
         ..ROW
     },
     Format {
@@ -607,6 +647,24 @@ pub const FORMATS: &[Format] = &[
         beside: &["swift-testing"],
         failures: Below(&["{at}: error: {id} : {message}"]),
         over: &["compiler"],
+        ..ROW
+    },
+    Format {
+        // Below xcpretty and its like, which leave the suites out.
+        runner: "xctest",
+        first: &["Executed {total} tests?, with {counts} seconds"],
+        last: true,
+        beside: &["swift-testing"],
+        over: &["compiler"],
+        failures: Below(&["{at}: error: {id} : {message}"]),
+        ..ROW
+    },
+    Format {
+        // `swift test --parallel` has no summary.
+        runner: "xctest",
+        first: &["[{n}/{total}] Testing {id}"],
+        last: true,
+        beside: &["swift-testing"],
         ..ROW
     },
     Format {
@@ -756,6 +814,62 @@ pub const FORMATS: &[Format] = &[
         runner: "forge",
         first: &["Ran {n} test suites? in …: {passed} tests passed, {failed} failed, {skipped} skipped …"],
         failures: Below(&["[FAIL: {message}] {id} (…"]),
+        ..ROW
+    },
+    Format { runner: "zig-test", first: &["{passed} passed; {skipped} skipped; {failed} failed."], ..ROW },
+    Format {
+        runner: "lit",
+        first: &["Total Discovered Tests: {total}"],
+        must: &["Passed : {passed} ({n}%)", "Failed : {failed} ({n}%)", "Unsupported : {skipped} ({n}%)"],
+        more: &[
+            "Expectedly Failed : {skipped} ({n}%)",
+            "Unexpectedly Passed : {failed} ({n}%)",
+            "Unresolved : {errors} ({n}%)",
+            "Timed Out : {errors} ({n}%)",
+            "Skipped : {skipped} ({n}%)",
+        ],
+        ..ROW
+    },
+    Format {
+        runner: "julia",
+        first: &["Test Summary: | Pass Total…"],
+        must: &["… | {passed} {n}…"],
+        reach: 1,
+        ..ROW
+    },
+    Format {
+        runner: "julia",
+        first: &["Test Summary: | Pass Fail Total…"],
+        must: &["… | {passed} {failed} {n}…"],
+        reach: 1,
+        ..ROW
+    },
+    Format {
+        runner: "julia",
+        first: &["Test Summary: | Pass Fail Error Total…"],
+        must: &["… | {passed} {failed} {errors} {n}…"],
+        reach: 1,
+        ..ROW
+    },
+    Format {
+        runner: "julia",
+        first: &["Test Summary: | Pass Error Total…"],
+        must: &["… | {passed} {errors} {n}…"],
+        reach: 1,
+        ..ROW
+    },
+    Format {
+        runner: "julia",
+        first: &["Test Summary: | Pass Broken Total…"],
+        must: &["… | {passed} {skipped} {n}…"],
+        reach: 1,
+        ..ROW
+    },
+    Format {
+        // Its first version counts no assertions; the line says little, so it comes last.
+        runner: "pest",
+        first: &["Tests: {counts}"],
+        failures: Below(&["FAILED {id}", "⨯ {id}"]),
         ..ROW
     },
 ];

@@ -1,4 +1,4 @@
-//! Maven's surefire and Gradle.
+//! Maven's surefire, and what Gradle prints for each test.
 
 use codex_worker_policy::Signal;
 
@@ -74,48 +74,30 @@ fn unmarked(line: &str) -> &str {
         .trim()
 }
 
-/// `10 tests completed, 1 failed, 2 skipped`, printed when some fail; with test logging
-/// `Foo > bar() PASSED`, one a line.
+/// With test logging: `Foo > bar() PASSED`, one a line.
 pub fn gradle(lines: &[&str]) -> Option<Signal> {
-    let mut summary: Option<Signal> = None;
-    let (mut passed, mut failed, mut skipped) = (0u32, 0u32, 0u32);
-    let mut failures = signal("gradle", 0, 0, 0, 0);
-    let mut no_source = false;
+    let ended = |word: &str| {
+        let ends = |line: &&&str| logged(line).is_some_and(|line| line.ends_with(word));
+        lines.iter().filter(ends).count().min(u32::MAX as usize) as u32
+    };
+    let (passed, failed, skipped) = (ended(" PASSED"), ended(" FAILED"), ended(" SKIPPED"));
+    let mut total = signal("gradle", passed, failed, skipped, 0);
+    gradle_failures(lines, &mut total);
+    (passed + failed + skipped > 0).then_some(total)
+}
+
+/// `Foo > bar() FAILED`, and the reason below.
+pub fn gradle_failures(lines: &[&str], total: &mut Signal) {
     for (index, line) in lines.iter().enumerate() {
-        if let Some((ran, rest)) = number(line.trim())
-            && let Some(rest) =
-                rest.strip_prefix(" tests completed").or_else(|| rest.strip_prefix(" test completed"))
-        {
-            let count = |word: &str| {
-                rest.split(',')
-                    .find_map(|part| number(part.trim()).filter(|(_, w)| w.trim() == word))
-                    .map_or(0, |(c, _)| c)
-            };
-            let (f, s) = (count("failed"), count("skipped"));
-            let one = signal("gradle", ran.saturating_sub(f).saturating_sub(s), f, s, 0);
-            match &mut summary {
-                Some(total) => sum(total, &one),
-                None => summary = Some(one),
-            }
-        } else if line.starts_with("> Task ") && line.contains("est NO-SOURCE") {
-            no_source = true;
-        } else if line.contains(" > ") && !line.starts_with('>') {
-            if line.ends_with(" PASSED") {
-                passed += 1;
-            } else if line.ends_with(" SKIPPED") {
-                skipped += 1;
-            } else if let Some(id) = line.strip_suffix(" FAILED") {
-                failed += 1;
-                let message =
-                    lines.get(index + 1).filter(|next| next.starts_with("    ")).copied().unwrap_or_default();
-                add(&mut failures, failure(id, location(message), message));
-            }
+        if let Some(id) = logged(line).and_then(|line| line.strip_suffix(" FAILED")) {
+            let below = lines.get(index + 1).filter(|next| next.starts_with("    "));
+            let message = below.copied().unwrap_or_default();
+            add(total, failure(id, location(message), message));
         }
     }
-    let logged = passed + failed + skipped > 0;
-    let mut total = summary
-        .or_else(|| logged.then(|| signal("gradle", passed, failed, skipped, 0)))
-        .or_else(|| no_source.then(|| signal("gradle", 0, 0, 0, 0)))?;
-    total.first_failures = failures.first_failures;
-    Some(total)
+}
+
+/// A line about one test; `> Task :test FAILED` is about a task.
+fn logged<'a>(line: &'a str) -> Option<&'a str> {
+    (line.contains(" > ") && !line.starts_with('>')).then_some(line)
 }

@@ -7,7 +7,7 @@
 //! | turbo | `web:test: text` |
 //! | pnpm, bun | `packages/web test: text`, between `packages/web test$ command` and `…: Done` |
 //! | lerna, nx | `web: text`, after `web: > web@1.0.0 test` or `web: $ command`; `@scope/web: text` |
-//! | docker compose, foreman | `web-1  \| text` |
+//! | docker compose, foreman, moon | `web-1  \| text`, `web:test \| text` |
 //! | concurrently, npm-run-all, yarn | `[web] text`, `[web]: text` |
 //! | GitHub, GitLab, Jenkins and others | a time, `::group::…`, `##[group]…`, `job\tstep\ttime text` |
 //!
@@ -102,6 +102,12 @@ fn named(line: &str) -> Option<(Form, &str, &str)> {
             && !LEVELS.contains(&name.to_ascii_lowercase().as_str());
         return usable.then_some((Form::Brackets, name, text));
     }
+    if let Some((name, text)) = column(line) {
+        // `ok | 5 passed` and `name | PASS |` are the runners' own.
+        let own =
+            matches!(name, "ok" | "FAILED") || matches!(text.trim_end(), "PASS |" | "FAIL |" | "SKIP |");
+        return (!own).then_some((Form::Column, name, text));
+    }
     let end = line.find(|c: char| !package(c)).filter(|end| *end > 0)?;
     let (name, rest) = line.split_at(end);
     if let Some(rest) = rest.strip_prefix(':') {
@@ -119,19 +125,20 @@ fn named(line: &str) -> Option<(Form, &str, &str)> {
         return Some((Form::Task, &line[..end + 1 + task.len()], text));
     }
     let rest = rest.strip_prefix(' ')?;
-    let column = rest.trim_start();
-    if let Some(text) = column.strip_prefix('|') {
-        // `ok | 5 passed` and `name | PASS |` are the runners' own.
-        let text = text.strip_prefix(' ').or(text.is_empty().then_some(text))?;
-        let own =
-            matches!(name, "ok" | "FAILED") || matches!(text.trim_end(), "PASS |" | "FAIL |" | "SKIP |");
-        return (!own).then_some((Form::Column, name, text));
-    }
     let end = rest.find(|c: char| !script(c))?;
     let (script, text) = rest.split_at(end);
     let script = script.strip_suffix(':')?;
     let text = text.strip_prefix(' ')?;
     (!script.is_empty()).then(|| (Form::Script, &line[..name.len() + 1 + script.len()], text))
+}
+
+/// `web-1  | text`, `web:test | text`.
+fn column(line: &str) -> Option<(&str, &str)> {
+    let end = line.find(|c: char| !(package(c) || c == ':')).filter(|end| *end > 0)?;
+    let (name, rest) = line.split_at(end);
+    let text = rest.strip_prefix(' ')?.trim_start().strip_prefix('|')?;
+    let text = text.strip_prefix(' ').or(text.is_empty().then_some(text))?;
+    (!name.ends_with(':')).then_some((name, text))
 }
 
 /// `packages/web test$ vitest run`, `web test $ node --test`.
@@ -158,7 +165,15 @@ const LEVELS: &[&str] =
 /// A line without the time and the marks that a CI service put before it; `None` for a line
 /// that only opens or closes a group.
 fn undated(line: &str) -> Option<&str> {
-    let mut text = line;
+    let mut text = line.strip_prefix("➤ YN0000: ").unwrap_or(line);
+    // BuildKit: `#12 3.456 text`.
+    if let Some((_, rest)) = text.strip_prefix('#').and_then(number)
+        && let Some((_, rest)) = rest.strip_prefix(' ').and_then(number)
+        && let Some((_, rest)) = rest.strip_prefix('.').and_then(number)
+        && let Some(rest) = rest.strip_prefix(' ')
+    {
+        text = rest;
+    }
     // `gh run view --log`: job, step, and the line.
     if let [_, _, rest] = text.splitn(3, '\t').collect::<Vec<_>>()[..]
         && time(rest).is_some()
@@ -244,6 +259,7 @@ mod tests {
         );
         check("web: > web@1.0.0 test\nweb: x\n@acme/api: y\n", &["> web@1.0.0 test⏎x", "y"]);
         check("web-1  | x\ndb_1   | y\nweb-1  | z\ndb_1   | w\n", &["x⏎z", "y⏎w"]);
+        check("web:test | x\nweb:test | y\n", &["x⏎y"]);
         check("[0] x\n[1] y\n[0] z\n[1] w\n", &["x⏎z", "y⏎w"]);
         check("[test] web:test: x\n[test] web:test: y\n", &["x⏎y"]);
         check("[web]: x\n[web]: y\n", &["x⏎y"]);
@@ -285,6 +301,9 @@ mod tests {
             ("10:00:00 x", "x"),
             ("[10:00:00]   x", "  x"),
             ("##[error]x", "x"),
+            ("#12 3.456 x", "x"),
+            ("➤ YN0000: x", "x"),
+            ("# 3.456 x", "# 3.456 x"),
             ("2024-01-01", "2024-01-01"),
             ("00:01 +3: x", "00:01 +3: x"),
             ("10:00:00.5", ""),

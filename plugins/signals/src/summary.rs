@@ -116,7 +116,7 @@ struct Index {
 struct Entry {
     row: usize,
     template: &'static str,
-    /// Words that the line must hold, where its beginning says little.
+    /// A word that the line must hold: most lines are done with by it.
     holds: &'static str,
     /// It opens a summary; else it says that no test ran.
     opens: bool,
@@ -135,7 +135,7 @@ impl Index {
             let opens = format.first.iter().map(|template| (*template, true));
             for (template, opens) in opens.chain(format.none.iter().map(|template| (*template, false))) {
                 let begins = start(template);
-                let holds = if begins == Start::Any { template::longest_word(template) } else { "" };
+                let holds = template::longest_word(template);
                 for (byte, list) in by_byte.iter_mut().enumerate() {
                     let fits = match begins {
                         Start::Byte(first) => usize::from(first) == byte,
