@@ -79,7 +79,7 @@ const NOT: &[&str] = &[
     "so that", "make the", "never", "no ", "before", "expect", "must",
 ];
 
-/// Whether one of the phrases stands in the text without a negation shortly before it.
+/// Whether the text holds one of the phrases without a negation shortly before it.
 fn says(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| {
         text.match_indices(phrase).any(|(at, _)| {

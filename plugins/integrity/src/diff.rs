@@ -19,9 +19,9 @@ pub enum Mark {
 #[derive(Debug)]
 pub struct Line<'a> {
     pub mark: Mark,
-    /// In the new file, from 1; of a removed line, the line that took its place.
+    /// In the new file, from 1; of a removed line, the line that replaced it.
     pub number: u32,
-    /// As it stands.
+    /// The line as it is in the file.
     pub text: &'a str,
     /// Without comments.
     pub code: Cow<'a, str>,
@@ -35,7 +35,7 @@ pub struct File<'a> {
     pub file: &'a ChangedFile,
     pub path: &'a str,
     pub language: Language,
-    /// Lies where tests lie, under its new or its old name.
+    /// It is where tests are, by its new or its old name.
     pub in_tests: bool,
     pub hunks: Vec<Vec<Line<'a>>>,
 }
@@ -96,7 +96,7 @@ fn read_file<'a>(file: &'a ChangedFile, left: &mut usize) -> File<'a> {
             Some(b'-') => Mark::Removed,
             _ => Mark::Context,
         };
-        // A line of a hunk begins with a mark; an empty one lost it to an editor.
+        // A line of a hunk begins with `+`, `-` or a space; editors strip it from empty ones.
         let text = text.get(1..).unwrap_or_default();
         if text.trim().is_empty() {
             // Counted, and of no interest to any rule.

@@ -51,7 +51,7 @@ pub fn deleted() -> Example {
         .patch("@@ -1,2 +0,0 @@\n-def test_a():\n-    assert a() == 1\n");
     let finding = Finding::deny("test-removed", "the test file `tests/test_a.py` was deleted")
         .path("tests/test_a.py")
-        .remedy("put the test file back; a job that may remove it names it in its scope");
+        .remedy("restore the test file; a job that may remove it names it in its scope");
     Example::verifier("a test is deleted", input(&["."], [file]), [finding])
         .why("a test that is gone cannot fail")
 }
@@ -65,7 +65,7 @@ pub fn guarded() -> Example {
         "tests-weakened",
         "the check `unit` passes only with the agent's versions of the tests (changed: `tests/test_a.py`)",
     )
-    .remedy("put the tests back as they were and make the code pass them; a job that may change them names their files in its scope");
+    .remedy("restore the tests as they were and make the code pass them; a job that may change them names their files in its scope");
     let input = VerifyInput { checks: vec![check], ..input(&["."], [file]) };
     Example::verifier("weakened tests", input, [finding])
         .why("with the tests of before the job the check fails: the tests were fitted to the code")

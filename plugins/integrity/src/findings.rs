@@ -1,4 +1,4 @@
-//! Collecting findings: one for each rule and place, severities as configured.
+//! Collecting findings: one for each rule and location, severities as configured.
 
 use std::collections::BTreeMap;
 
@@ -91,7 +91,7 @@ impl<'a> Findings<'a> {
             None => severity,
         };
         let path = at.map(|(path, _)| path.to_string());
-        // The first place in a file stands for all: the agent looks at the file anyway.
+        // The first location in a file represents all: the agent looks at the file anyway.
         if path.is_some() && self.list.iter().any(|f| f.rule == rule && f.path == path) {
             return;
         }
@@ -105,7 +105,7 @@ impl<'a> Findings<'a> {
         });
     }
 
-    /// All, the strictest first, then by rule and place.
+    /// All, the strictest first, then by rule and location.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.list.sort_by(|a, b| {
             (a.severity, &a.rule, &a.path, a.line, &a.message)

@@ -106,7 +106,7 @@ pub fn counts(job: &JobFacts, files: &[File<'_>], checks: &[CheckResult], findin
                         total(signal),
                         total(old)
                     ),
-                    "put the missing tests back; a job that may remove them names their files in its scope",
+                    "restore the missing tests; a job that may remove them names their files in its scope",
                 );
             }
             if signal.skipped > old.skipped {

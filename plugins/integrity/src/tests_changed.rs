@@ -40,7 +40,7 @@ fn removed(job: &JobFacts, files: &[File<'_>], findings: &mut Findings<'_>) {
         if !paths::is_test(old) || named(job, old) || file.file.kind == ChangeKind::Added {
             continue;
         }
-        let remedy = "put the test file back; a job that may remove it names it in its scope";
+        let remedy = "restore the test file; a job that may remove it names it in its scope";
         match file.file.kind {
             ChangeKind::Deleted => {
                 // Moved and edited, so that git saw no rename.
@@ -124,7 +124,7 @@ pub fn guarded(job: &JobFacts, files: &[File<'_>], checks: &[CheckResult], findi
                 "tests-weakened",
                 None,
                 format!("the check `{}` passes only with the agent's versions of the tests{which}", check.name),
-                "put the tests back as they were and make the code pass them; a job that may change them names their files in its scope",
+                "restore the tests as they were and make the code pass them; a job that may change them names their files in its scope",
             );
         }
     }

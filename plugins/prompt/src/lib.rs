@@ -1,11 +1,11 @@
-//! The shipped prompt policy: what the agent is told besides its task.
+//! The shipped prompt policy: what the agent reads besides its task.
 //!
 //! First pass: a stable part that is the same bytes for every job (a provider's cache
 //! reuses only an exact prefix), then allowed paths and checks, sorted, then the task
 //! verbatim; together under 250 tokens beside the task for a job with a few paths and
-//! checks. Repair pass: attempt k of n, files to put back, rules not satisfied with their
+//! checks. Repair pass: attempt k of n, files to restore, rules not satisfied with their
 //! remedies, failing checks with at most five failures of 300 bytes; what others wrote
-//! stands as JSON strings between lines with the fence word, which is taken out of it.
+//! is quoted as JSON strings between lines with the fence word, which is taken out of it.
 //!
 //! Configuration, all optional:
 //!

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 
 /// Findings that are quoted; the strictest come first.
 const FINDINGS: usize = 12;
-/// Paths to put back that are listed: exact paths are short, and all are needed.
+/// Paths to restore that are listed: exact paths are short, and all are needed.
 const REVERTS: usize = 100;
 /// Lines of the diff's statistics.
 const STAT: usize = 20;
@@ -42,7 +42,7 @@ fn reverts(body: &mut String, repair: &Repair, fence: &str) {
     );
     for path in repair.revert.iter().take(REVERTS) {
         let shown = plain::line(path, fence, 400);
-        // A path is of use only if it is exact: an odd one stands as JSON.
+        // A path is of use only if it is exact: an odd one is shown as JSON.
         let odd = shown != *path && !path.contains(fence) && path.len() <= 400;
         body.push_str(&format!("- {}\n", if odd { escaped(path) } else { shown }));
     }

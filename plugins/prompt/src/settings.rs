@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Rules of the house, one line each, after the shipped ones. They stand in the stable
+    /// Rules of the house, one line each, after the shipped ones. They are in the stable
     /// part: the same for every job.
     pub rules: Vec<String>,
     /// Failures that a repair prompt quotes of each check.

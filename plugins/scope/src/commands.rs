@@ -100,7 +100,7 @@ fn of_simple(words: &[String], depth: u32, files: &mut Vec<String>) {
     }
 }
 
-/// The command itself, without the assignments and wrappers that stand before it.
+/// The command itself, without the assignments and wrappers before it.
 fn unwrapped(mut words: &[String]) -> &[String] {
     let mut wrapped = false;
     while let Some(first) = words.first() {
@@ -109,7 +109,7 @@ fn unwrapped(mut words: &[String]) -> &[String] {
         });
         let number = first.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b's');
         let wrapper = WRAPPERS.contains(&first.as_str());
-        // A wrapper's own options stand before the command that it starts.
+        // A wrapper's own options precede the command that it starts.
         let option = wrapped && first.starts_with('-');
         wrapped |= wrapper;
         if !(assignment || wrapper || option || (number && first != ".")) {
@@ -172,7 +172,7 @@ fn of_options(arguments: &[String], files: &mut Vec<String>) {
     }
 }
 
-/// What a program reads without being told.
+/// Files that a program reads by default.
 fn read_by(name: &str) -> &'static [&'static str] {
     match name {
         "make" | "gmake" => &["Makefile", "makefile", "GNUmakefile"],

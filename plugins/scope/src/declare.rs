@@ -90,7 +90,7 @@ impl Entry {
         })
     }
 
-    /// Whether `path` lies within this entry. `loose` takes names that differ in case or
+    /// Whether this entry covers `path`. `loose` takes names that differ in case or
     /// Unicode form for the same, as a case-insensitive file system does.
     pub fn admits(&self, path: &str, loose: bool) -> bool {
         self.pattern.admits(path, loose) || self.name.as_ref().is_some_and(|name| name.admits(path, loose))
@@ -172,7 +172,7 @@ fn refusal(raw: &str) -> Option<String> {
 }
 
 /// `[slug]`, `[...path]`, `[[...rest]]`, `[user-id]`, `[id=integer]`: routes of web
-/// frameworks. As a pattern such a component would stand for a name of one character;
+/// frameworks. As a pattern such a component would match a name of one character;
 /// `[a-z]`, `[0-9]` and `[!x]` do.
 fn is_bracketed_name(component: &str) -> bool {
     let Some(inner) = component.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {

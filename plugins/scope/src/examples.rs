@@ -19,7 +19,7 @@ pub fn neighbour() -> Example {
         ChangeSet::of([ChangedFile::modified("src2/x.rs")]),
         [Finding::deny("out-of-scope", "`src2/x.rs` was changed, outside the scope (`src`)")
             .path("src2/x.rs")
-            .remedy("put `src2/x.rs` back exactly as it was before the job")],
+            .remedy("restore `src2/x.rs` exactly as it was before the job")],
     )
     .why("paths are compared component by component, not as text")
 }
@@ -34,7 +34,7 @@ pub fn rename() -> Example {
             "`lib/a.rs` was renamed to `src/a.rs`: the old path is outside the scope (`src`), and a rename changes both",
         )
         .path("src/a.rs")
-        .remedy("put `lib/a.rs` back exactly as it was, and remove `src/a.rs` or write it anew")],
+        .remedy("restore `lib/a.rs` exactly as it was, and remove `src/a.rs` or write it anew")],
     )
     .why("a rename deletes the old path, which is outside")
 }
@@ -86,7 +86,7 @@ pub fn check_file() -> Example {
         ChangeSet::of([ChangedFile::modified("scripts/test.sh")]),
         [Finding::deny("check-file", "`scripts/test.sh`, which the check `unit tests` runs, was changed")
             .path("scripts/test.sh")
-            .remedy("put `scripts/test.sh` back exactly as it was before the job; a job that may change it names `scripts/test.sh` in its scope")],
+            .remedy("restore `scripts/test.sh` exactly as it was before the job; a job that may change it names `scripts/test.sh` in its scope")],
     )
     .why("whoever edits the script decides whether the check passes")
 }
@@ -115,7 +115,7 @@ pub fn own_list() -> Example {
             "`deploy/main.tf` was changed: this policy's configuration says so, so it needs a scope entry of its own",
         )
         .path("deploy/main.tf")
-        .remedy("put `deploy/main.tf` back exactly as it was before the job; a job that may change it names `deploy/main.tf` in its scope")],
+        .remedy("restore `deploy/main.tf` exactly as it was before the job; a job that may change it names `deploy/main.tf` in its scope")],
     )
     .config(&serde_json::json!({"sensitive": ["*.tf"], "not_sensitive": ["Makefile"]}))
     .why("without a scope nothing can grant a sensitive file, so it only warns")

@@ -73,7 +73,7 @@ impl Component {
             .collect()
     }
 
-    /// How many characters stand before the first wildcard.
+    /// How many characters precede the first wildcard.
     pub fn literal_start(&self) -> usize {
         self.tokens.iter().take_while(|token| matches!(token, Token::Literal(_))).count()
     }
@@ -85,7 +85,7 @@ impl Component {
             match token {
                 Token::Literal(c) => tokens.extend(fold(&c.to_string()).chars().map(Token::Literal)),
                 Token::Set { negated, ranges } => {
-                    // Folding a range changes which characters lie in it: keep the range
+                    // Folding a range changes which characters it holds: keep the range
                     // and add the folded ends' range, which is exact for letters.
                     let mut both = ranges.clone();
                     for (low, high) in ranges {
@@ -150,7 +150,7 @@ fn parse_set(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, whole: &str) -
     let mut ranges = Vec::new();
     loop {
         let mut low = rest.next().ok_or_else(unclosed)?;
-        // A `]` that comes first stands for itself.
+        // A `]` that comes first is a literal.
         if low == ']' && !ranges.is_empty() {
             return Ok(Token::Set { negated, ranges });
         }

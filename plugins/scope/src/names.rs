@@ -27,7 +27,7 @@ pub fn fold(text: &str) -> String {
     chars.into_iter().collect()
 }
 
-/// Whether a reader cannot see this character or sees it in another place: controls,
+/// Whether a reader cannot see this character or sees it elsewhere: controls,
 /// zero-width and bidirectional ones.
 pub fn deceives(c: char) -> bool {
     c.is_control() || invisible(c)

@@ -34,7 +34,7 @@ const QUIET: &[&str] = &[
     "packageManager",
 ];
 
-/// Reads the hunks: which key a changed line stands under is taken from the context where
+/// Reads the hunks: which key a changed line is under is taken from the context where
 /// it shows it; where it does not, a value that looks like a version is taken for a
 /// dependency, and everything else for a script.
 pub fn touches_scripts(patch: &str) -> bool {

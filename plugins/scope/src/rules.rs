@@ -46,7 +46,7 @@ pub fn judge(case: &Case<'_>) -> Vec<Finding> {
         })
         .collect();
     for file in &case.files {
-        place(case, file, &mut ignored, &mut findings);
+        outside(case, file, &mut ignored, &mut findings);
         symlink(case, file, &mut findings);
         repositories(case, file, &mut findings);
         sensitive(case, file, &check_files, &mut findings);
@@ -144,7 +144,7 @@ fn size(case: &Case<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn place(
+fn outside(
     case: &Case<'_>,
     file: &ChangedFile,
     ignored: &mut BTreeMap<String, u32>,
@@ -188,7 +188,7 @@ fn place(
                 visible(old),
                 scope.shown()
             ),
-            format!("put `{}` back exactly as it was, and remove `{shown}` or write it anew", visible(old)),
+            format!("restore `{}` exactly as it was, and remove `{shown}` or write it anew", visible(old)),
         ),
         (false, _) => {
             let from =
@@ -241,9 +241,9 @@ pub fn undo(file: &ChangedFile) -> String {
     match (file.kind, file.old_path.as_deref()) {
         (ChangeKind::Added, _) => format!("delete `{path}`"),
         (ChangeKind::Renamed, Some(old)) => {
-            format!("put `{}` back exactly as it was before the job, and delete `{path}`", visible(old))
+            format!("restore `{}` exactly as it was before the job, and delete `{path}`", visible(old))
         }
-        _ => format!("put `{path}` back exactly as it was before the job"),
+        _ => format!("restore `{path}` exactly as it was before the job"),
     }
 }
 
@@ -285,7 +285,9 @@ fn symlink(case: &Case<'_>, file: &ChangedFile, findings: &mut Vec<Finding>) {
             Severity::Deny,
             Some(&file.path),
             format!("`{shown}`, which the scope entry `{}` lies at or below, is now a symlink", entry.raw),
-            format!("put `{shown}` back as it was before the job: a directory of the scope cannot become a symlink"),
+            format!(
+                "restore `{shown}` as it was before the job: a directory of the scope cannot become a symlink"
+            ),
         ));
     }
 }
@@ -314,7 +316,7 @@ fn leaves(path: &str, target: &str) -> Option<&'static str> {
             continue;
         }
         if descended {
-            // What stands before it may itself be a symlink, so `..` may lead anywhere.
+            // What precedes it may itself be a symlink, so `..` may lead anywhere.
             return Some("`..` after a directory may lead outside");
         }
         if depth == 0 {

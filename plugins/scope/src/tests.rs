@@ -554,7 +554,7 @@ fn messages_say_what_would_have_been_right() {
         found[0].message,
         "`src/a.rs` was changed, outside the scope (`*.rs`); `*` does not cross `/`: `**/*.rs` would admit it"
     );
-    assert_eq!(found[0].remedy.as_deref(), Some("put `src/a.rs` back exactly as it was before the job"));
+    assert_eq!(found[0].remedy.as_deref(), Some("restore `src/a.rs` exactly as it was before the job"));
     let found = scope.check(&job(Some(&["Src"]), &[]), &changes(&["A src/a.rs"]));
     assert!(
         found[0].message.ends_with("it differs from `Src` in case or Unicode form only"),
@@ -627,7 +627,7 @@ proptest! {
     }
 }
 
-/// The rules are told where people look for them.
+/// The rules are documented where people look for them.
 #[test]
 fn every_rule_is_documented() {
     let page = include_str!("../../../docs/policies.md");

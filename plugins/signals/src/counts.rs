@@ -103,7 +103,7 @@ pub fn read(list: &str) -> Option<Tally> {
     let mut before = None;
     let mut known = false;
     for part in parts(list) {
-        // The number stands on the same side in the whole list.
+        // The number is on the same side in the whole list.
         let leads = part.starts_with(|c: char| c.is_ascii_digit());
         let (value, word) = match before {
             Some(true) => leading(part),

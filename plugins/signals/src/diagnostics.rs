@@ -29,7 +29,7 @@ pub fn compiler(lines: &[&str]) -> Option<Signal> {
     for line in lines {
         let split = [": error: ", ": fatal error: "].iter().find_map(|mark| line.split_once(mark));
         let Some((place, message)) = split else { continue };
-        // The place is all that stands before the mark.
+        // The location is all that precedes the separator.
         let Some(at) = location(place).filter(|(path, _)| place.starts_with(path)) else { continue };
         error(&mut total, "error", Some(at), message);
     }

@@ -94,7 +94,7 @@ pub fn junit() -> Example {
         ..counts("junit", 1, 1, 1, 0)
     };
     Example::signals("JUnit XML beside a summary line", input, [signal])
-        .why("the report is read first; a summary that says the same is not told twice")
+        .why("the report is read first; a summary that says the same is not reported twice")
 }
 
 pub fn go_json() -> Example {

@@ -37,7 +37,7 @@ pub const ALL: usize = usize::MAX;
 /// Where failing tests are named.
 #[derive(Clone, Copy)]
 pub enum Failures {
-    /// Templates with `{id}`, of one line or two. What they do not hold themselves, place
+    /// Templates with `{id}`, of one line or two. What they do not hold themselves, location
     /// and message, is looked for in the lines below.
     Below(&'static [&'static str]),
     /// The same with the lines above.

@@ -106,7 +106,7 @@ fn libtest_event(value: &Value, total: &mut Option<Signal>) {
 struct Go {
     seen: bool,
     total: Signal,
-    /// Lines with a place, by package and test: the newest few only.
+    /// Lines with a location, by package and test: the newest few only.
     places: Vec<(String, String)>,
 }
 

@@ -99,7 +99,7 @@ pub fn parse(xml: &str) -> Option<Signal> {
     suites.then_some(total)
 }
 
-/// Text of a failure is only needed for its place and first line.
+/// Text of a failure is only needed for its location and first line.
 fn append(text: &mut String, more: &str) {
     if text.len() < 4096 {
         text.push_str(crate::text::cut(more, 4096));
@@ -120,7 +120,7 @@ fn finish(case: Option<Case>, total: &mut Signal) {
     }
     if case.outcome > Outcome::Skipped {
         let at = if case.path.is_empty() { None } else { Some((case.path.as_str(), case.line)) };
-        // The file of the test where it is named; the traceback's last place in it is nearer.
+        // The file of the test where it is named; the traceback's last location in it is nearer.
         let nearer = case
             .text
             .lines()

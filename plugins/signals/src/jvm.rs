@@ -98,6 +98,6 @@ pub fn gradle_failures(lines: &[&str], total: &mut Signal) {
 }
 
 /// A line about one test; `> Task :test FAILED` is about a task.
-fn logged<'a>(line: &'a str) -> Option<&'a str> {
+fn logged(line: &str) -> Option<&str> {
     (line.contains(" > ") && !line.starts_with('>')).then_some(line)
 }

@@ -56,7 +56,7 @@ pub fn go_test(lines: &[&str]) -> Option<Signal> {
     Some(Signal { first_failures, ..signal("go-test", passed, failed, skipped, errors) })
 }
 
-/// What stands below `--- FAIL`.
+/// The message below `--- FAIL`.
 fn go_message<'a>(below: &[&'a str]) -> Option<&'a str> {
     let inside = below.iter().copied().take(20).take_while(|line| {
         let line = line.trim_start();

@@ -6,7 +6,7 @@ use codex_worker_policy::Signal;
 
 use crate::text::{FAILURES, add, failure, location, number, signal};
 
-/// The short summary, with places from the sections above it.
+/// The short summary, with locations from the sections above it.
 pub fn pytest_failures(lines: &[&str], total: &mut Signal) {
     let sections = sections(lines);
     // A map, so that many failures take time in proportion to their number.
@@ -69,7 +69,7 @@ fn progress(line: &str) -> Option<&str> {
     (letters_only && percent.parse::<u8>().is_ok()).then_some(letters)
 }
 
-/// The parts under `____ test_x ____`, each with the last place that it names.
+/// The parts under `____ test_x ____`, each with the last location that it names.
 fn sections<'a>(lines: &[&'a str]) -> Vec<(&'a str, Option<(&'a str, u32)>)> {
     let mut sections: Vec<(&str, Option<(&str, u32)>)> = Vec::new();
     for line in lines {

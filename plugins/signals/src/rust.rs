@@ -16,7 +16,7 @@ pub fn test_failures(lines: &[&str], total: &mut Signal) {
                 .and_then(|rest| rest.strip_suffix(" stdout ----"))
                 .or_else(|| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
             let Some(name) = name else { continue };
-            // The name of a documentation test holds its place: `src/lib.rs - f (line 3)`.
+            // The name of a documentation test holds its location: `src/lib.rs - f (line 3)`.
             match panics.get(name) {
                 Some((at, message)) => add_once(total, name, *at, message),
                 None => add_once(total, name, None, ""),
@@ -58,7 +58,7 @@ pub fn nextest_failures(lines: &[&str], total: &mut Signal) {
             continue;
         }
         let Some((_, id)) = text.split_once(']') else { continue };
-        // `( 1/10)` stands before the name since 0.9.100.
+        // `( 1/10)` precedes the name since 0.9.100.
         let id =
             id.trim().strip_prefix('(').and_then(|id| id.split_once(')')).map_or(id, |(_, id)| id).trim();
         let name = id.rsplit(' ').next().unwrap_or(id);
@@ -78,7 +78,7 @@ pub fn rustc(lines: &[&str]) -> Option<Signal> {
             Some((code, message)) => (code, message),
             None => ("error", rest.strip_prefix(": ").unwrap_or_default()),
         };
-        // Only what names a place is a diagnostic; `could not compile` and the like do not.
+        // Only what names a location is a diagnostic; `could not compile` and the like do not.
         let place = lines[index + 1..].iter().take(3).find_map(|line| line.trim_start().strip_prefix("--> "));
         let Some(at) = place.and_then(location) else { continue };
         total.errors += 1;

@@ -75,7 +75,7 @@ fn separate<'a>(lines: &[&'a str], depth: usize) -> Vec<Vec<&'a str>> {
     all
 }
 
-/// How a name stands before the text.
+/// How a name precedes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     /// `web:test: `
@@ -115,7 +115,7 @@ fn named(line: &str) -> Option<(Form, &str, &str)> {
             return Some((Form::Package, name, text));
         }
         let script = rest.find(|c: char| !script(c)).unwrap_or(rest.len());
-        // `src/a.c:3: …` is a place.
+        // `src/a.c:3: …` is a location.
         if !rest.starts_with(|c: char| c.is_ascii_alphabetic()) || name.contains("::") {
             return None;
         }
@@ -162,7 +162,7 @@ fn script(c: char) -> bool {
 const LEVELS: &[&str] =
     &["info", "warn", "warning", "error", "debug", "trace", "success", "fatal", "doctest", "note", "fail"];
 
-/// A line without the time and the marks that a CI service put before it; `None` for a line
+/// A line without the time and the group marks of a CI service; `None` for a line
 /// that only opens or closes a group.
 fn undated(line: &str) -> Option<&str> {
     let mut text = line.strip_prefix("➤ YN0000: ").unwrap_or(line);

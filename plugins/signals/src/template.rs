@@ -1,6 +1,6 @@
 //! Lines as runners print them, with holes: `{total} examples?, {failed} failures?`.
 //!
-//! | in a template | stands for |
+//! | in a template | matches |
 //! | --- | --- |
 //! | a space | white space, also none |
 //! | `s?` | an `s`, or none |

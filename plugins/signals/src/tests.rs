@@ -419,7 +419,7 @@ fn reports() {
             CommandOutput { reports: contents.iter().map(report).collect(), ..CommandOutput::default() };
         assert_eq!(shown(&SignalsPolicy.parse(&input)), *expected);
     }
-    // A summary that contradicts the report is told as well.
+    // A summary that contradicts the report is reported as well.
     let input = CommandOutput {
         output: "5 passed in 0.1s\n".into(),
         reports: vec![ReportFile { path: "r".into(), content: surefire.into() }],

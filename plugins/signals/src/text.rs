@@ -28,7 +28,7 @@ pub fn clean(output: &str) -> String {
 }
 
 /// Appends `line` without CSI, OSC and other escape sequences and without controls. What
-/// stood before a jump to the first column was drawn over.
+/// preceded a jump to the first column was drawn over.
 fn strip_escapes(line: &str, out: &mut String) {
     let start = out.len();
     let mut chars = line.chars().peekable();
@@ -171,7 +171,7 @@ fn is_path(text: &str) -> bool {
     extension && !text.contains("://") && !text.starts_with("node:") && !text.contains("node_modules/")
 }
 
-/// Adds the failures that lines of these templates name. Place and message, where the
+/// Adds the failures that lines of these templates name. Location and message, where the
 /// template holds none, are looked for below, up to the next one or a summary.
 pub fn named_below(lines: &[&str], templates: &[&str], summary: &[&str], signal: &mut Signal) {
     let stop = |line: &str| begins(line, templates) || begins(line, summary);

@@ -125,7 +125,7 @@ const STARTERS: &[&str] = &[
     "forge",
 ];
 
-/// Words that stand before the program.
+/// Words that precede the program.
 const WRAPPERS: &[&str] = &[
     "env",
     "time",

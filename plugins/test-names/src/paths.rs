@@ -115,7 +115,7 @@ pub fn is_test_directory(name: &str) -> bool {
         || name.ends_with("Tests")
 }
 
-/// A test, or anything that tests are made of: what lies where tests lie, fixtures,
+/// A test, or anything that tests are made of: what is in a test directory, fixtures,
 /// expectations.
 pub fn in_tests(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();

@@ -108,7 +108,7 @@ fn keys(path: &str) -> Option<&'static [&'static str]> {
 }
 
 const REMEDY: &str =
-    "put the runner's configuration back; a job that may change it names the file in its scope";
+    "restore the runner's configuration; a job that may change it names the file in its scope";
 
 pub fn configuration(file: &File<'_>, findings: &mut Findings<'_>) {
     if paths::base(file.path) == "package.json" {
@@ -122,7 +122,7 @@ pub fn configuration(file: &File<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// A test binary that is no longer one, a crate that takes another's place.
+/// A test binary that is no longer one, a crate that replaces another.
 fn table_changed(file: &File<'_>) -> Option<(u32, String)> {
     let table = |line: &&Line<'_>| match line.mark {
         Mark::Removed => line.code.trim() == "[[test]]",

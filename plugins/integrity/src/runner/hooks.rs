@@ -40,7 +40,7 @@ fn by_name(file: &File<'_>) -> Option<String> {
         // Nobody sees it in the diff, and the runner reads it all the same.
         return Some(format!("`{path}` steers the tests and is hidden by an ignore rule"));
     }
-    // A module called `build` lies among the sources; a build script beside the manifest.
+    // A module called `build` is among the sources; a build script is beside the manifest.
     let script = name == "build.rs" && !path.starts_with("src/") && !path.contains("/src/");
     (new && script).then(|| format!("`{path}` is new, and runs before every build"))
 }
@@ -62,7 +62,7 @@ fn steps_in(file: &File<'_>, line: &Line<'_>, conftest: bool) -> bool {
         || names_other_programs(file, line)
 }
 
-/// What stands in a string is data, such as a test's own source of a cheat.
+/// Text in a string is data, such as a test's own source of a cheat.
 fn bare_holds(line: &Line<'_>, forms: &[&str]) -> bool {
     forms.iter().any(|form| line.bare.contains(form))
 }

@@ -25,7 +25,7 @@ pub fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<
             "failure-swallowed",
             Some((file.path, line.number)),
             format!("a step that checks was taken out: {}", quote(line.text)),
-            "put the step back; a job that may change this file names it in its scope",
+            "restore the step; a job that may change this file names it in its scope",
         );
         return;
     }
@@ -53,7 +53,7 @@ pub fn swallowed(file: &File<'_>, checks: &[CheckSpec], findings: &mut Findings<
     }
 }
 
-/// A step of a CI definition that ran tests, and that nothing took the place of.
+/// A step of a CI definition that ran tests, and that nothing replaces.
 fn step_removed<'a, 'b>(file: &'a File<'b>) -> Option<&'a Line<'b>> {
     let step = |line: &&Line<'_>| {
         let code = line.code.trim();
@@ -97,7 +97,7 @@ const ALWAYS: &[&str] = &[
     "--exclude-task test",
 ];
 
-/// The shell goes on after a command that failed.
+/// The shell continues after a command that failed.
 fn goes_on(file: &File<'_>, packed: &str, about_tests: bool) -> bool {
     ["; true", ";true", "; :", "; echo", ";echo", "; exit 0", ";exit 0"].iter().any(|form| packed.contains(form))
         || forgives(packed, about_tests)

@@ -26,7 +26,7 @@ pub fn fake_summary(file: &File<'_>, findings: &mut Findings<'_>) {
     ];
     let hit = |line: &&Line<'_>| {
         let code: &str = line.code.as_ref();
-        // A summary stands in quotes, but for a shell.
+        // A summary is in quotes, except in a shell script.
         let shell = matches!(file.language, Language::Shell | Language::Config);
         (shell || code.contains(['"', '\'', '`']))
             && prints.iter().any(|print| if shell { code.contains(print) } else { line.bare.contains(print) })

@@ -2,9 +2,9 @@
 //! code or data that is no test.
 //!
 //! Honest tables exist: constants that a specification lists, translations, test data. So a
-//! table counts when at least two cases of the tests stand in it and make up at least half
+//! table counts when it holds at least two cases of the tests which make up at least half
 //! of it, and only with cases of tests that were there before the job. What the task itself
-//! names, what stood in the code before, fixtures and translations do not count.
+//! names, what the code held before, fixtures and translations do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,7 +148,7 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// One row of what may be a table: its place and its literals.
+/// One row of what may be a table: its line and its literals.
 struct Unit {
     line: u32,
     text: String,
@@ -189,7 +189,7 @@ pub fn answers(file: &File<'_>, cases: &Cases<'_>, severity: Severity, findings:
                 severity,
                 Some((file.path, unit.line)),
                 format!(
-                    "{} cases of the tests stand here with their results: {}",
+                    "{} cases of the tests are listed here with their results: {}",
                     found.len(),
                     quote(&unit.text)
                 ),
@@ -310,7 +310,7 @@ fn records(file: &File<'_>, separators: &[char]) -> Vec<Unit> {
     units
 }
 
-/// Where words stand for words on purpose, and where examples belong.
+/// Directories of translations, documentation and examples: words beside words on purpose.
 fn translates(path: &str) -> bool {
     path.split('/').rev().skip(1).any(|directory| {
         matches!(

@@ -75,7 +75,7 @@ pub fn special_cased(file: &File<'_>, evidence: &Evidence<'_>, findings: &mut Fi
     }
 }
 
-/// The condition of an `if` that stands first on the line.
+/// The condition of an `if` that begins the line.
 fn condition(code: &str) -> Option<&str> {
     let text = code.trim_start();
     let text = text.strip_prefix("} ").unwrap_or(text);
@@ -92,7 +92,7 @@ fn condition(code: &str) -> Option<&str> {
     Some(&rest[..end])
 }
 
-/// The members of `(2, 3)` in `(a, b) == (2, 3)`, whichever side they stand on.
+/// The members of `(2, 3)` in `(a, b) == (2, 3)`, whichever side they are on.
 fn compared_tuple(condition: &str) -> Option<Vec<String>> {
     let (left, right) = condition.split_once("==")?;
     let members = |side: &str| {
@@ -109,7 +109,7 @@ fn compared_tuple(condition: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The literals that stand on a side of `==` or `===`.
+/// The literals on either side of `==` or `===`.
 fn compared_literals(condition: &str) -> Vec<String> {
     let mut found = Vec::new();
     let text = condition.replace("===", "==");

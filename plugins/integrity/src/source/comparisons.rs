@@ -4,7 +4,7 @@ use crate::diff::{File, Line, Mark};
 use crate::findings::{Findings, quote};
 use crate::paths::Language;
 
-/// `def __eq__(…): return True` and its kin in other languages.
+/// `def __eq__(…): return True` and its like in other languages.
 pub fn overloaded(file: &File<'_>, findings: &mut Findings<'_>) {
     for hunk in &file.hunks {
         let lines: Vec<&Line<'_>> =
@@ -12,7 +12,7 @@ pub fn overloaded(file: &File<'_>, findings: &mut Findings<'_>) {
         for (index, header) in lines.iter().enumerate() {
             let Some(after) = comparison_header(&header.bare, file.language) else { continue };
             let body = if after.trim().is_empty() || after.trim() == "{" {
-                // The first statement of the body; a documentation string may stand before it.
+                // The first statement of the body; a documentation string may precede it.
                 lines[index + 1..]
                     .iter()
                     .take(4)
@@ -111,7 +111,7 @@ fn comparison_header(bare: &str, language: Language) -> Option<&str> {
     {
         return Some(body);
     }
-    // A definition, not a call on some value: nothing but space stands right before it.
+    // A definition, not a call on some value: only white space precedes it.
     let at = names.iter().find_map(|name| {
         let at = bare.find(name)?;
         bare[..at].chars().next_back().is_none_or(char::is_whitespace).then_some(at + name.len())

@@ -68,7 +68,7 @@ fn asks_for_a_runner(line: &Line<'_>, language: Language) -> bool {
         Language::Braces => &["XCTestConfigurationFilePath", "surefire"],
         _ => &[],
     };
-    // In Rust the names stand in strings; what asks for one reads the environment.
+    // In Rust the names are in strings; what asks for one reads the environment.
     code_holds(line, forms) && (language != Language::Rust || line.bare.contains("env"))
 }
 

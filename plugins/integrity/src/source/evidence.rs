@@ -28,7 +28,7 @@ impl<'a> Evidence<'a> {
         let mut lines = Vec::new();
         for file in files {
             let old = file.lines().filter(|line| line.mark != Mark::Added);
-            // Tests stand among the sources too.
+            // Tests are among the sources too.
             let says = |line: &&Line<'_>| file.in_tests || is_assertion(&line.bare, file.language);
             lines.extend(old.filter(says).map(|line| line.text));
         }
@@ -43,7 +43,7 @@ impl<'a> Evidence<'a> {
         Evidence { lines, cases, task: &job.task }
     }
 
-    /// Whether both stand on one line.
+    /// Whether one line holds both.
     pub fn joins(&self, input: &str, output: &str) -> bool {
         self.lines.iter().any(|line| line.len() < 2000 && holds(line, input) && holds(line, output))
     }

@@ -4,7 +4,7 @@ use crate::diff::{File, Line, Mark};
 use crate::findings::{Findings, quote};
 use crate::paths::Language;
 
-/// One finding a file, with the number of places.
+/// One finding a file, with the number of lines.
 pub fn silenced(file: &File<'_>, findings: &mut Findings<'_>) {
     let silences = |line: &Line<'_>| {
         // Directives are comments: they are looked for in the whole line.

@@ -197,7 +197,7 @@ pub fn swallowed_or_fewer_cases(file: &File<'_>, findings: &mut Findings<'_>) {
             "assertions-weakened",
             Some((file.path, number)),
             format!("{} cases fewer than before, such as {text}", removed - added),
-            "put the cases back; a job that may change them names their file in its scope",
+            "restore the cases; a job that may change them names their file in its scope",
         );
     }
 }
@@ -226,7 +226,7 @@ pub fn assertions(file: &File<'_>, findings: &mut Findings<'_>) {
             "assertions-weakened",
             Some((file.path, number)),
             format!("{} assertions fewer than before, such as {text}", removed - added),
-            "put the assertions back; a job that may change them names their file in its scope",
+            "restore the assertions; a job that may change them names their file in its scope",
         );
         return;
     }
@@ -258,7 +258,7 @@ pub fn assertions(file: &File<'_>, findings: &mut Findings<'_>) {
 }
 
 pub fn expectations(file: &File<'_>, findings: &mut Findings<'_>) {
-    let remedy = "put the expectation back and change the code instead; a job that may change it names the file in its scope";
+    let remedy = "restore the expectation and change the code instead; a job that may change it names the file in its scope";
     if paths::is_expectation(file.path) && file.file.kind != ChangeKind::Added {
         let message = format!("the recorded expectation `{}` was changed", file.path);
         findings.add("expectation-edited", Some((file.path, 0)), message, remedy);
@@ -289,7 +289,7 @@ pub fn expectations(file: &File<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The line with every literal as one mark.
+/// The line with every literal replaced by one character.
 fn mask(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut quote: Option<char> = None;

@@ -104,7 +104,7 @@ pub fn functions_removed(
     {
         let message =
             format!("{} tests fewer are defined than before, such as {text} in `{}`", -net, file.path);
-        let remedy = "put the tests back; a job that may remove them names their file in its scope";
+        let remedy = "restore the tests; a job that may remove them names their file in its scope";
         findings.add("test-functions-removed", Some((file.path, number)), message, remedy);
     }
 }
