@@ -265,6 +265,7 @@ fn record<'a>(input: &'a MutationInput, played: &[Played<'a>], near: &Nearness<'
         let Some(owner) = owner else { continue };
         let Some(edit) = recorded::alter(&kind, &file.content) else { continue };
         let candidate = Candidate {
+            line: LineIndex::new(&file.content).of(edit.range.0),
             edit,
             mutator: "recorded-value",
             test: Vec::new(),
@@ -364,11 +365,18 @@ impl Picker<'_> {
         self.taken.insert((file, candidate));
         let names = checks.iter().map(|at| self.input.checks[*at].name.clone()).collect();
         self.covered.extend(checks);
-        let range = found.edit.range.0..found.edit.range.1;
-        let file = self.played[file].file;
-        let mutant = Mutant::oracle(file, range, found.edit.text.clone(), found.edit.altered.clone());
-        let mutator = found.mutator.to_owned();
-        self.chosen.push(Mutant { mutator, checks: names, test: found.test.clone(), ..mutant });
+        self.chosen.push(Mutant {
+            kind: MutantKind::Oracle,
+            path: self.played[file].file.path.clone(),
+            start: found.edit.range.0 as u32,
+            end: found.edit.range.1 as u32,
+            text: found.edit.text.clone(),
+            line: found.line,
+            mutator: found.mutator.to_owned(),
+            altered: found.edit.altered.clone(),
+            checks: names,
+            test: found.test.clone(),
+        });
         true
     }
 }

@@ -778,7 +778,10 @@ impl Runner {
             "go-test" => stem.ends_with("_test") && !within(&["testdata"]),
             "cargo-test" | "nextest" => !within(&["examples", "benches", "fixtures"]),
             "rspec" => stem.ends_with("_spec"),
-            "minitest" | "test-unit" => stem.ends_with("_test") || stem.starts_with("test_"),
+            "minitest" | "test-unit" => {
+                let ends = ["_test", "_spec"].iter().any(|end| stem.ends_with(end));
+                ends || ["test_", "spec_"].iter().any(|start| stem.starts_with(start))
+            }
             "phpunit" => stem.ends_with("Test"),
             "bats" => name.ends_with(".bats"),
             "maven" => {

@@ -199,7 +199,8 @@ impl Lexer<'_> {
         if self.rest_starts("\u{feff}") {
             self.at += 3;
         }
-        if self.rest_starts("#!") {
+        // Not Rust's `#![…]`.
+        if self.rest_starts("#!") && !self.rest_starts("#![") {
             self.at = self.line_end(self.at);
         }
         while self.at < self.bytes.len() {

@@ -27,7 +27,9 @@ pub struct Candidate {
     pub test: Vec<String>,
     /// How little it tells: 0 is best.
     pub cost: u8,
-    /// The tokens of the test, header included, for finding out whether it was changed.
+    /// The line of the edit.
+    pub line: u32,
+    /// The first and the last line of the test, header included.
     pub lines: (u32, u32),
 }
 
@@ -136,6 +138,7 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
             (source.lines.of(start), source.lines.of(end))
         });
         found.candidates.push(Candidate {
+            line: source.lines.of(offer.edit.range.0),
             edit: offer.edit,
             mutator: offer.mutator,
             test: test_names,
@@ -221,6 +224,14 @@ fn offer(source: &Source<'_>, at: usize, path: &[usize]) -> Option<Offer> {
     }
     if let Some(matcher) = matcher(source, at) {
         return chained(source, at, matcher, path);
+    }
+    if strings == Strings::JavaScript
+        && text == "expect"
+        && at > 0
+        && source.is(at - 1, ".")
+        && source.is(at + 1, "(")
+    {
+        return requested(source, at);
     }
     let assertion = source.language.assertions.iter().find(|assertion| assertion.name == text)?;
     let mut open = at + 1;
@@ -381,6 +392,20 @@ fn awaited(source: &Source<'_>, at: usize) -> bool {
         }
     }
     false
+}
+
+/// supertest: `request(app).get("/").expect(200, "body", done)`, `.expect("Type", "text/html")`.
+fn requested(source: &Source<'_>, at: usize) -> Option<Offer> {
+    let arguments = source.arguments(at + 1);
+    let of = |index: usize, kind| {
+        arguments
+            .get(index)
+            .filter(|argument| argument.1 - argument.0 == 1 && source.kind(argument.0) == Some(kind))
+            .copied()
+    };
+    let operand = of(0, Kind::Number).or_else(|| of(1, Kind::Str)).or_else(|| of(0, Kind::Str))?;
+    let value = operand::value(source, operand, Compared::Exactly)?;
+    Some(Offer { edit: value.edit, mutator: "expected-value", cost: VALUE })
 }
 
 /// RSpec: `expect(x).to eq 4`.

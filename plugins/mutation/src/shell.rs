@@ -721,6 +721,7 @@ impl<'a> Script<'a> {
             edit,
             test: name.into_iter().filter(|name| !name.is_empty()).collect(),
             cost: cost + if looped { 4 } else { 0 },
+            line,
             lines: (line, line),
         })
     }

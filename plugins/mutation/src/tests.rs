@@ -325,6 +325,9 @@ describe('suite', () => {
   it('callback', () => {
     f((x) => { assert.equal(x, 1); });
   });
+  it('requests', function (done) {
+    request(app).get('/').expect('Type', 'text').expect(200, done);
+  });
   it('division', () => { const x = a / b / 2; assert.equal(x, 4); });
 });
 "#,
@@ -343,6 +346,7 @@ describe('suite', () => {
         suite/object: it('object', () => { assert.deepEqual(f(), { a: 2, 'b': [2] }); });
         suite/by name: const expected = { a: 2 };
         suite/by if: if (add(2, 2) !== 5) {
+        suite/requests: request(app).get('/').expect('Type', 'texu').expect(200, done);
         suite/division: it('division', () => { const x = a / b / 2; assert.equal(x, 5); });
         "#,
     );
@@ -543,7 +547,7 @@ func BenchmarkX(b *testing.B) {
 fn rust() {
     check(
         "src/lib.rs",
-        r##"
+        r##"#![allow(unused, clippy::all)]
 pub fn add<'a>(a: u8, b: &'a u8) -> u8 { a + b }
 
 #[cfg(test)]
