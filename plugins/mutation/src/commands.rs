@@ -775,7 +775,7 @@ impl Runner {
         match self.name {
             "pytest" => stem.starts_with("test_") || stem.ends_with("_test"),
             "unittest" => stem.starts_with("test"),
-            "go-test" => stem.ends_with("_test") && !within(&["testdata"]),
+            _ if self.language == "Go" => stem.ends_with("_test") && !within(&["testdata"]),
             "cargo-test" | "nextest" => !within(&["examples", "benches", "fixtures"]),
             "rspec" => stem.ends_with("_spec"),
             "minitest" | "test-unit" => {
@@ -788,7 +788,7 @@ impl Runner {
                 ["Test", "Tests", "TestCase"].iter().any(|end| stem.ends_with(end))
                     || stem.starts_with("Test")
             }
-            "jest" | "vitest" | "mocha" | "node-test" | "tap" | "bun" | "deno" => {
+            _ if self.language == "JavaScript" => {
                 // What a browser runs is not theirs.
                 let browser = within(&["e2e", "cypress", "playwright", "wdio"])
                     || name.contains(".cy.")

@@ -58,7 +58,7 @@ pub static PYTHON: Language = Language {
     blocks: blocks::python::find,
     assertions: assertions::PYTHON,
     fails: &["raise", "exit", "_exit", "fail", "abort"],
-    runners: &["pytest", "unittest"],
+    runners: &["pytest", "unittest", "stestr"],
     wrappers: &[
         "set",
         "frozenset",
@@ -92,7 +92,7 @@ pub static JAVASCRIPT: Language = Language {
     blocks: blocks::braces::javascript,
     assertions: assertions::JAVASCRIPT,
     fails: &["throw", "exit", "fail", "reject"],
-    runners: &["node-test", "jest", "vitest", "mocha", "bun", "deno", "tap"],
+    runners: &["node-test", "jest", "vitest", "mocha", "bun", "deno", "ava", "uvu", "jasmine"],
     wrappers: &[
         "from",
         "of",
@@ -113,7 +113,7 @@ pub static GO: Language = Language {
     blocks: blocks::braces::go,
     assertions: assertions::GO,
     fails: &["Error", "Errorf", "Fatal", "Fatalf", "Fail", "FailNow", "panic", "Exit", "Fatalln"],
-    runners: &["go-test"],
+    runners: &["go-test", "gotestsum"],
     wrappers: &[
         "int",
         "int8",
@@ -185,7 +185,7 @@ pub static JAVA: Language = Language {
     blocks: blocks::braces::java,
     assertions: assertions::JVM,
     fails: &["throw", "fail", "exit"],
-    runners: &["maven", "gradle", "surefire", "junit"],
+    runners: &["maven", "gradle", "junit", "junit4", "junit-console", "testng"],
     wrappers: &[
         "of",
         "asList",
@@ -208,7 +208,7 @@ pub static KOTLIN: Language = Language {
     blocks: blocks::braces::kotlin,
     assertions: assertions::JVM,
     fails: &["throw", "fail", "exit", "error"],
-    runners: &["maven", "gradle", "surefire", "junit"],
+    runners: &["maven", "gradle", "junit", "junit4", "junit-console", "testng"],
     wrappers: &[
         "of",
         "listOf",

@@ -2,8 +2,10 @@
 //! named by the runner, and none is where the code under test cheats.
 //!
 //! A runner that the machine lacks is reported as NOT RUN; `CODEX_WORKER_REQUIRE_RUNNERS`
-//! names those that must be there (blank between them, or `all`). Jest, Vitest, Mocha and chai
-//! are looked for in `CODEX_WORKER_NODE_TOOLS`, a directory with `node_modules`.
+//! names those that must be there (blank between them, or `all`). `CODEX_WORKER_RUNNERS` is a
+//! directory with `bin/` (such as a virtual environment with pytest) and `node_modules/` (Jest,
+//! Vitest, Mocha) that are looked in first.
+#![allow(clippy::disallowed_methods, reason = "variables say which real tools the tests run with")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -44,8 +46,9 @@ fn not_run(runner: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN mutants with {runner}: {why}");
 }
 
-fn node_tools() -> Option<PathBuf> {
-    let tools = PathBuf::from(std::env::var_os("CODEX_WORKER_NODE_TOOLS")?).join("node_modules");
+/// Directories that `CODEX_WORKER_RUNNERS` has.
+fn tools(directory: &str) -> Option<PathBuf> {
+    let tools = PathBuf::from(std::env::var_os("CODEX_WORKER_RUNNERS")?).join(directory);
     tools.is_dir().then_some(tools)
 }
 
@@ -60,7 +63,7 @@ impl Project {
             project.write(path, text);
         }
         #[cfg(unix)]
-        if let Some(tools) = node_tools() {
+        if let Some(tools) = tools("node_modules") {
             std::os::unix::fs::symlink(tools, project.dir.path().join("node_modules")).expect("a link");
         }
         project
@@ -87,6 +90,11 @@ impl Project {
             {
                 shell.env_remove(&name);
             }
+        }
+        if let Some(tools) = tools("bin") {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let path = [tools].into_iter().chain(std::env::split_paths(&path));
+            shell.env("PATH", std::env::join_paths(path).expect("a path"));
         }
         shell
             .env("PYTHONDONTWRITEBYTECODE", "1")
