@@ -1,6 +1,7 @@
 //! The values that policies judge, as plain Rust with `serde`: snake_case keys and
 //! kebab-case enum values, the JSON that `codex-worker plugin run --input` reads and that
-//! examples are written in. Each field is documented in `wit/v0.2/policy.wit`.
+//! examples are written in. Each field is documented in `wit/v0.2/policy.wit`. The host compiles
+//! this same file (`host/crates/model`): there is no second definition.
 
 use serde::{Deserialize, Serialize};
 

@@ -93,7 +93,7 @@ impl Ending {
     pub fn of(outcome: Outcome) -> Self {
         Ending {
             outcome,
-            agent: AgentOutcome::unknown(),
+            agent: model::outcome::unknown_agent(),
             agent_name: None,
             evidence: None,
             judgement: None,

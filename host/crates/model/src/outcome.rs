@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::result::Failure;
 use crate::status::JobStatus;
-use crate::types::Finding;
+use crate::types::{AgentEnd, AgentOutcome, Finding};
 
 /// Which question a finding answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,4 +88,9 @@ pub fn check_log(check: &str) -> String {
         .collect();
     let safe = safe.trim_start_matches('.');
     format!("checks/{}.log", if safe.is_empty() { "check" } else { safe })
+}
+
+/// The outcome of an agent that has not ended, or that never started.
+pub fn unknown_agent() -> AgentOutcome {
+    AgentOutcome { ended: AgentEnd::Error, ..AgentOutcome::default() }
 }

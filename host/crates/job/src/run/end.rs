@@ -17,7 +17,7 @@ use config::Isolation;
 use evidence::Recorded;
 use model::result::{Failure, FailureKind, Usage};
 use model::status::JobStatus;
-use model::types::{AgentOutcome, CheckResult};
+use model::types::CheckResult;
 use redact::{Redactor, sanitize};
 use verify::outcome::Outcome;
 
@@ -259,7 +259,7 @@ impl Job {
             tracing::warn!(%error, "decisions.jsonl was lost");
         }
         Ending {
-            agent: progress.agent.unwrap_or_else(AgentOutcome::unknown),
+            agent: progress.agent.unwrap_or_else(model::outcome::unknown_agent),
             judgement,
             notes,
             attempts: progress.attempts,

@@ -164,7 +164,7 @@ async fn passes(prepared: &Prepared, progress: &mut Progress) -> Result<(), RunE
         if attempt == 1 {
             first_prompt.clone_from(&prompt);
         }
-        progress.agent = Some(AgentOutcome::unknown());
+        progress.agent = Some(model::outcome::unknown_agent());
         let report = pass.run_agent(prompt, session.clone()).await.or_fail(FailureKind::Internal)?;
         progress.agent = Some(report.outcome.clone());
         session = report.session.clone().or(session);
