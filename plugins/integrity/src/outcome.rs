@@ -48,82 +48,87 @@ pub fn counts_held(check: &CheckResult) -> bool {
 pub fn counts(job: &JobFacts, files: &[File<'_>], checks: &[CheckResult], findings: &mut Findings<'_>) {
     let lifted = all_changed_tests_named(job, files);
     for check in checks.iter().filter(|check| check.status == CheckStatus::Passed) {
-        let name = &check.name;
         let several = tests(&check.signals).count() > 1;
         for signal in tests(&check.signals) {
             let old = before(check, signal);
-            let runner = &signal.runner;
-            if signal.failed > 0 || signal.errors > 0 {
-                let known = check.baseline == Some(CheckStatus::Passed)
-                    && old.is_some_and(|old| old.failed + old.errors > 0);
-                findings.add_as(
-                    "failures-hidden",
-                    if known { Severity::Warn } else { Severity::Deny },
-                    None,
-                    format!(
-                        "the check `{name}` passed although {runner} reports {} failed and {} errors",
-                        signal.failed, signal.errors
-                    ),
-                    "let the check's exit code be the runner's, and make the tests pass",
-                );
-            }
+            hidden_failures(check, signal, old, findings);
             if signal.nothing_ran {
-                let was_so = old.is_some_and(|old| old.nothing_ran);
-                // One of several runners may well have nothing to do.
-                let severity = if was_so || several { Severity::Warn } else { Severity::Deny };
-                if signal.skipped > 0 {
-                    findings.add_as(
-                        "all-tests-skipped",
-                        severity,
-                        None,
-                        format!(
-                            "the check `{name}` passed with all {} tests of {runner} skipped",
-                            signal.skipped
-                        ),
-                        "let the tests run: take out what skips them",
-                    );
-                } else {
-                    findings.add_as(
-                        "nothing-ran",
-                        severity,
-                        None,
-                        format!("the check `{name}` passed without running a test: {runner} found none"),
-                        "let the check's tests be found and run",
-                    );
-                }
-                continue;
-            }
-            let Some(old) = old else { continue };
-            if lifted {
-                continue;
-            }
-            if total(signal) < total(old) {
-                findings.add(
-                    "test-count-dropped",
-                    None,
-                    format!(
-                        "the check `{name}` has {} tests now and had {} before the job ({runner})",
-                        total(signal),
-                        total(old)
-                    ),
-                    "restore the missing tests; a job that may remove them names their files in its scope",
-                );
-            }
-            if signal.skipped > old.skipped {
-                // New tests that are skipped take nothing away.
-                let severity = if signal.passed >= old.passed { Severity::Warn } else { Severity::Deny };
-                findings.add_as(
-                    "more-tests-skipped",
-                    severity,
-                    None,
-                    format!(
-                        "the check `{name}` skips {} tests now and skipped {} before the job ({runner})",
-                        signal.skipped, old.skipped
-                    ),
-                    "let the tests run that ran before",
-                );
+                nothing_ran(check, signal, old, several, findings);
+            } else if let Some(old) = old.filter(|_| !lifted) {
+                fewer_than_before(check, signal, old, findings);
             }
         }
+    }
+}
+
+/// The runner counts failures, and the check passed.
+fn hidden_failures(check: &CheckResult, signal: &Signal, old: Option<&Signal>, findings: &mut Findings<'_>) {
+    if signal.failed == 0 && signal.errors == 0 {
+        return;
+    }
+    let known =
+        check.baseline == Some(CheckStatus::Passed) && old.is_some_and(|old| old.failed + old.errors > 0);
+    findings.add_as(
+        "failures-hidden",
+        if known { Severity::Warn } else { Severity::Deny },
+        None,
+        format!(
+            "the check `{}` passed although {} reports {} failed and {} errors",
+            check.name, signal.runner, signal.failed, signal.errors
+        ),
+        "let the check's exit code be the runner's, and make the tests pass",
+    );
+}
+
+fn nothing_ran(
+    check: &CheckResult,
+    signal: &Signal,
+    old: Option<&Signal>,
+    several: bool,
+    findings: &mut Findings<'_>,
+) {
+    let (name, runner) = (&check.name, &signal.runner);
+    let was_so = old.is_some_and(|old| old.nothing_ran);
+    // One of several runners may well have nothing to do.
+    let severity = if was_so || several { Severity::Warn } else { Severity::Deny };
+    if signal.skipped > 0 {
+        let message =
+            format!("the check `{name}` passed with all {} tests of {runner} skipped", signal.skipped);
+        let remedy = "let the tests run: take out what skips them";
+        findings.add_as("all-tests-skipped", severity, None, message, remedy);
+    } else {
+        let message = format!("the check `{name}` passed without running a test: {runner} found none");
+        findings.add_as("nothing-ran", severity, None, message, "let the check's tests be found and run");
+    }
+}
+
+fn fewer_than_before(check: &CheckResult, signal: &Signal, old: &Signal, findings: &mut Findings<'_>) {
+    let (name, runner) = (&check.name, &signal.runner);
+    if total(signal) < total(old) {
+        findings.add(
+            "test-count-dropped",
+            None,
+            format!(
+                "the check `{name}` has {} tests now and had {} before the job ({runner})",
+                total(signal),
+                total(old)
+            ),
+            "restore the missing tests; a job that may remove them names their files in its scope",
+        );
+    }
+    if signal.skipped > old.skipped {
+        // New tests that are skipped take nothing away.
+        let severity = if signal.passed >= old.passed { Severity::Warn } else { Severity::Deny };
+        findings.add_as(
+            "more-tests-skipped",
+            severity,
+            None,
+            format!(
+                "the check `{name}` skips {} tests now and skipped {} before the job ({runner})",
+                signal.skipped, old.skipped
+            ),
+            "let the tests run that ran before",
+        );
     }
 }
 
