@@ -25,6 +25,8 @@ pub struct Format {
     pub none: &'static [&'static str],
     /// Runners whose own words this one repeats.
     pub over: &'static [&'static str],
+    /// The line may be anybody's: it counts only where no other runner was understood.
+    pub weak: bool,
     /// A run without tests says nothing where one of these ran some.
     pub beside: &'static [&'static str],
     /// Where failing tests are named.
@@ -57,6 +59,7 @@ const ROW: Format = Format {
     last: false,
     none: &[],
     over: &[],
+    weak: false,
     beside: &[],
     failures: Failures::Below(&[]),
 };
@@ -282,6 +285,7 @@ pub const FORMATS: &[Format] = &[
         more: &["Skipped: {skipped}"],
         reach: 2,
         failures: Below(&["FAIL \"{id}\"", "FAIL … \"{id}\""]),
+        weak: true,
         ..ROW
     },
     Format {
@@ -309,6 +313,7 @@ pub const FORMATS: &[Format] = &[
             "…No tests found in …",
         ],
         failures: Below(&["✘ [fail]: {id}", "✖ {id}"]),
+        weak: true,
         ..ROW
     },
     // Ruby
@@ -367,7 +372,7 @@ pub const FORMATS: &[Format] = &[
         failures: Below(&["{n}) {id}"]),
         ..ROW
     },
-    Format { runner: "phpspec", first: &["{total} examples? ({counts})"], ..ROW },
+    Format { runner: "phpspec", first: &["{total} examples? ({counts})"], weak: true, ..ROW },
     Format {
         runner: "pest",
         first: &["Tests: {counts} assertions?)"],
@@ -486,7 +491,12 @@ pub const FORMATS: &[Format] = &[
         reach: 3,
         ..ROW
     },
-    Format { runner: "utest", first: &["Tests: {total}, Passed: {passed}, Failed: {failed}"], ..ROW },
+    Format {
+        runner: "utest",
+        first: &["Tests: {total}, Passed: {passed}, Failed: {failed}"],
+        weak: true,
+        ..ROW
+    },
     Format {
         runner: "zio-test",
         first: &["{passed} tests passed. {failed} tests failed. {skipped} tests ignored.…"],
@@ -524,6 +534,7 @@ pub const FORMATS: &[Format] = &[
         first: &["OK ({total} tests?)", "Tests run: {total}, Failures: {failed}"],
         failures: Below(&["{n}) {id}"]),
         over: &["maven"],
+        weak: true,
         ..ROW
     },
     // C, C++
@@ -724,12 +735,14 @@ pub const FORMATS: &[Format] = &[
         runner: "bats",
         first: &["{total} tests?, {failed} failures?", "{total} tests?, {failed} failures?, {counts}"],
         failures: Below(&["✗ {id}"]),
+        weak: true,
         ..ROW
     },
     Format {
         runner: "eunit",
         first: &["All {passed} tests passed.", "Failed: {failed}. Skipped: {skipped}. Passed: {passed}."],
         none: &["There were no tests to run."],
+        weak: true,
         ..ROW
     },
     Format {
@@ -808,6 +821,7 @@ pub const FORMATS: &[Format] = &[
             "Success! {passed} passed, {failed} failed, {skipped} skipped.",
             "Failure! {passed} passed, {failed} failed, {skipped} skipped.",
         ],
+        weak: true,
         ..ROW
     },
     Format {
@@ -816,7 +830,12 @@ pub const FORMATS: &[Format] = &[
         failures: Below(&["[FAIL: {message}] {id} (…"]),
         ..ROW
     },
-    Format { runner: "zig-test", first: &["{passed} passed; {skipped} skipped; {failed} failed."], ..ROW },
+    Format {
+        runner: "zig-test",
+        first: &["{passed} passed; {skipped} skipped; {failed} failed."],
+        weak: true,
+        ..ROW
+    },
     Format {
         runner: "lit",
         first: &["Total Discovered Tests: {total}"],
@@ -870,6 +889,7 @@ pub const FORMATS: &[Format] = &[
         runner: "pest",
         first: &["Tests: {counts}"],
         failures: Below(&["FAILED {id}", "⨯ {id}"]),
+        weak: true,
         ..ROW
     },
 ];

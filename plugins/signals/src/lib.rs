@@ -148,10 +148,15 @@ fn stream_of_one(lines: &[&str]) -> Vec<Signal> {
         signal.nothing_ran && signal.skipped == 0 && format.beside.iter().any(ran)
     };
     let mut found = json::lines(lines);
+    let counts = |signal: &Signal| !signal.nothing_ran && !DIAGNOSED.contains(&signal.runner.as_str());
+    let own = others.iter().filter(|other| !repeated(&other.runner));
+    let understood = found.iter().chain(own).any(counts)
+        || summaries.iter().any(|(format, signal)| !format.weak && counts(signal));
     for (format, signal) in &summaries {
-        if !repeated(&signal.runner) && !beside(format, signal) {
-            found.push(signal.clone());
+        if repeated(&signal.runner) || beside(format, signal) || format.weak && understood {
+            continue;
         }
+        found.push(signal.clone());
     }
     others
         .retain(|other| !repeated(&other.runner) && !found.iter().any(|known| known.runner == other.runner));

@@ -396,6 +396,15 @@ fn what_is_no_runner_says_nothing() {
     }
 }
 
+/// Tests of tools that run tests print what those print.
+#[test]
+fn lines_that_may_be_anybodys() {
+    let printed = "2 tests, 1 failure\n1 test failed\nAll 3 tests passed.\nOK (3 tests)\n";
+    check("below pytest", &format!("{printed}=== 4 passed in 0.1s ===\n"), "pytest 4/0/0/0");
+    check("below go test", &format!("{printed}--- PASS: TestA (0.00s)\nok  \tp\t0.1s\n"), "go-test 1/0/0/0");
+    check("alone", "2 tests, 1 failure\n", "bats 1/1/0/0");
+}
+
 #[test]
 fn reports() {
     let sarif = r#"{"version":"2.1.0","runs":[{"results":[{"ruleId":"R1","level":"error","message":{"text":"bad"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"src/a.c"},"region":{"startLine":4}}}]},{"ruleId":"R2","message":{"text":"meh"}}]}]}"#;
