@@ -5,11 +5,12 @@
 
 use adapter::anthropic::Request;
 use adapter::names::Declared;
-use adapter::profiles::{Profile, Profiles};
+use adapter::profiles::{Profile, Profiles, Replay, SystemRole};
+use adapter::schema::Dialect;
 use adapter::sink::{Document, Events};
 use adapter::sse::{Splitter, TooLong};
-use adapter::stream::{Fault, Machine, Settings};
-use adapter::translate::{self, Adjustments, Context};
+use adapter::stream::{Fault, Machine, ReadOptions};
+use adapter::translate::{self, Context};
 use serde_json::{Value, json};
 
 use crate::support::{render_events, render_message};
@@ -180,13 +181,13 @@ fn machine() -> Machine {
     let mut tools = Declared::default();
     tools.insert("Bash", r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#);
     tools.insert("Read", "{}");
-    Machine::new(Settings {
+    Machine::new(ReadOptions {
         message_id: "msg_1".into(),
         model: "m".into(),
         tools,
         recover: true,
         nonce: 1,
-        ..Settings::default()
+        ..ReadOptions::default()
     })
 }
 
@@ -341,13 +342,16 @@ fn request_translation() {
         }
         let bytes = adapter::lenient::repair_surrogates(&bytes).unwrap_or(bytes);
         let Ok(request) = serde_json::from_slice::<Request<'_>>(&bytes) else { continue };
-        let profile = &all[random.below(all.len())];
-        let adjust = Adjustments {
-            no_reasoning: random.below(2) == 0,
-            system_as_reminder: random.below(2) == 0,
-            ..Adjustments::default()
-        };
-        let cx = Context { model: "m", profile, adjust: &adjust, signatures: &|_| None };
+        let mut profile = all[random.below(all.len())].clone();
+        if random.below(2) == 0 {
+            profile.reasoning_replay = Replay::Never;
+        }
+        if random.below(2) == 0 {
+            profile.system_role = SystemRole::Reminder;
+        }
+        profile.schema =
+            [Dialect::JsonSchema, Dialect::Openai, Dialect::Common, Dialect::Described][random.below(4)];
+        let cx = Context { model: "m", profile: &profile, signatures: &|_| None, appended: &[] };
         if let Ok(done) = translate::request(&request, &cx) {
             let Ok(sent) = serde_json::from_slice::<Value>(&done.body) else {
                 // Numbers that no float holds pass as the client wrote them.

@@ -3,14 +3,14 @@
 
 use adapter::anthropic::Request;
 use adapter::profiles::{Profile, Profiles};
-use adapter::translate::{self, Adjustments, Context};
+use adapter::translate::{self, Context};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn translate_as(request: &Value, profile: &Profile, adjust: &Adjustments) -> Result<String, String> {
+fn translate_as(request: &Value, profile: &Profile) -> Result<String, String> {
     let text = request.to_string();
     let parsed: Request<'_> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    let cx = Context { model: "m", profile, adjust, signatures: &|_| None };
+    let cx = Context { model: "m", profile, signatures: &|_| None, appended: &[] };
     let done = translate::request(&parsed, &cx).map_err(|e| e.to_string())?;
     String::from_utf8(done.body).map_err(|e| e.to_string())
 }
@@ -356,9 +356,7 @@ fn conversations() {
     ];
     let generic = Profile::default();
     for (name, messages, expected) in cases {
-        let sent =
-            translate_as(&json!({"model": "m", "messages": messages}), &generic, &Adjustments::default())
-                .expect(name);
+        let sent = translate_as(&json!({"model": "m", "messages": messages}), &generic).expect(name);
         let sent: Value = serde_json::from_str(&sent).expect("JSON");
         let got = lines(&sent["messages"]);
         // The hash is not the point of the last case.
@@ -659,7 +657,7 @@ fn fields() {
     ];
     let mut wrong = Vec::new();
     for (name, of, extra, pointer, expected) in cases {
-        let sent = translate_as(&with(extra), &profile(of), &Adjustments::default()).expect(name);
+        let sent = translate_as(&with(extra), &profile(of)).expect(name);
         let sent: Value = serde_json::from_str(&sent).expect("JSON");
         let got = sent.pointer(pointer).cloned().unwrap_or(Value::Null);
         if got != expected {
@@ -677,7 +675,7 @@ fn prefixes_hold() {
     let tools =
         json!([{"name": "Bash", "input_schema": {"type": "object", "properties": {"z": {}, "a": {}}}}]);
     let turn = |hash: &str, messages: Value| {
-        translate_as(&json!({"model": "m", "max_tokens": 100, "stream": true, "system": system(hash), "tools": tools, "messages": messages}), &Profile::default(), &Adjustments::default()).expect("translates")
+        translate_as(&json!({"model": "m", "max_tokens": 100, "stream": true, "system": system(hash), "tools": tools, "messages": messages}), &Profile::default()).expect("translates")
     };
     let first = turn(
         "aaa",
@@ -737,8 +735,8 @@ proptest! {
     #[test]
     fn any_conversation_becomes_a_legal_one(messages in any_conversation()) {
         let request = json!({"model": "m", "messages": messages});
-        let sent = translate_as(&request, &Profile::default(), &Adjustments::default()).expect("translates");
-        let again = translate_as(&request, &Profile::default(), &Adjustments::default()).expect("translates");
+        let sent = translate_as(&request, &Profile::default()).expect("translates");
+        let again = translate_as(&request, &Profile::default()).expect("translates");
         prop_assert_eq!(&sent, &again);
         let sent: Value = serde_json::from_str(&sent).expect("JSON");
         let out = sent["messages"].as_array().expect("messages");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use adapter::gateway::Tuning;
-use adapter::gateway::retry::Policy;
 use adapter::{Adapter, Options};
 use config::{Config, Endpoint, Secret};
+use gateway::Tuning;
+use gateway::retry::Policy;
 use serde_json::{Value, json};
 pub use test_support::http::{Reply, Seen, Step, Upstream};
 

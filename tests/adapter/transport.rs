@@ -358,7 +358,7 @@ async fn three_fallback_models() {
 /// The times that users get; the tests above use shorter ones.
 #[test]
 fn the_times_are_as_documented() {
-    let times = adapter::gateway::Tuning::default();
+    let times = gateway::Tuning::default();
     assert_eq!(times.ping, Duration::from_secs(10));
     assert_eq!((times.headers, times.idle), (Duration::from_secs(300), Duration::from_secs(240)));
     assert_eq!((times.retry.tries, times.retry.budget), (4, Duration::from_secs(180)));
@@ -621,12 +621,12 @@ async fn questions_of_the_host() {
     .await;
     let mut config = config::Config::for_tests(&rig.home.path().join("state"));
     config.gateway.primary = Some(Endpoint { base_url: rig.upstream.url.clone(), api_key: None });
-    let gateway = adapter::gateway::Gateway::with(&config, crate::support::quick()).expect("gateway");
-    let answer = gateway.ask(Some("m"), "be short", "why?", 50).await.expect("answers");
+    let asker = adapter::ask::Asker::with(&config, crate::support::quick()).expect("gateway");
+    let answer = asker.ask(Some("m"), "be short", "why?", 50).await.expect("answers");
     assert_eq!((answer.text.as_str(), answer.model.as_str()), ("forty-two", "m-1"));
     assert_eq!(answer.usage.input_tokens, Some(9));
     assert_eq!(rig.upstream.seen()[1].body["messages"][1]["content"], "why?");
-    assert!(gateway.ask(None, "", "", 1).await.is_err(), "no model is configured");
+    assert!(asker.ask(None, "", "", 1).await.is_err(), "no model is configured");
 }
 
 const ANTHROPIC: &str = concat!(

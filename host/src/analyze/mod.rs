@@ -8,7 +8,7 @@ mod references;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use adapter::gateway::Gateway;
+use adapter::ask::Asker;
 use config::Config;
 use model::error::{Error, Kind, Result};
 use model::result::Usage;
@@ -77,7 +77,7 @@ struct Question {
 }
 
 /// Answers the question.
-pub async fn analyze(config: &Arc<Config>, args: AnalyzeArgs, floor: &Redactor) -> Result<AnalyzeReply> {
+pub async fn analyze(config: &Arc<Config>, args: AnalyzeArgs, redactor: &Redactor) -> Result<AnalyzeReply> {
     if args.question.trim().is_empty() {
         return Err(Error::new(Kind::Usage, "question is empty").hint("ask one question about the files"));
     }
@@ -101,9 +101,9 @@ pub async fn analyze(config: &Arc<Config>, args: AnalyzeArgs, floor: &Redactor) 
         reply.cached = true;
         return Ok(reply);
     }
-    let gateway = Gateway::from_config(config)?;
-    let answer = gateway.ask(question.model.as_deref(), SYSTEM, &question.user, ANSWER_TOKENS).await?;
-    let text = sanitize::text(&floor.floor_only(&answer.text), ANSWER_MAX);
+    let asker = Asker::from_config(config)?;
+    let answer = asker.ask(question.model.as_deref(), SYSTEM, &question.user, ANSWER_TOKENS).await?;
+    let text = sanitize::text(&redactor.known_secrets_only(&answer.text), ANSWER_MAX);
     let bad_references = references::wrong(&text, &question.gathered.files);
     let mut reply = AnalyzeReply {
         answer: text,
@@ -138,7 +138,7 @@ fn prepare(config: &Config, args: &AnalyzeArgs) -> Result<Question> {
     let mut gathered = files::gather(config, &args.paths, max_bytes)?;
     let policies = Arc::new(PolicySet::load(&Settings::from_config(config)));
     let redactor = Redactor::new(config.known_secrets.clone(), Some(policies));
-    gathered.skipped.iter_mut().for_each(|line| *line = redactor.floor_only(line));
+    gathered.skipped.iter_mut().for_each(|line| *line = redactor.known_secrets_only(line));
     if gathered.files.is_empty() {
         let why = gathered.skipped.iter().take(SKIPPED_SHOWN).cloned().collect::<Vec<_>>().join("; ");
         return Err(Error::new(Kind::Usage, format!("none of the files can be sent: {why}"))
@@ -146,7 +146,7 @@ fn prepare(config: &Config, args: &AnalyzeArgs) -> Result<Question> {
     }
     for file in &mut gathered.files {
         file.text = redactor.text(&file.text);
-        file.path = redactor.floor_only(&file.path);
+        file.path = redactor.known_secrets_only(&file.path);
     }
     // The files first: the same files give the same prefix, which providers cache.
     let mut user = String::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::config::print;
 use super::settings::SettingsArgs;
-use adapter::gateway::Gateway;
+use adapter::ask::Asker;
 use agent;
 use config::{AgentKind, Config};
 use contain;
@@ -18,6 +18,9 @@ use job::sqlite::SqliteStore;
 use model::error::{Error, Kind, Result};
 use policy::{Origin, PolicySet, Settings};
 use redact::Redactor;
+
+/// Room for one word, and for what a reasoning model thinks before it.
+const PROBE_TOKENS: u32 = 2048;
 
 /// Check this machine: git, the agent, the gateway, the directories, containment.
 #[derive(Debug, clap::Args)]
@@ -79,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let redactor = Redactor::new(config.known_secrets.clone(), None);
     for row in &mut rows {
-        row.seen = redactor.floor_only(&row.seen);
+        row.seen = redactor.known_secrets_only(&row.seen);
     }
     let failed = rows.iter().filter(|row| row.state == State::Failed).count();
     print(&if args.json { json(&rows)? } else { table(&rows) })?;
@@ -162,9 +165,9 @@ fn ask(config: &Config) -> Result<String> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Environment, error.to_string()))?;
-    let gateway = Gateway::from_config(config)?;
+    let asker = Asker::from_config(config)?;
     let started = std::time::Instant::now();
-    let answer = runtime.block_on(gateway.ask(None, "Answer with one word.", "Say OK.", 16))?;
+    let answer = runtime.block_on(asker.ask(None, "Answer with one word.", "Say OK.", PROBE_TOKENS))?;
     let ms = started.elapsed().as_millis();
     let tokens = match (answer.usage.input_tokens, answer.usage.output_tokens) {
         (Some(input), Some(output)) => format!("{input} tokens in, {output} out"),

@@ -199,7 +199,7 @@ impl JobsCommand {
     }
 
     fn line(&self, text: &str, max: usize) -> String {
-        sanitize::line(&self.redactor.floor_only(text), max)
+        sanitize::line(&self.redactor.known_secrets_only(text), max)
     }
 
     fn json(&self, row: &JobRow) -> serde_json::Value {

@@ -14,8 +14,8 @@ pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
     /// Only the values that this process knows as secrets, no policies.
-    #[arg(long)]
-    floor_only: bool,
+    #[arg(long, alias = "floor-only")]
+    known_secrets_only: bool,
     /// One JSON object a line: {"text": …}, for programs.
     #[arg(long)]
     json: bool,
@@ -24,7 +24,8 @@ pub struct Args {
 /// Filters.
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
-    let policies = (!args.floor_only).then(|| Arc::new(PolicySet::load(&Settings::from_config(&config))));
+    let policies =
+        (!args.known_secrets_only).then(|| Arc::new(PolicySet::load(&Settings::from_config(&config))));
     let finder = policies.map(|set| set as Arc<dyn redact::Finder>);
     let mut secrets = config.known_secrets.clone();
     let endpoints = [("gateway key", &config.gateway.primary), ("fallback key", &config.gateway.fallback)];

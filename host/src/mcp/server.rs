@@ -81,7 +81,7 @@ impl Server {
     /// A server over the state directory of `config`; touches nothing yet. `shutdown`
     /// fires when nobody listens any more.
     pub fn new(config: Config, shutdown: CancellationToken) -> Self {
-        // The floor alone: what the store and the artifacts hold was masked when written.
+        // Known secrets alone: what the store and the artifacts hold was masked when written.
         let redactor = Redactor::new(config.known_secrets.clone(), None);
         Server { jobs: Arc::new(Jobs::new(Arc::new(config), shutdown)), redactor, panicking_tool: None }
     }
@@ -139,7 +139,7 @@ impl Server {
     fn mask(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                let masked = self.redactor.floor_only(text);
+                let masked = self.redactor.known_secrets_only(text);
                 if masked != *text {
                     *text = masked;
                 }
@@ -159,7 +159,7 @@ impl Server {
                     context.client_info().as_ref().map(|client| client.name.as_str()),
                 );
                 let text = match shown {
-                    Shown::Structured => self.redactor.floor_only(&line),
+                    Shown::Structured => self.redactor.known_secrets_only(&line),
                     Shown::Content | Shown::Either => {
                         serde_json::to_string(&Ordered(&data)).unwrap_or_default()
                     }
@@ -168,9 +168,9 @@ impl Server {
                 result.structured_content = (shown != Shown::Content).then_some(data);
                 result
             }
-            Err(error) => {
-                CallToolResult::error(vec![ContentBlock::text(self.redactor.floor_only(&error.to_string()))])
-            }
+            Err(error) => CallToolResult::error(vec![ContentBlock::text(
+                self.redactor.known_secrets_only(&error.to_string()),
+            )]),
         }
     }
 
@@ -376,7 +376,7 @@ impl Server {
         Ok(ResourceContents::TextResourceContents {
             uri,
             mime_type: Some(mime.to_owned()),
-            text: self.redactor.floor_only(&text),
+            text: self.redactor.known_secrets_only(&text),
             meta: None,
         })
     }

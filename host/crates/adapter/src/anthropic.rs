@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::lenient::{Loose, Num, Str};
+use super::lenient::{DefaultOnError, LenientInt, Str};
 
 /// A request to `/v1/messages` or `/v1/messages/count_tokens`.
 #[derive(Debug, Default, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Request<'a> {
     /// Whether and what it must call.
     pub tool_choice: Option<ToolChoice<'a>>,
     /// The longest answer, in tokens.
-    pub max_tokens: Num,
+    pub max_tokens: LenientInt,
     /// Server-sent events, or one document.
     pub stream: Option<bool>,
     /// Texts that end the answer.
@@ -41,9 +41,9 @@ pub struct Request<'a> {
     #[serde(borrow)]
     pub top_k: Option<&'a RawValue>,
     /// `enabled`, `adaptive` or `disabled`.
-    pub thinking: Loose<Thinking<'a>>,
+    pub thinking: DefaultOnError<Thinking<'a>>,
     /// Effort and the format of the answer.
-    pub output_config: Loose<OutputConfig<'a>>,
+    pub output_config: DefaultOnError<OutputConfig<'a>>,
 }
 
 /// One entry of the conversation.
@@ -160,7 +160,7 @@ pub struct Block<'a> {
     /// Of a thinking block.
     pub signature: Option<Str<'a>>,
     /// Of an image or document.
-    pub source: Loose<Source<'a>>,
+    pub source: DefaultOnError<Source<'a>>,
     /// Of a document.
     pub title: Option<Str<'a>>,
     /// Of a document.
@@ -285,7 +285,7 @@ pub struct Thinking<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Str<'a>,
     /// For `enabled`.
-    pub budget_tokens: Num,
+    pub budget_tokens: LenientInt,
 }
 
 /// Effort and the format of the answer.
@@ -296,7 +296,7 @@ pub struct OutputConfig<'a> {
     #[serde(borrow)]
     pub effort: Option<Str<'a>>,
     /// A JSON schema to answer in.
-    pub format: Loose<OutputFormat<'a>>,
+    pub format: DefaultOnError<OutputFormat<'a>>,
 }
 
 /// A JSON schema to answer in.

@@ -1,21 +1,34 @@
-//! The host's own questions to a model: one text, one answer, without tools. Uses the same
-//! routes, retry, breaker and rows as the agents' requests.
+//! The host's own questions to a model: one text, one answer, without tools. Another protocol
+//! of the same send loop as the agents' requests.
 
-use std::time::Instant;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::HeaderMap;
+
+use super::downgrade::learn;
+use super::messages::fault_of;
+use super::profiles::{Capabilities, Profile, Profiles};
 use super::relay;
 use super::sink::Document;
-use super::stream::{Machine, Settings, Summary};
-use crate::gateway::breaker::Event;
-use crate::gateway::usage::{self, Row};
-use crate::gateway::{Failed, Gateway, Plan, Route, read_limited, retry_after};
+use super::stream::{Machine, ReadOptions, Summary};
+use super::translate::{Context, output_limit};
+use config::Config;
+use gateway::refusal::UpstreamError;
+use gateway::retry::Failure;
+use gateway::{
+    Account, Caller, Failed, Gateway, Meter, Outgoing, Protocol, Route, Target, Tuning, read_limited,
+};
 use model::error::{Error, Kind, Result};
 use model::result::Usage;
+
+/// A whole answer is not longer than this.
+const ANSWER_MAX: usize = 8 << 20;
 
 /// The answer to a question of the host's own.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The visible text.
+    /// The visible text, never empty.
     pub text: String,
     /// What it moved.
     pub usage: Usage,
@@ -23,9 +36,31 @@ pub struct Answer {
     pub model: String,
 }
 
-impl Gateway {
-    /// One question, one answer, without tools: for `analyze`, digests and `doctor`. Takes
-    /// the given model, else the configured one. Retries and falls back like everything.
+/// Asks for `analyze`, digests and `doctor`.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    gateway: Gateway,
+    capabilities: Arc<Capabilities>,
+    anthropic: bool,
+}
+
+impl Asker {
+    /// An asker with a configuration's gateways. Nothing is sent.
+    pub fn from_config(config: &Config) -> Result<Asker> {
+        Asker::with(config, Tuning::default())
+    }
+
+    /// As [`Asker::from_config`], with times of its own.
+    pub fn with(config: &Config, tuning: Tuning) -> Result<Asker> {
+        Ok(Asker {
+            gateway: Gateway::with(config, tuning)?,
+            capabilities: Arc::new(Capabilities::new(Profiles::from_config(config)?)),
+            anthropic: !config.gateway.use_openai_adapter,
+        })
+    }
+
+    /// One question, one answer. Takes the given model, else the configured one. Retries and
+    /// falls back like everything. An empty answer is an error.
     pub async fn ask(
         &self,
         model: Option<&str>,
@@ -33,124 +68,153 @@ impl Gateway {
         user: &str,
         max_tokens: u32,
     ) -> Result<Answer> {
-        let Some(model) = model.or(self.model()) else {
+        let Some(model) = model.or(self.gateway.model()) else {
             return Err(Error::new(Kind::Config, "no model is configured")
                 .hint("set CLAUDE_MODEL to a model of the gateway"));
         };
-        let started = Instant::now();
-        let time = jiff::Timestamp::now().to_string();
-        let mut plan = Plan::new(self.routes(model), self.tuning().retry);
-        loop {
-            let route = plan.route().clone();
-            let outcome = match plan.held_back(self.breaker(&route).tell(Event::Ask), self.tuning()) {
-                Some(wait) => Err(Failed::open(wait)),
-                None => self.ask_once(&route, system, user, max_tokens).await,
-            };
-            let mut row = Row {
-                v: 1,
-                time: time.clone(),
-                attempt: 1,
-                route: "ask".to_owned(),
-                gateway: self.client(&route).host().to_owned(),
-                model_asked: model.to_owned(),
-                model_sent: route.model.clone(),
-                tries: plan.sent,
-                total_ms: started.elapsed().as_millis() as u64,
-                ..Row::default()
-            };
-            match outcome {
-                Ok((text, summary)) => {
-                    self.breaker(&route).tell(Event::Success);
-                    let tokens = summary.tokens;
-                    row.status = Some(200);
-                    row.outcome = "ok".to_owned();
-                    row.model_answered = summary.model.clone();
-                    row.unmetered = !tokens.metered();
-                    (row.input_tokens, row.cached_tokens) = (tokens.input, tokens.cached);
-                    (row.output_tokens, row.reasoning_tokens) = (tokens.all_output(), tokens.reasoning);
-                    row.cost_estimate = usage::cost(&tokens, &self.prices(&self.profile(&route)));
-                    self.rows().append(&row);
-                    return Ok(Answer {
-                        text,
-                        model: summary.model.unwrap_or(route.model),
-                        usage: Usage {
-                            input_tokens: tokens.input,
-                            cached_tokens: tokens.cached,
-                            output_tokens: tokens.all_output(),
-                            requests: 1,
-                            unmetered: u64::from(!tokens.metered()),
-                        },
-                    });
-                }
-                Err(failed) => match plan.after(self, &failed, false) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => {
-                        row.status = failed.status;
-                        row.outcome = "error".to_owned();
-                        row.unmetered = true;
-                        self.rows().append(&row);
-                        return Err(Error::new(Kind::Gateway, failed.error.message)
-                            .hint("run `codex-worker doctor` to test the gateway"));
-                    }
-                },
-            }
+        let caller = Caller { job: None, attempt: 1, kind: "ask", model: model.to_owned() };
+        let mut meter = Meter::new(self.gateway.rows().clone(), Account::default(), caller);
+        let mut question = Question { asker: self, system, user, max_tokens, sent: None, own_profile: None };
+        match self.gateway.exchange(model, &mut question, &mut meter).await {
+            Ok(answer) => Ok(answer),
+            Err(failed) => Err(Error::new(Kind::Gateway, failed.message.clone()).hint(hint(&failed))),
         }
     }
+}
 
-    async fn ask_once(
-        &self,
-        route: &Route,
-        system: &str,
-        user: &str,
-        max_tokens: u32,
-    ) -> std::result::Result<(String, Summary), Failed> {
-        let client = self.client(route);
-        let (url, body) = if self.anthropic() {
+/// What a person can do about a failure.
+fn hint(failed: &Failed) -> &'static str {
+    match failed.failure {
+        Failure::Connect => {
+            "check the address in ONEAPI_BASE_URL (host, port, http or https), and HTTPS_PROXY and NO_PROXY"
+        }
+        Failure::HeaderTimeout | Failure::Idle | Failure::Cut => {
+            "the gateway answers too slowly or breaks off: try again, or name another with FALLBACK_BASE_URL"
+        }
+        Failure::Final(402) => "the gateway's account has no credit left",
+        Failure::Final(_) => "check ONEAPI_API_KEY: the gateway refuses it",
+        Failure::NotFound => "check CLAUDE_MODEL, and the path in ONEAPI_BASE_URL: it usually ends in /v1",
+        Failure::Malformed => "check ONEAPI_BASE_URL: what answers there may not be a model gateway",
+        Failure::Invalid(502) => "set ONEAPI_BASE_URL to the address that it names",
+        Failure::RateLimited | Failure::Unavailable(_) | Failure::Open(_) => {
+            "try again later, or name another gateway with FALLBACK_BASE_URL"
+        }
+        Failure::TooLong { .. } => "ask about fewer or smaller files",
+        Failure::Invalid(_) => {
+            "check CLAUDE_MODEL and WORKER_GATEWAY_PROFILE: the gateway refuses the request"
+        }
+    }
+}
+
+/// One question on its way.
+struct Question<'a> {
+    asker: &'a Asker,
+    system: &'a str,
+    user: &'a str,
+    max_tokens: u32,
+    sent: Option<(Arc<Profile>, Option<u64>)>,
+    /// What a refusal said about this question alone.
+    own_profile: Option<(Route, Arc<Profile>)>,
+}
+
+impl Protocol for Question<'_> {
+    type Answer = Answer;
+
+    fn request(&mut self, target: &Target<'_>) -> std::result::Result<Outgoing, Failed> {
+        let model = &target.route.model;
+        let profile = match &self.own_profile {
+            Some((route, profile)) if route == target.route => Arc::clone(profile),
+            _ => self.asker.capabilities.of(target),
+        };
+        let prices = profile.prices.into();
+        if self.asker.anthropic {
             let body = serde_json::json!({
-                "model": route.model, "max_tokens": max_tokens, "system": system,
-                "messages": [{"role": "user", "content": user}],
+                "model": model, "max_tokens": self.max_tokens, "system": self.system,
+                "messages": [{"role": "user", "content": self.user}],
             });
-            (client.messages_url(), body)
+            return Ok(relay::outgoing(target, Bytes::from(body.to_string()), HeaderMap::new(), prices));
+        }
+        let mut body = serde_json::json!({
+            "model": model, "stream": false,
+            "messages": [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}],
+        });
+        let cx = Context { model, profile: &profile, signatures: &|_| None, appended: &[] };
+        let limit = output_limit(Some(self.max_tokens.into()), &cx);
+        body[&profile.max_tokens_name] = limit.into();
+        let outgoing = Outgoing {
+            url: target.upstream.chat_url(),
+            body: Bytes::from(body.to_string()),
+            headers: HeaderMap::new(),
+            key_headers: profile.key_headers(),
+            prices,
+        };
+        self.sent = Some((profile, limit));
+        Ok(outgoing)
+    }
+
+    async fn read(
+        &mut self,
+        target: &Target<'_>,
+        response: reqwest::Response,
+        meter: &mut Meter,
+    ) -> std::result::Result<Answer, Failed> {
+        let body = self.wait(read_limited(response, ANSWER_MAX), target.tuning.idle).await;
+        let body = body.ok_or_else(Failed::idle)??;
+        meter.received(body.len());
+        let (text, summary, reason) = if self.asker.anthropic {
+            let (text, summary) = relay::answer_of(&body)?;
+            (text, summary, "")
         } else {
-            let profile = self.profile(route);
-            let adjust = self.learnt(route);
-            let mut body = serde_json::json!({
-                "model": route.model, "stream": false,
-                "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
-            });
-            let name = adjust.max_tokens_name.unwrap_or(&profile.max_tokens_name);
-            let limits = [profile.limit_for(&route.model), adjust.max_tokens];
-            let limit = limits.into_iter().flatten().chain([u64::from(max_tokens)]).min();
-            body[name] = limit.into();
-            (client.chat_url(), body)
+            let mut machine = Machine::new(ReadOptions::default());
+            let mut document = Document::default();
+            let taken = machine.payload(&mut document, &body).and_then(|()| machine.finish(&mut document));
+            let summary = taken.map_err(|fault| fault_of(fault, target))?;
+            (document.visible_text(), summary, document.stop_reason())
         };
-        let body = bytes::Bytes::from(body.to_string());
-        let mut headers = reqwest::header::HeaderMap::new();
-        if self.anthropic() {
-            headers.insert("anthropic-version", reqwest::header::HeaderValue::from_static("2023-06-01"));
+        meter.answered(summary.tokens, summary.model.as_deref());
+        if text.trim().is_empty() {
+            return Err(self.empty(&summary, reason));
         }
-        let sent = client.post(&url, body, headers, self.anthropic());
-        let response = match tokio::time::timeout(self.tuning().headers, sent).await {
-            Ok(sent) => sent.map_err(Failed::sending)?,
-            Err(_) => return Err(Failed::header_timeout()),
+        let tokens = summary.tokens;
+        Ok(Answer {
+            text,
+            model: summary.model.unwrap_or_else(|| target.route.model.clone()),
+            usage: Usage {
+                input_tokens: tokens.input,
+                cached_tokens: tokens.cached,
+                output_tokens: tokens.all_output(),
+                requests: 1,
+                unmetered: u64::from(!tokens.metered()),
+            },
+        })
+    }
+
+    fn refused(&mut self, target: &Target<'_>, status: u16, error: &UpstreamError) -> bool {
+        let Some((profile, sent)) = &self.sent else { return false };
+        let known = (&**profile, *sent);
+        let Some(profile) = learn(&self.asker.capabilities, target, (status, error), known) else {
+            return false;
         };
-        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        let body = match tokio::time::timeout(self.tuning().idle, read_limited(response, 8 << 20)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(failed)) => return Err(failed),
-            Err(_) => return Err(Failed::idle()),
-        };
-        if !(200..300).contains(&status) {
-            return Err(self.refused(route, status, retry_after, &body));
+        self.own_profile = Some((target.route.clone(), profile));
+        true
+    }
+}
+
+impl Question<'_> {
+    /// An answer without a visible text is no answer.
+    fn empty(&self, summary: &Summary, reason: &str) -> Failed {
+        let model = summary.model.as_deref().unwrap_or("the model");
+        match reason {
+            // The same question would end the same way.
+            "max_tokens" => Failed::new(
+                Failure::Invalid(400),
+                format!(
+                    "{model} gave no answer: its {} output tokens went into reasoning",
+                    summary.tokens.all_output().unwrap_or(self.max_tokens.into())
+                ),
+            ),
+            "refusal" => Failed::new(Failure::Invalid(400), format!("{model} refused to answer")),
+            _ => Failed::malformed(format!("{model} gave an empty answer")),
         }
-        if self.anthropic() {
-            return relay::answer_of(&body);
-        }
-        let mut machine = Machine::new(Settings::default());
-        let mut document = Document::default();
-        let taken = machine.payload(&mut document, &body);
-        let summary =
-            taken.and_then(|()| machine.finish(&mut document)).map_err(|f| Failed::fault(f, client))?;
-        Ok((document.visible_text(), summary))
     }
 }

@@ -76,42 +76,42 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
 
 /// A whole number, also from `1.0` and `"1"`; anything else is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Num(pub Option<i64>);
+pub struct LenientInt(pub Option<i64>);
 
-impl Num {
+impl LenientInt {
     /// The number when it is known and not negative.
     pub fn count(self) -> Option<u64> {
         self.0.and_then(|n| u64::try_from(n).ok())
     }
 }
 
-impl<'de> Deserialize<'de> for Num {
+impl<'de> Deserialize<'de> for LenientInt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get().trim_matches('"');
         let whole = raw.parse::<i64>().ok();
         // A float that is too large saturates, which no limit that we keep minds.
-        Ok(Num(whole.or_else(|| raw.parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64))))
+        Ok(LenientInt(whole.or_else(|| raw.parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64))))
     }
 }
 
 /// A value of the expected shape, or none: a field of an unexpected shape is ignored, not an
 /// error of the whole document.
 #[derive(Clone, Copy, Debug)]
-pub struct Loose<T>(pub Option<T>);
+pub struct DefaultOnError<T>(pub Option<T>);
 
-impl<T> Default for Loose<T> {
+impl<T> Default for DefaultOnError<T> {
     fn default() -> Self {
-        Loose(None)
+        DefaultOnError(None)
     }
 }
 
-impl<'de: 'a, 'a, T: Deserialize<'a>> Deserialize<'de> for Loose<T>
+impl<'de: 'a, 'a, T: Deserialize<'a>> Deserialize<'de> for DefaultOnError<T>
 where
     T: 'a,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?;
-        Ok(Loose(serde_json::from_str::<T>(raw.get()).ok()))
+        Ok(DefaultOnError(serde_json::from_str::<T>(raw.get()).ok()))
     }
 }
 

@@ -1,25 +1,27 @@
 //! The local server that speaks Anthropic to the agent and OpenAI chat completions to the
-//! gateway. Translation (`translate`, `turns`, `stream`) is pure; `exchange` is the only
-//! place that waits.
+//! gateway. Translation (`translate`, `turns`, `stream`) is pure; `messages`, `relay` and `ask`
+//! are the protocols of the gateway's send loop.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
 
+mod answer_schema;
 pub mod anthropic;
 pub mod ask;
 pub mod calls;
 pub mod count;
+mod downgrade;
+mod downstream;
 pub mod errors;
 mod exchange;
-pub mod gateway;
-pub mod learn;
 pub mod lenient;
-mod meter;
+mod masked;
+mod messages;
 pub mod names;
 pub mod openai;
 pub mod profiles;
 pub mod recover;
-pub mod relay;
+mod relay;
 pub mod schema;
 mod server;
 pub mod sink;
@@ -35,9 +37,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{Gateway, Tuning};
 use config::{Config, Secret};
+use gateway::{Account, Gateway, Tuning};
+pub use gateway::{GatewayFailure, Totals};
 use model::error::{Error, Kind, Result};
+use redact::Redactor;
+
+use crate::profiles::{Capabilities, Profiles};
 
 /// How an adapter is started.
 #[derive(Clone, Debug)]
@@ -50,36 +56,6 @@ pub struct Options {
     pub job: Option<String>,
     /// The gateway's model, whatever the agent asks for.
     pub model: Option<String>,
-}
-
-/// What has passed through an adapter. Unknown counts are absent, never 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests that a gateway answered.
-    pub requests: u64,
-    /// Of them, answered without counts.
-    pub unmetered: u64,
-    /// All input, cached included.
-    pub input_tokens: Option<u64>,
-    /// Of it, cached.
-    pub cached_tokens: Option<u64>,
-    /// All output.
-    pub output_tokens: Option<u64>,
-    /// Bytes that came from gateways.
-    pub bytes_in: u64,
-    /// Bytes that went to gateways.
-    pub bytes_out: u64,
-}
-
-/// The last request that ended with an error and has had no success after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayFailure {
-    /// The gateway's status; none when nothing answered.
-    pub status: Option<u16>,
-    /// One line without keys.
-    pub message: String,
-    /// Key, account or permission: trying again is useless.
-    pub final_: bool,
 }
 
 /// A running adapter. Dropping it stops it.
@@ -121,8 +97,10 @@ impl Adapter {
             gateway,
             token: options.token,
             label: Mutex::new(Label { job: options.job, attempt: 1, model: options.model }),
-            totals: Mutex::new(Totals::default()),
-            last_failure: Mutex::new(None),
+            account: Account::default(),
+            capabilities: Capabilities::new(Profiles::from_config(config)?),
+            anthropic: !config.gateway.use_openai_adapter,
+            secrets: masked::certain(config),
             calibration: count::Calibration::default(),
             signatures: Signatures::default(),
             cancel: CancellationToken::new(),
@@ -143,7 +121,7 @@ impl Adapter {
 
     /// What has passed so far. Requests that are still running are not in it.
     pub fn usage(&self) -> Totals {
-        self.state.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.account.totals()
     }
 
     /// The job's pass for the usage rows, from 1.
@@ -158,7 +136,7 @@ impl Adapter {
 
     /// Why the gateway failed last; none after a success.
     pub fn last_failure(&self) -> Option<GatewayFailure> {
-        self.state.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.account.last_failure()
     }
 
     /// Stops, and with it every request that is running.
@@ -192,8 +170,12 @@ struct State {
     gateway: Gateway,
     token: Secret,
     label: Mutex<Label>,
-    totals: Mutex<Totals>,
-    last_failure: Mutex<Option<GatewayFailure>>,
+    account: Account,
+    capabilities: Capabilities,
+    /// The gateways speak Anthropic themselves.
+    anthropic: bool,
+    /// Masks in what gateways send back.
+    secrets: Redactor,
     calibration: count::Calibration,
     signatures: Signatures,
     cancel: CancellationToken,
@@ -219,8 +201,9 @@ impl State {
         if let Some(model) = self.forced_model() {
             return model;
         }
+        let asked = gateway::without_mark(asked);
         let anthropics = ["claude", "sonnet", "opus", "haiku"].iter().any(|p| asked.starts_with(p));
-        if !asked.is_empty() && (!anthropics || self.gateway.anthropic()) {
+        if !asked.is_empty() && (!anthropics || self.anthropic) {
             return asked.to_owned();
         }
         let lite = self.gateway.lite_model().filter(|_| asked.contains("haiku"));

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lenient::{Loose, Num, Str};
+use gateway::usage::Tokens;
+
+use super::lenient::{DefaultOnError, LenientInt, Str};
 
 /// A message of the request.
 #[derive(Debug, Default)]
@@ -180,14 +182,14 @@ pub struct Chunk<'a> {
     /// `null` and empty lists happen (usage, content filters).
     pub choices: Option<Vec<Choice<'a>>>,
     /// In any chunk; the last one counts.
-    pub usage: Loose<Usage>,
+    pub usage: DefaultOnError<Usage>,
     /// An error inside a stream that began with 200.
     #[serde(borrow)]
     pub error: Option<&'a RawValue>,
     /// `error` from some gateways.
     pub object: Option<Str<'a>>,
     /// Groq's place for usage.
-    pub x_groq: Loose<XGroq>,
+    pub x_groq: DefaultOnError<XGroq>,
 }
 
 /// The chunk with what has an unexpected shape taken out, for gateways that put an empty
@@ -225,7 +227,7 @@ pub fn reshaped(json: &str) -> Option<String> {
 #[serde(default)]
 pub struct XGroq {
     /// As at the top level.
-    pub usage: Loose<Usage>,
+    pub usage: DefaultOnError<Usage>,
 }
 
 /// One choice; only the first is read.
@@ -233,7 +235,7 @@ pub struct XGroq {
 #[serde(default)]
 pub struct Choice<'a> {
     /// Its number.
-    pub index: Num,
+    pub index: LenientInt,
     /// In a stream.
     #[serde(borrow)]
     pub delta: Option<Delta<'a>>,
@@ -244,7 +246,7 @@ pub struct Choice<'a> {
     /// The stop text that matched (vLLM).
     pub stop_reason: Option<Str<'a>>,
     /// Kimi's place for usage.
-    pub usage: Loose<Usage>,
+    pub usage: DefaultOnError<Usage>,
     /// An error in a choice (OpenRouter).
     #[serde(borrow)]
     pub error: Option<&'a RawValue>,
@@ -267,7 +269,7 @@ pub struct Delta<'a> {
     /// Calls or pieces of calls.
     pub tool_calls: Option<Vec<CallDelta<'a>>>,
     /// The form before `tool_calls`.
-    pub function_call: Loose<FunctionDelta<'a>>,
+    pub function_call: DefaultOnError<FunctionDelta<'a>>,
     /// A refusal in words.
     pub refusal: Option<Str<'a>>,
 }
@@ -323,7 +325,7 @@ pub fn join_detail(details: &mut Vec<serde_json::Map<String, Value>>, entry: ser
 #[serde(default)]
 pub struct CallDelta<'a> {
     /// Missing, repeated or starting at 1 on some gateways.
-    pub index: Num,
+    pub index: LenientInt,
     /// Missing, empty in later chunks, or repeated.
     #[serde(borrow)]
     pub id: Option<Str<'a>>,
@@ -407,7 +409,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for TextOrParts<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut parts = Vec::new();
-                while let Some(part) = seq.next_element::<Loose<ContentPart<'de>>>()? {
+                while let Some(part) = seq.next_element::<DefaultOnError<ContentPart<'de>>>()? {
                     parts.extend(part.0);
                 }
                 Ok(TextOrParts::Parts(parts))
@@ -425,77 +427,37 @@ impl<'de: 'a, 'a> Deserialize<'de> for TextOrParts<'a> {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    prompt_tokens: Num,
-    completion_tokens: Num,
-    input_tokens: Num,
-    output_tokens: Num,
-    total_tokens: Num,
-    prompt_tokens_details: Loose<InputDetails>,
-    input_tokens_details: Loose<InputDetails>,
-    completion_tokens_details: Loose<OutputDetails>,
-    output_tokens_details: Loose<OutputDetails>,
-    prompt_cache_hit_tokens: Num,
-    cached_tokens: Num,
-    cache_read_input_tokens: Num,
+    prompt_tokens: LenientInt,
+    completion_tokens: LenientInt,
+    input_tokens: LenientInt,
+    output_tokens: LenientInt,
+    total_tokens: LenientInt,
+    prompt_tokens_details: DefaultOnError<InputDetails>,
+    input_tokens_details: DefaultOnError<InputDetails>,
+    completion_tokens_details: DefaultOnError<OutputDetails>,
+    output_tokens_details: DefaultOnError<OutputDetails>,
+    prompt_cache_hit_tokens: LenientInt,
+    cached_tokens: LenientInt,
+    cache_read_input_tokens: LenientInt,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct InputDetails {
-    cached_tokens: Num,
+    cached_tokens: LenientInt,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct OutputDetails {
-    reasoning_tokens: Num,
-}
-
-/// Token counts of one answer. Unknown ones are absent, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// All input, cached included.
-    pub input: Option<u64>,
-    /// Of it, from the provider's cache.
-    pub cached: Option<u64>,
-    /// Written to the provider's cache (Anthropic only).
-    pub cache_written: Option<u64>,
-    /// Output as the gateway counts it, mostly with reasoning.
-    pub output: Option<u64>,
-    /// Of it, reasoning.
-    pub reasoning: Option<u64>,
-    /// Reasoning that `output` leaves out: xAI and Gemini count it apart.
-    pub apart: u64,
-}
-
-impl Tokens {
-    /// Whether there is what a meter needs: input and output. A gateway that says 0 input
-    /// tokens has not counted.
-    pub fn metered(&self) -> bool {
-        self.input.is_some_and(|n| n > 0) && self.output.is_some()
-    }
-
-    /// All output, reasoning included: what is paid for.
-    pub fn all_output(&self) -> Option<u64> {
-        self.output.map(|n| n + self.apart)
-    }
-
-    /// Later counts replace earlier ones where they are known.
-    pub fn update(&mut self, later: Tokens) {
-        self.input = later.input.or(self.input);
-        self.cached = later.cached.or(self.cached);
-        self.cache_written = later.cache_written.or(self.cache_written);
-        self.output = later.output.or(self.output);
-        self.reasoning = later.reasoning.or(self.reasoning);
-        self.apart = later.apart.max(self.apart);
-    }
+    reasoning_tokens: LenientInt,
 }
 
 impl Usage {
     /// The counts under one name each.
     pub fn tokens(&self) -> Tokens {
-        let details = |d: &Loose<InputDetails>| d.0.and_then(|d| d.cached_tokens.count());
-        let reasoning = |d: &Loose<OutputDetails>| d.0.and_then(|d| d.reasoning_tokens.count());
+        let details = |d: &DefaultOnError<InputDetails>| d.0.and_then(|d| d.cached_tokens.count());
+        let reasoning = |d: &DefaultOnError<OutputDetails>| d.0.and_then(|d| d.reasoning_tokens.count());
         let input = self.prompt_tokens.count().or(self.input_tokens.count()).filter(|n| *n > 0);
         let output = self.completion_tokens.count().or(self.output_tokens.count());
         let cached = details(&self.prompt_tokens_details)

@@ -2,11 +2,17 @@
 //! `[profiles.<name>]` tables over it). Resolving is pure; nothing here sends anything.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use hyper::header::HeaderName;
 use serde::Deserialize;
 
+use config::{Config, Prices};
+use gateway::{Route, Target};
 use model::error::{Error, Kind, Result};
+
+use super::schema::Dialect;
 
 /// When thinking goes back to the gateway as reasoning text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -49,6 +55,19 @@ pub enum ThinkingStyle {
     ReasoningObject,
 }
 
+/// How an answer in a JSON schema is asked for. Where the gateway does not see to it, the
+/// adapter does: see [`crate::answer_schema`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerFormat {
+    /// `response_format: {type: json_schema}`: the gateway sees to the schema.
+    JsonSchema,
+    /// `response_format: {type: json_object}`: the gateway sees to JSON, the adapter to the schema.
+    JsonObject,
+    /// In words: the adapter sees to everything.
+    Prompt,
+}
+
 /// The most output tokens of the models that a pattern names.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +93,7 @@ pub struct PriceTable {
 /// Everything that may differ between gateways.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Names of the profiles that were laid over each other.
+    /// Names of the profiles that apply, the later over the earlier.
     pub names: Vec<&'static str>,
     /// When thinking is replayed.
     pub reasoning_replay: Replay,
@@ -82,6 +101,8 @@ pub struct Profile {
     pub reasoning_key: String,
     /// Send a fixed text where a replayed turn has no thinking of its own.
     pub reasoning_placeholder: bool,
+    /// Send it in every tool turn, whether the request thinks or not.
+    pub reasoning_required: bool,
     /// How later system entries are sent.
     pub system_role: SystemRole,
     /// How thinking is switched.
@@ -90,6 +111,8 @@ pub struct Profile {
     pub max_tokens_name: String,
     /// The first pattern that matches decides.
     pub max_tokens: Vec<MaxTokens>,
+    /// The fewest output tokens that may be asked for.
+    pub min_tokens: u64,
     /// Whether a forced tool choice is understood at all.
     pub tool_choice_forced: bool,
     /// Whether a forced tool choice is understood while thinking.
@@ -108,6 +131,8 @@ pub struct Profile {
     pub documents: bool,
     /// Whether `temperature` is taken.
     pub temperature: bool,
+    /// Whether `top_p` is taken.
+    pub top_p: bool,
     /// Whether `top_k` is understood.
     pub top_k: bool,
     /// The most stop texts.
@@ -118,8 +143,14 @@ pub struct Profile {
     pub short_call_ids: bool,
     /// Arguments in the history must be valid JSON.
     pub strict_arguments: bool,
-    /// Only the schema keywords that every validator knows are sent.
-    pub schema_keep_only: bool,
+    /// Which JSON Schema tools may have.
+    pub schema: Dialect,
+    /// How an answer in a JSON schema is asked for.
+    pub answer_format: AnswerFormat,
+    /// User messages that follow each other are sent as one.
+    pub merge_users: bool,
+    /// A header that carries the key besides `authorization`.
+    pub key_header: Option<String>,
     /// Tool calls carry signatures that must come back (Gemini).
     pub call_signatures: bool,
     /// Tool calls that arrive as text become real ones when the tool is declared.
@@ -135,10 +166,12 @@ impl Default for Profile {
             reasoning_replay: Replay::ToolTurns,
             reasoning_key: "reasoning_content".to_owned(),
             reasoning_placeholder: false,
+            reasoning_required: false,
             system_role: SystemRole::System,
             thinking: ThinkingStyle::None,
             max_tokens_name: "max_tokens".to_owned(),
             max_tokens: Vec::new(),
+            min_tokens: 1,
             tool_choice_forced: true,
             tool_choice_with_thinking: true,
             parallel_tool_calls: true,
@@ -148,12 +181,16 @@ impl Default for Profile {
             images: true,
             documents: false,
             temperature: true,
+            top_p: true,
             top_k: false,
             stop_max: 4,
             max_tools: usize::MAX,
             short_call_ids: false,
             strict_arguments: false,
-            schema_keep_only: false,
+            schema: Dialect::JsonSchema,
+            answer_format: AnswerFormat::JsonSchema,
+            merge_users: false,
+            key_header: None,
             call_signatures: false,
             recover_text_calls: true,
             prices: PriceTable::default(),
@@ -161,24 +198,45 @@ impl Default for Profile {
     }
 }
 
+impl From<PriceTable> for Prices {
+    fn from(table: PriceTable) -> Self {
+        Prices { input: table.input, output: table.output, cache: table.cache }
+    }
+}
+
 impl Profile {
+    /// Headers that carry the key besides `authorization`.
+    pub fn key_headers(&self) -> Vec<HeaderName> {
+        self.key_header.iter().filter_map(|name| name.parse().ok()).collect()
+    }
+
     /// The most output tokens of `model`, if there is a limit.
     pub fn limit_for(&self, model: &str) -> Option<u64> {
         self.max_tokens.iter().find(|m| model_matches(&m.models, model)).map(|m| m.limit)
     }
 
-    fn lay(&mut self, layer: &Layer) {
+    fn overlay(&mut self, layer: &Layer) {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = &layer.$field { self.$field = value.clone(); } )* };
+        }
+        match layer.schema_keep_only {
+            Some(true) => self.schema = Dialect::Common,
+            Some(false) => self.schema = Dialect::JsonSchema,
+            None => {}
+        }
+        if layer.key_header.is_some() {
+            self.key_header.clone_from(&layer.key_header);
         }
         take!(
             reasoning_replay,
             reasoning_key,
             reasoning_placeholder,
+            reasoning_required,
             system_role,
             thinking,
             max_tokens_name,
             max_tokens,
+            min_tokens,
             tool_choice_forced,
             tool_choice_with_thinking,
             parallel_tool_calls,
@@ -188,12 +246,15 @@ impl Profile {
             images,
             documents,
             temperature,
+            top_p,
             top_k,
             stop_max,
             max_tools,
             short_call_ids,
             strict_arguments,
-            schema_keep_only,
+            schema,
+            answer_format,
+            merge_users,
             call_signatures,
             recover_text_calls,
             prices
@@ -201,7 +262,7 @@ impl Profile {
     }
 }
 
-/// One profile as written; absent fields keep what lies below.
+/// One profile as written; absent fields keep the value of the layer below.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Layer {
@@ -211,10 +272,12 @@ struct Layer {
     reasoning_replay: Option<Replay>,
     reasoning_key: Option<String>,
     reasoning_placeholder: Option<bool>,
+    reasoning_required: Option<bool>,
     system_role: Option<SystemRole>,
     thinking: Option<ThinkingStyle>,
     max_tokens_name: Option<String>,
     max_tokens: Option<Vec<MaxTokens>>,
+    min_tokens: Option<u64>,
     tool_choice_forced: Option<bool>,
     tool_choice_with_thinking: Option<bool>,
     parallel_tool_calls: Option<bool>,
@@ -224,12 +287,18 @@ struct Layer {
     images: Option<bool>,
     documents: Option<bool>,
     temperature: Option<bool>,
+    top_p: Option<bool>,
     top_k: Option<bool>,
     stop_max: Option<usize>,
     max_tools: Option<usize>,
     short_call_ids: Option<bool>,
     strict_arguments: Option<bool>,
+    schema: Option<Dialect>,
+    /// The older name of `schema = "common"`.
     schema_keep_only: Option<bool>,
+    answer_format: Option<AnswerFormat>,
+    merge_users: Option<bool>,
+    key_header: Option<String>,
     call_signatures: Option<bool>,
     recover_text_calls: Option<bool>,
     prices: Option<PriceTable>,
@@ -253,6 +322,11 @@ pub struct Profiles {
 }
 
 impl Profiles {
+    /// The profiles of a configuration.
+    pub fn from_config(config: &Config) -> Result<Self> {
+        Profiles::new(config.gateway.profile.as_deref(), &config.gateway.profile_overrides)
+    }
+
     /// Checks the configured name and the user's tables.
     pub fn new(name: Option<&str>, overrides: &BTreeMap<String, serde_json::Value>) -> Result<Self> {
         let names = || SHIPPED.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -286,19 +360,20 @@ impl Profiles {
     /// The profile for `model` at `base_url`.
     pub fn resolve(&self, base_url: &str, model: &str) -> Profile {
         let host = host_of(base_url);
+        let host = host.as_str();
         let by_model = |l: &Layer| l.models.iter().any(|p| model_matches(p, model));
         let by_host = |l: &Layer| l.hosts.iter().any(|p| host_matches(p, host));
         let mut profile = Profile::default();
-        let mut lay = |layer: &'static Layer| {
-            profile.lay(layer);
+        let mut overlay = |layer: &'static Layer| {
+            profile.overlay(layer);
             if layer.name != "generic" && !profile.names.contains(&layer.name.as_str()) {
                 profile.names.push(layer.name.as_str());
             }
         };
-        SHIPPED.iter().filter(|l| by_model(l)).for_each(&mut lay);
-        SHIPPED.iter().filter(|l| by_host(l) && !by_model(l)).for_each(&mut lay);
+        SHIPPED.iter().filter(|l| by_model(l)).for_each(&mut overlay);
+        SHIPPED.iter().filter(|l| by_host(l) && !by_model(l)).for_each(&mut overlay);
         if let Some(layer) = self.chosen {
-            lay(layer);
+            overlay(layer);
         }
         // A user's table applies where its own patterns match; without patterns, where the
         // shipped profile of its name applies.
@@ -306,18 +381,57 @@ impl Profiles {
             let own = !layer.models.is_empty() || !layer.hosts.is_empty();
             let named = layer.name == "generic" || profile.names.contains(&layer.name.as_str());
             if if own { by_model(layer) || by_host(layer) } else { named } {
-                profile.lay(layer);
+                profile.overlay(layer);
             }
         }
         profile
     }
 }
 
-/// Host and port of a base URL.
-fn host_of(base_url: &str) -> &str {
-    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-    let host = rest.split(['/', '?']).next().unwrap_or(rest);
-    host.rsplit_once('@').map_or(host, |(_, host)| host)
+/// The profiles of the routes that were asked so far, with what refusals taught about them
+/// (capability downgrades) in place of what the files say.
+#[derive(Debug)]
+pub struct Capabilities {
+    profiles: Profiles,
+    of_route: Mutex<HashMap<Route, Arc<Profile>>>,
+}
+
+impl Capabilities {
+    const MOST: usize = 256;
+
+    /// Nothing was asked yet.
+    pub fn new(profiles: Profiles) -> Self {
+        Capabilities { profiles, of_route: Mutex::default() }
+    }
+
+    /// The profile of a route.
+    pub fn of(&self, target: &Target<'_>) -> Arc<Profile> {
+        let mut known = self.of_route.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(profile) = known.get(target.route) {
+            return Arc::clone(profile);
+        }
+        // Model names are the agent's: it may ask for any number of them.
+        if known.len() >= Self::MOST {
+            known.clear();
+        }
+        let profile = Arc::new(self.profiles.resolve(target.upstream.base_url(), &target.route.model));
+        known.insert(target.route.clone(), Arc::clone(&profile));
+        profile
+    }
+
+    /// From now on the route has this profile.
+    pub fn downgrade(&self, route: &Route, profile: Arc<Profile>) {
+        self.of_route.lock().unwrap_or_else(PoisonError::into_inner).insert(route.clone(), profile);
+    }
+}
+
+/// Host and port of a base URL; empty when it is none.
+fn host_of(base_url: &str) -> String {
+    let Ok(url) = url::Url::parse(base_url) else { return String::new() };
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (host, _) => host.unwrap_or("").to_owned(),
+    }
 }
 
 fn host_matches(pattern: &str, host: &str) -> bool {

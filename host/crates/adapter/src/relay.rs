@@ -2,32 +2,38 @@
 //! bytes go on as they are, with the same holding back, retry and metering.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::exchange::{self, Client};
-use super::lenient::{Loose, Num, Str};
-use super::meter::Meter;
-use super::openai::Tokens;
+use super::State;
+use super::downstream::Downstream;
+use super::lenient::{DefaultOnError, LenientInt, Str};
+use super::masked::MaskedEvents;
 use super::sse::{Splitter, TooLong};
 use super::stream::Summary;
-use crate::gateway::retry::Failure;
-use crate::gateway::{Failed, Gateway, Route};
+use config::Prices;
+use gateway::refusal::UpstreamError;
+use gateway::usage::Tokens;
+use gateway::{Failed, Meter, Outgoing, Protocol, Target};
 
 /// Headers of the client that the gateway gets; every other stays here.
-const KEPT: &[&str] = &["anthropic-version", "anthropic-beta"];
+const KEPT: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+/// A whole answer is not longer than this.
+const WHOLE_MAX: usize = 32 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Event<'a> {
+struct RelayedEvent<'a> {
     #[serde(rename = "type", borrow)]
     kind: Str<'a>,
-    message: Loose<Message<'a>>,
-    usage: Loose<Usage>,
+    message: DefaultOnError<Message<'a>>,
+    usage: DefaultOnError<Usage>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -37,7 +43,7 @@ struct Event<'a> {
 struct Message<'a> {
     #[serde(borrow)]
     model: Option<Str<'a>>,
-    usage: Loose<Usage>,
+    usage: DefaultOnError<Usage>,
     content: Option<Vec<Text<'a>>>,
 }
 
@@ -51,10 +57,10 @@ struct Text<'a> {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Usage {
-    input_tokens: Num,
-    output_tokens: Num,
-    cache_read_input_tokens: Num,
-    cache_creation_input_tokens: Num,
+    input_tokens: LenientInt,
+    output_tokens: LenientInt,
+    cache_read_input_tokens: LenientInt,
+    cache_creation_input_tokens: LenientInt,
 }
 
 impl Usage {
@@ -82,7 +88,7 @@ struct Watch {
 
 impl Watch {
     fn payload(&mut self, payload: &[u8]) {
-        let Ok(event) = serde_json::from_slice::<Event<'_>>(payload) else { return };
+        let Ok(event) = serde_json::from_slice::<RelayedEvent<'_>>(payload) else { return };
         if let Some(message) = &event.message.0 {
             if let Some(usage) = message.usage.0 {
                 self.summary.tokens.update(usage.tokens());
@@ -106,8 +112,8 @@ impl Watch {
             }
             "message_stop" => self.ended = true,
             "error" => {
-                let words = event.error.map_or("{}", |e| e.get());
-                let parsed = super::errors::UpstreamError::parse(format!("{{\"error\":{words}}}").as_bytes());
+                let error = event.error.map_or("{}", |e| e.get());
+                let parsed = UpstreamError::parse(format!("{{\"error\":{error}}}").as_bytes());
                 let status = match parsed.code.as_str() {
                     "overloaded_error" => 529,
                     "rate_limit_error" => 429,
@@ -124,97 +130,163 @@ impl Watch {
     }
 }
 
-/// One attempt. On failure says whether the client has seen content.
-pub async fn attempt(
-    gateway: &Gateway,
-    route: &Route,
-    body: &Bytes,
-    headers: &HeaderMap,
-    client: &mut Client,
-    meter: &mut Meter,
-) -> Result<(), (Failed, bool)> {
-    let mut kept = HeaderMap::new();
-    for name in KEPT {
-        if let Some(value) = headers.get(*name) {
-            kept.insert(*name, value.clone());
-        }
+/// A request to a gateway that speaks Anthropic.
+pub fn outgoing(target: &Target<'_>, body: Bytes, mut headers: HeaderMap, prices: Prices) -> Outgoing {
+    headers.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
+    let key_headers = vec![HeaderName::from_static("x-api-key")];
+    Outgoing { url: target.upstream.messages_url(), body, headers, key_headers, prices }
+}
+
+/// One request of the agent, passed through.
+pub struct Relay<'a> {
+    state: &'a State,
+    body: &'a Bytes,
+    kept: HeaderMap,
+    client: &'a mut Downstream,
+    visible: bool,
+}
+
+impl<'a> Relay<'a> {
+    /// A request with this body; of the client's headers only some go on.
+    pub(super) fn new(
+        state: &'a State,
+        body: &'a Bytes,
+        headers: &HeaderMap,
+        client: &'a mut Downstream,
+    ) -> Self {
+        let kept =
+            KEPT.iter().filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())));
+        Relay { state, body, kept: kept.collect(), client, visible: false }
     }
-    kept.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
-    let sent = Bytes::from(with_model(body, &route.model).into_owned());
-    let before = |failed| (failed, false);
-    let mut response = exchange::send(gateway, route, sent, kept, client, meter).await.map_err(before)?;
-    let http = gateway.client(route);
-    let mut watch = Watch::default();
-    let mut splitter = Splitter::new();
-    let mut held: Vec<u8> = Vec::new();
-    let mut whole: Option<bool> = None;
-    loop {
-        let chunk = match client.wait(response.chunk(), gateway.tuning().idle).await {
-            None => return Err((Failed::idle(), watch.visible && client.streams)),
-            Some(Err(_)) if watch.told_end => break,
-            Some(Err(error)) => {
-                let failed = Failed::broken(error);
-                return Err((failed, watch.visible && client.streams));
+
+    /// Sends events on, and waits until there is room for more.
+    async fn send(&mut self, mut bytes: Vec<u8>) {
+        if std::mem::replace(&mut self.client.begun, true) && !self.visible {
+            // We said `message_start` in a silence: the gateway's own must not follow.
+            drop_message_start(&mut bytes);
+        }
+        self.client.write(&mut bytes);
+        self.client.room().await;
+    }
+
+    /// Ends the exchange with the gateway's own document. After pings have gone out it is too
+    /// late for one.
+    fn finish(&mut self, target: &Target<'_>, body: &[u8], meter: &mut Meter) -> Result<(), Failed> {
+        let (_, summary) = answer_of(body)?;
+        meter.answered(summary.tokens, summary.model.as_deref());
+        if self.client.committed() {
+            return Err(Failed::malformed("the gateway answered a stream request with a document"));
+        }
+        let text = target.upstream.mask(&String::from_utf8_lossy(body));
+        let text = self.state.secrets.known_secrets_in_json(&text);
+        self.client.document(200, None, text.into_bytes());
+        Ok(())
+    }
+}
+
+impl Protocol for Relay<'_> {
+    type Answer = ();
+
+    fn request(&mut self, target: &Target<'_>) -> Result<Outgoing, Failed> {
+        let body = Bytes::from(with_model(self.body, &target.route.model).into_owned());
+        let prices = self.state.capabilities.of(target).prices.into();
+        Ok(outgoing(target, body, self.kept.clone(), prices))
+    }
+
+    async fn read(
+        &mut self,
+        target: &Target<'_>,
+        mut response: reqwest::Response,
+        meter: &mut Meter,
+    ) -> Result<(), Failed> {
+        let mut watch = Watch::default();
+        let mut splitter = Splitter::new();
+        let mut masked = MaskedEvents::new(&self.state.secrets);
+        let mut held: Vec<u8> = Vec::new();
+        let mut whole: Option<bool> = None;
+        loop {
+            let chunk = match self.client.wait(response.chunk(), target.tuning.idle).await {
+                None => return Err(Failed::idle()),
+                Some(Err(_)) if watch.told_end => break,
+                Some(Err(error)) => return Err(Failed::broken(error)),
+                Some(Ok(None)) => break,
+                Some(Ok(Some(chunk))) => chunk,
+            };
+            meter.received(chunk.len());
+            let whole = *whole.get_or_insert(chunk.trim_ascii_start().first() == Some(&b'{'));
+            if whole || !self.client.streams {
+                held.extend_from_slice(&chunk);
+                if held.len() > WHOLE_MAX {
+                    return Err(Failed::malformed("the gateway's answer is too long"));
+                }
+                continue;
             }
-            Some(Ok(None)) => break,
-            Some(Ok(Some(chunk))) => chunk,
-        };
-        meter.received(chunk.len());
-        let whole = *whole.get_or_insert(chunk.trim_ascii_start().first() == Some(&b'{'));
-        held.extend_from_slice(&chunk);
-        if whole || !client.streams {
-            if held.len() > 32 << 20 {
-                return Err((
-                    Failed::new(Failure::Malformed, 502, "the gateway's answer is too long"),
-                    false,
-                ));
+            masked.push(&chunk, &mut held);
+            let mut fed = |payload: &[u8]| -> Result<(), TooLong> {
+                watch.payload(payload);
+                Ok(())
+            };
+            splitter.push(&chunk, &mut fed).map_err(|error| Failed::malformed(error.to_string()))?;
+            meter.so_far(watch.summary.tokens);
+            // Said in our words: the gateway's own may quote the key.
+            if let Some((status, message)) = &watch.error {
+                let message = target.upstream.mask(message);
+                return Err(Failed::upstream(*status, &UpstreamError { message, code: String::new() }));
             }
-            continue;
+            if watch.visible {
+                self.send(std::mem::take(&mut held)).await;
+                self.visible = true;
+            }
         }
-        let mut fed = |payload: &[u8]| -> Result<(), TooLong> {
-            watch.payload(payload);
-            Ok(())
-        };
-        if let Err(error) = splitter.push(&chunk, &mut fed) {
-            return Err((Failed::new(Failure::Malformed, 502, error.to_string()), watch.visible));
+        meter.answered(watch.summary.tokens, watch.summary.model.as_deref());
+        if whole == Some(true) || !self.client.streams {
+            return self.finish(target, &held, meter);
         }
-        meter.so_far(watch.summary.tokens);
-        // Said in our words: the gateway's own may quote the key.
-        if let Some((status, message)) = &watch.error {
-            return Err((gateway.refused(route, *status, None, message.as_bytes()), watch.visible));
+        masked.finish(&mut held);
+        if !watch.ended && watch.told_end {
+            held.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+        } else if !watch.ended {
+            return Err(Failed::cut("the gateway ended the answer without its end"));
         }
-        if watch.visible {
-            client.relay(&mut held).await;
-        }
+        self.send(held).await;
+        Ok(())
     }
-    meter.tokens(&watch.summary);
-    if whole == Some(true) || !client.streams {
-        let (_, summary) = answer_of(&held).map_err(|f| (f, false))?;
-        meter.tokens(&summary);
-        client.finish_document(http, &held);
-        return Ok(());
+
+    async fn wait<F>(&mut self, future: F, limit: Duration) -> Option<F::Output>
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        self.client.wait(future, limit).await
     }
-    if !watch.ended && watch.told_end {
-        held.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
-    } else if !watch.ended {
-        return Err((Failed::cut("the gateway ended the answer without its end"), watch.visible));
+
+    async fn pause(&mut self, pause: Duration) {
+        self.client.pause(pause).await;
     }
-    client.relay(&mut held).await;
-    Ok(())
+
+    fn visible(&self) -> bool {
+        self.visible
+    }
+}
+
+/// Cuts the `message_start` event out of events that hold it.
+fn drop_message_start(bytes: &mut Vec<u8>) {
+    const NAME: &[u8] = b"\"message_start\"";
+    let Some(name) = bytes.windows(NAME.len()).position(|w| w == NAME) else { return };
+    let blank = |at: usize| bytes[at..].starts_with(b"\n\n") || bytes[at..].starts_with(b"\r\n\r\n");
+    let width = |at: usize| if bytes[at] == b'\r' { 4 } else { 2 };
+    let begin = (0..name).rev().find(|at| blank(*at)).map_or(0, |at| at + width(at));
+    let Some(end) = (name..bytes.len()).find(|at| blank(*at)).map(|at| at + width(at)) else { return };
+    bytes.drain(begin..end.min(bytes.len()));
 }
 
 /// Visible text and counts of an answer document.
 pub fn answer_of(body: &[u8]) -> Result<(String, Summary), Failed> {
-    let message: Message<'_> = serde_json::from_slice(body).map_err(|e| {
-        Failed::new(Failure::Malformed, 502, format!("the gateway's answer is not JSON: {e}"))
-    })?;
+    let message: Message<'_> = serde_json::from_slice(body)
+        .map_err(|e| Failed::malformed(format!("the gateway's answer is not JSON: {e}")))?;
     let Some(blocks) = &message.content else {
-        let error = super::errors::UpstreamError::parse(body);
-        return Err(Failed::new(
-            Failure::Malformed,
-            502,
-            format!("the gateway's answer has no content: {}", error.message),
-        ));
+        let error = UpstreamError::parse(body);
+        return Err(Failed::malformed(format!("the gateway's answer has no content: {}", error.message)));
     };
     let texts: Vec<&str> =
         blocks.iter().map(|b| super::lenient::text(&b.text)).filter(|t| !t.is_empty()).collect();
@@ -239,7 +311,7 @@ fn with_model<'x>(body: &'x [u8], model: &str) -> Cow<'x, [u8]> {
     if raw == written {
         return Cow::Borrowed(body);
     }
-    // The raw value is a part of the body: where it lies is a difference of addresses.
+    // The raw value is a part of the body: its place is a difference of addresses.
     let at = raw.as_ptr() as usize - body.as_ptr() as usize;
     let mut out = Vec::with_capacity(body.len() + written.len());
     out.extend_from_slice(&body[..at]);

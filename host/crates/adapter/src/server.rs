@@ -21,8 +21,9 @@ use tokio::sync::Semaphore;
 
 use super::State;
 use super::anthropic;
+use super::downstream::{Head, ResponseBuffer};
 use super::errors::ApiError;
-use super::exchange::{self, Head, Outlet};
+use super::exchange;
 
 /// Anthropic's own limit.
 const BODY_MAX: usize = 32 << 20;
@@ -44,7 +45,7 @@ pub enum Answer {
         /// The exchange; none when it has ended.
         run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         /// What it has written.
-        out: Outlet,
+        out: ResponseBuffer,
     },
 }
 
@@ -208,7 +209,7 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, ApiError> {
 async fn messages(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Answer>, ApiError> {
     let headers = request.headers().clone();
     let body = read_body(request).await?;
-    let out = Outlet::default();
+    let out = ResponseBuffer::default();
     let mut run: Pin<Box<dyn Future<Output = ()> + Send>> =
         Box::pin(exchange::run(state, body, headers, out.clone()));
     let (head, ended) = poll_fn(|cx| {

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::openai::Tokens;
+use gateway::usage::Tokens;
 
 /// What kind of block is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind<'x> {
+pub enum BlockKind<'x> {
     /// Visible text.
     Text,
     /// Thinking.
@@ -35,7 +35,7 @@ pub trait Sink {
     /// The first thing said.
     fn start(&mut self, id: &str, model: &str, input_estimate: u64);
     /// Opens a block.
-    fn open(&mut self, index: u32, kind: Kind<'_>);
+    fn open(&mut self, index: u32, kind: BlockKind<'_>);
     /// Text of an open text block.
     fn text(&mut self, index: u32, text: &str);
     /// Text of an open thinking block.
@@ -136,15 +136,15 @@ impl Sink for Events {
         self.put(&["}}\n\n"]);
     }
 
-    fn open(&mut self, index: u32, kind: Kind<'_>) {
+    fn open(&mut self, index: u32, kind: BlockKind<'_>) {
         self.put(&["event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":"]);
         self.number(index.into());
         match kind {
-            Kind::Text => self.put(&[",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"]),
-            Kind::Thinking => self.put(&[
+            BlockKind::Text => self.put(&[",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"]),
+            BlockKind::Thinking => self.put(&[
                 ",\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
             ]),
-            Kind::Tool(id, name) => {
+            BlockKind::Tool(id, name) => {
                 self.put(&[",\"content_block\":{\"type\":\"tool_use\",\"id\":"]);
                 self.string(id);
                 self.put(&[",\"name\":"]);
@@ -260,6 +260,49 @@ impl Document {
         serde_json::to_vec(&message).unwrap_or_default()
     }
 
+    /// Whether it calls tools.
+    pub fn has_calls(&self) -> bool {
+        self.blocks.iter().any(|b| matches!(b, Collected::Tool(..)))
+    }
+
+    /// Anthropic's `stop_reason`; empty when the answer has not ended.
+    pub fn stop_reason(&self) -> &'static str {
+        self.end.as_ref().map_or("", |end| end.reason)
+    }
+
+    /// This text in place of all visible text.
+    pub fn set_text(&mut self, text: String) {
+        self.blocks.retain(|b| !matches!(b, Collected::Text(_)));
+        self.blocks.push(Collected::Text(text));
+    }
+
+    /// Tells another sink what was collected, but for the start.
+    pub fn replay(&self, sink: &mut impl Sink) {
+        for (index, block) in (0..).zip(&self.blocks) {
+            match block {
+                Collected::Text(text) => {
+                    sink.open(index, BlockKind::Text);
+                    sink.text(index, text);
+                }
+                Collected::Thinking(thinking, signature) => {
+                    sink.open(index, BlockKind::Thinking);
+                    sink.thinking(index, thinking);
+                    sink.signature(index, signature);
+                }
+                Collected::Tool(id, name, input) => {
+                    sink.open(index, BlockKind::Tool(id, name));
+                    if !input.is_empty() {
+                        sink.json(index, input);
+                    }
+                }
+            }
+            sink.close(index);
+        }
+        if let Some(end) = &self.end {
+            sink.end(end);
+        }
+    }
+
     /// All visible text.
     pub fn visible_text(&self) -> String {
         let texts = self.blocks.iter().filter_map(|b| match b {
@@ -288,11 +331,11 @@ impl Sink for Document {
         self.model = model.to_owned();
     }
 
-    fn open(&mut self, _: u32, kind: Kind<'_>) {
+    fn open(&mut self, _: u32, kind: BlockKind<'_>) {
         self.blocks.push(match kind {
-            Kind::Text => Collected::Text(String::new()),
-            Kind::Thinking => Collected::Thinking(String::new(), String::new()),
-            Kind::Tool(id, name) => Collected::Tool(id.to_owned(), name.to_owned(), String::new()),
+            BlockKind::Text => Collected::Text(String::new()),
+            BlockKind::Thinking => Collected::Thinking(String::new(), String::new()),
+            BlockKind::Tool(id, name) => Collected::Tool(id.to_owned(), name.to_owned(), String::new()),
         });
     }
 
@@ -327,6 +370,58 @@ impl Sink for Document {
     }
 }
 
+/// Either way in which an answer is written.
+#[derive(Debug)]
+pub enum Out {
+    /// Events as they come.
+    Events(Events),
+    /// One document at the end.
+    Document(Document),
+}
+
+macro_rules! both {
+    ($self:ident, $sink:ident => $call:expr) => {
+        match $self {
+            Out::Events($sink) => $call,
+            Out::Document($sink) => $call,
+        }
+    };
+}
+
+impl Out {
+    /// Events, with room for some.
+    pub fn events() -> Out {
+        Out::Events(Events { buf: Vec::with_capacity(2048) })
+    }
+}
+
+impl Sink for Out {
+    fn start(&mut self, id: &str, model: &str, input_estimate: u64) {
+        both!(self, s => s.start(id, model, input_estimate));
+    }
+    fn open(&mut self, index: u32, kind: BlockKind<'_>) {
+        both!(self, s => s.open(index, kind));
+    }
+    fn text(&mut self, index: u32, text: &str) {
+        both!(self, s => s.text(index, text));
+    }
+    fn thinking(&mut self, index: u32, text: &str) {
+        both!(self, s => s.thinking(index, text));
+    }
+    fn signature(&mut self, index: u32, signature: &str) {
+        both!(self, s => s.signature(index, signature));
+    }
+    fn json(&mut self, index: u32, piece: &str) {
+        both!(self, s => s.json(index, piece));
+    }
+    fn close(&mut self, index: u32) {
+        both!(self, s => s.close(index));
+    }
+    fn end(&mut self, end: &End) {
+        both!(self, s => s.end(end));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,7 +440,7 @@ mod tests {
         for (arguments, expected) in cases {
             let mut document = Document::default();
             document.start("msg_1", "m", 1);
-            document.open(0, Kind::Tool("t", "T"));
+            document.open(0, BlockKind::Tool("t", "T"));
             document.json(0, arguments);
             document.close(0);
             document.end(&End { reason: "tool_use", sequence: None, tokens: Tokens::default() });

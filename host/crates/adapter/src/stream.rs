@@ -6,12 +6,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::calls::Calls;
-use super::errors;
 use super::lenient::text;
 use super::names::{self, Declared};
-use super::openai::{Choice, Chunk, Delta, TextOrParts, Tokens};
+use super::openai::{Choice, Chunk, Delta, TextOrParts};
 use super::recover::{Piece, Recover};
-use super::sink::{End, Kind, Sink};
+use super::sink::{BlockKind, End, Sink};
+use gateway::refusal::{self, UpstreamError};
+use gateway::usage::Tokens;
 
 /// What thinking is signed with; clients hand it back and we do not read it.
 const SIGNATURE: &str = "codex-worker";
@@ -37,7 +38,7 @@ pub enum Fault {
 
 /// What an answer is read with.
 #[derive(Debug, Default)]
-pub struct Settings {
+pub struct ReadOptions {
     /// `id` of the message.
     pub message_id: String,
     /// The model's name as the client asked for it.
@@ -74,7 +75,7 @@ enum Open {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
+enum Channel {
     Text,
     Thinking,
 }
@@ -102,14 +103,14 @@ enum ThinkTag {
 /// The state machine of one answer.
 #[derive(Debug)]
 pub struct Machine {
-    settings: Settings,
+    options: ReadOptions,
     begun: bool,
     open: Open,
     next_index: u32,
     visible: bool,
     calls: Calls,
     /// Words that came while a call was not complete.
-    late: Vec<(Words, String)>,
+    late: Vec<(Channel, String)>,
     /// Whitespace between blocks, kept in case that text follows.
     blank: String,
     think: ThinkTag,
@@ -132,15 +133,15 @@ pub struct Machine {
     /// The identifier of the first call, as the client sees it.
     first_call: Option<String>,
     /// What the provider sent with calls, by the identifier that the client sees.
-    pub signatures: Vec<(String, Box<RawValue>)>,
+    signatures: Vec<(String, Box<RawValue>)>,
 }
 
 impl Machine {
     /// A machine before the first chunk.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(options: ReadOptions) -> Self {
         Machine {
-            begun: settings.begun,
-            settings,
+            begun: options.begun,
+            options,
             open: Open::Nothing,
             next_index: 0,
             visible: false,
@@ -184,16 +185,26 @@ impl Machine {
         self.summary.tokens.metered()
     }
 
+    /// What the provider sent with calls, by the identifier that the client sees.
+    pub fn take_signatures(&mut self) -> Vec<(String, Box<RawValue>)> {
+        std::mem::take(&mut self.signatures)
+    }
+
     /// What is known so far; for the meter of an answer that breaks.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// The client was told meanwhile that an answer begins.
+    pub fn begun(&mut self) {
+        self.begun = true;
     }
 
     /// Says that an answer begins, once.
     pub fn begin(&mut self, sink: &mut impl Sink) {
         if !self.begun {
             self.begun = true;
-            sink.start(&self.settings.message_id, &self.settings.model, self.settings.input_estimate);
+            sink.start(&self.options.message_id, &self.options.model, self.options.input_estimate);
         }
     }
 
@@ -234,7 +245,7 @@ impl Machine {
         {
             return self.chunk(sink, &chunk, &other);
         }
-        Err(Fault::Malformed(format!("{error}: {}", errors::excerpt(&text, 120))))
+        Err(Fault::Malformed(format!("{error}: {}", refusal::excerpt(&text, 120))))
     }
 
     fn chunk(&mut self, sink: &mut impl Sink, chunk: &Chunk<'_>, json: &str) -> Result<(), Fault> {
@@ -242,7 +253,7 @@ impl Machine {
             return Err(fault_of(error.get()));
         }
         if chunk.choices.as_ref().is_none_or(|c| c.is_empty() && text(&chunk.object) == "error")
-            && let Some(error) = errors::UpstreamError::in_answer(json)
+            && let Some(error) = UpstreamError::in_answer(json)
         {
             return Err(upstream_fault(error.message, &error.code));
         }
@@ -302,9 +313,9 @@ impl Machine {
                 for part in parts {
                     match &part.thinking {
                         TextOrParts::None => self.words(sink, text(&part.text)),
-                        TextOrParts::Text(words) => self.emit(sink, Words::Thinking, words.as_str()),
+                        TextOrParts::Text(words) => self.emit(sink, Channel::Thinking, words.as_str()),
                         TextOrParts::Parts(inner) => {
-                            inner.iter().for_each(|p| self.emit(sink, Words::Thinking, text(&p.text)));
+                            inner.iter().for_each(|p| self.emit(sink, Channel::Thinking, text(&p.text)));
                         }
                     }
                 }
@@ -312,15 +323,15 @@ impl Machine {
         }
         self.words(sink, text(&delta.refusal));
         if let Some(calls) = delta.tool_calls.as_ref().filter(|c| !c.is_empty()) {
-            self.calls.add(calls, &self.settings.tools);
+            self.calls.add(calls, &self.options.tools);
             self.advance(sink, false);
         } else if let Some(function) = &delta.function_call.0 {
             let call = super::openai::CallDelta {
-                index: super::lenient::Num(Some(0)),
+                index: super::lenient::LenientInt(Some(0)),
                 function: Some(function.clone()),
                 ..Default::default()
             };
-            self.calls.add(&[call], &self.settings.tools);
+            self.calls.add(&[call], &self.options.tools);
             self.advance(sink, false);
         }
     }
@@ -332,13 +343,13 @@ impl Machine {
             words => words,
         };
         self.reasons |= !words.is_empty();
-        self.emit(sink, Words::Thinking, words);
+        self.emit(sink, Channel::Thinking, words);
         let Some(details) = delta.reasoning_details else { return };
         for detail in super::openai::reasoning_details(details.get()) {
             if words.is_empty() {
                 let said = detail.get("text").or(detail.get("summary")).and_then(Value::as_str).unwrap_or("");
                 self.reasons |= !said.is_empty();
-                self.emit(sink, Words::Thinking, said);
+                self.emit(sink, Channel::Thinking, said);
             }
             super::openai::join_detail(&mut self.details, detail);
         }
@@ -387,7 +398,7 @@ impl Machine {
         if let Some(at) = held.find(end) {
             let held = std::mem::take(held);
             self.think = ThinkTag::After;
-            self.emit(sink, Words::Thinking, &held[..at]);
+            self.emit(sink, Channel::Thinking, &held[..at]);
             self.words(sink, &held[at + end.len()..]);
             return;
         }
@@ -395,23 +406,23 @@ impl Machine {
         let keep = (1..end.len()).rev().find(|n| held.ends_with(&end[..*n])).unwrap_or(0);
         let kept = held.split_off(held.len() - keep);
         let out = std::mem::replace(held, kept);
-        self.emit(sink, Words::Thinking, &out);
+        self.emit(sink, Channel::Thinking, &out);
     }
 
     fn plain(&mut self, sink: &mut impl Sink, words: &str) {
-        let recovers = self.settings.recover && !self.settings.tools.is_empty();
+        let recovers = self.options.recover && !self.options.tools.is_empty();
         if !recovers || self.recover.idle(words) {
-            self.emit(sink, Words::Text, words);
+            self.emit(sink, Channel::Text, words);
             return;
         }
-        let pieces = self.recover.push(words, &self.settings.tools);
+        let pieces = self.recover.push(words, &self.options.tools);
         self.pieces(sink, pieces);
     }
 
     fn pieces(&mut self, sink: &mut impl Sink, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Text(words) => self.emit(sink, Words::Text, &words),
+                Piece::Text(words) => self.emit(sink, Channel::Text, &words),
                 Piece::Call(name, arguments) => {
                     self.calls.push_whole(name, arguments);
                     self.advance(sink, false);
@@ -421,15 +432,16 @@ impl Machine {
     }
 
     /// Words into a block of their kind; what is open and of another kind is closed first.
-    fn emit(&mut self, sink: &mut impl Sink, kind: Words, words: &str) {
+    fn emit(&mut self, sink: &mut impl Sink, kind: Channel, words: &str) {
         if words.is_empty() {
             return;
         }
-        let same = matches!((self.open, kind), (Open::Text, Words::Text) | (Open::Thinking, Words::Thinking));
+        let same =
+            matches!((self.open, kind), (Open::Text, Channel::Text) | (Open::Thinking, Channel::Thinking));
         if !same {
             // Gateways put line breaks between calls, which are no text.
             if words.trim().is_empty() {
-                if kind == Words::Text {
+                if kind == Channel::Text {
                     self.blank.push_str(words);
                 }
                 return;
@@ -446,7 +458,7 @@ impl Machine {
         self.written += words.len();
         let index = self.next_index - 1;
         match kind {
-            Words::Text => {
+            Channel::Text => {
                 let blank = std::mem::take(&mut self.blank);
                 if blank.is_empty() {
                     sink.text(index, words);
@@ -454,20 +466,20 @@ impl Machine {
                     sink.text(index, &format!("{blank}{words}"));
                 }
             }
-            Words::Thinking => sink.thinking(index, words),
+            Channel::Thinking => sink.thinking(index, words),
         }
     }
 
-    fn open_words(&mut self, sink: &mut impl Sink, kind: Words) {
+    fn open_words(&mut self, sink: &mut impl Sink, kind: Channel) {
         self.close(sink);
         self.begin(sink);
         self.visible = true;
         let block = match kind {
-            Words::Text => Kind::Text,
-            Words::Thinking => Kind::Thinking,
+            Channel::Text => BlockKind::Text,
+            Channel::Thinking => BlockKind::Thinking,
         };
         sink.open(self.next_index, block);
-        self.open = if kind == Words::Text { Open::Text } else { Open::Thinking };
+        self.open = if kind == Channel::Text { Open::Text } else { Open::Thinking };
         self.next_index += 1;
     }
 
@@ -518,7 +530,7 @@ impl Machine {
             // A name that nobody declared may be the first piece of one.
             let last = self.calls.slots.len().saturating_sub(1);
             let whole = |at: usize, s: &super::calls::Slot| {
-                let tools = &self.settings.tools;
+                let tools = &self.options.tools;
                 at < last || !s.arguments.is_empty() || tools.is_empty() || tools.find(&s.name).is_some()
             };
             let named = |at: usize| {
@@ -541,17 +553,17 @@ impl Machine {
         self.close(sink);
         self.begin(sink);
         self.visible = true;
-        let nonce = self.settings.nonce.wrapping_add(self.minted);
+        let nonce = self.options.nonce.wrapping_add(self.minted);
         self.minted += 1;
         let slot = &mut self.calls.slots[at];
         slot.name = slot.name.trim().to_owned();
         let id = names::mint_id(&slot.id, nonce);
-        let tools = &self.settings.tools;
+        let tools = &self.options.tools;
         let name = match slot.name.as_str() {
             "" => tools.only().map_or("unknown_tool", |t| t.name.as_str()),
             name => tools.client_name(name),
         };
-        sink.open(self.next_index, Kind::Tool(&id, name));
+        sink.open(self.next_index, BlockKind::Tool(&id, name));
         self.first_call.get_or_insert_with(|| id.clone());
         if let Some(extra) = slot.extra.take() {
             self.signatures.push((id, extra));
@@ -581,12 +593,12 @@ impl Machine {
         self.advance(sink, true);
         let filtered = matches!(reason.as_str(), "content_filter" | "sensitive" | "safety");
         if filtered && self.visible && self.calls.slots.is_empty() {
-            self.emit(sink, Words::Text, "\n\n[The gateway's content filter stopped this answer.]");
+            self.emit(sink, Channel::Text, "\n\n[The gateway's content filter stopped this answer.]");
         }
         self.close(sink);
         self.begin(sink);
         self.keep_details();
-        let matched = self.stop_text.take().filter(|s| self.settings.stop_sequences.contains(s));
+        let matched = self.stop_text.take().filter(|s| self.options.stop_sequences.contains(s));
         let reason = match reason.as_str() {
             long if TOO_LONG.contains(&long) && (truncated || self.calls.slots.is_empty()) => "max_tokens",
             _ if !self.calls.slots.is_empty() => "tool_use",
@@ -615,7 +627,7 @@ impl Machine {
     fn counts(&self) -> Tokens {
         let mut tokens = self.summary.tokens;
         let calls: usize = self.calls.slots.iter().map(|s| s.name.len() + s.arguments.len()).sum();
-        tokens.input.get_or_insert(self.settings.input_estimate.max(1));
+        tokens.input.get_or_insert(self.options.input_estimate.max(1));
         tokens.output.get_or_insert(((self.written + calls) as u64).div_ceil(4).max(1));
         tokens
     }
@@ -625,10 +637,10 @@ impl Machine {
         match std::mem::replace(&mut self.think, ThinkTag::Off) {
             ThinkTag::Off | ThinkTag::After => {}
             ThinkTag::Undecided(held) => self.plain(sink, &held),
-            ThinkTag::Inside(held, _) => self.emit(sink, Words::Thinking, &held),
+            ThinkTag::Inside(held, _) => self.emit(sink, Channel::Thinking, &held),
         }
         // What was cut in the middle of a written call is no call.
-        let pieces = if cut { self.recover.give_up() } else { self.recover.finish(&self.settings.tools) };
+        let pieces = if cut { self.recover.give_up() } else { self.recover.finish(&self.options.tools) };
         self.pieces(sink, pieces);
     }
 }
@@ -650,13 +662,13 @@ fn bad_finish(reason: &str) -> Option<Fault> {
 }
 
 fn fault_of(raw: &str) -> Fault {
-    let parsed = errors::UpstreamError::parse(format!("{{\"error\":{raw}}}").as_bytes());
+    let parsed = UpstreamError::parse(format!("{{\"error\":{raw}}}").as_bytes());
     upstream_fault(parsed.message, &parsed.code)
 }
 
 fn upstream_fault(message: String, code: &str) -> Fault {
     let numbers = code.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<u16>().ok());
     let number = numbers.into_iter().find(|n| (400..600).contains(n));
-    let status = number.or_else(|| errors::status_of_words(&format!("{code} {message}")));
+    let status = number.or_else(|| refusal::status_of_message(&format!("{code} {message}")));
     Fault::Upstream { status, message }
 }

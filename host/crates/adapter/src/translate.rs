@@ -1,5 +1,5 @@
-//! An Anthropic request to a chat-completions request. Pure: the same request, profile and
-//! adjustments give the same bytes, so that a provider's prefix cache holds from turn to
+//! An Anthropic request to a chat-completions request. Pure: the same request and profile
+//! give the same bytes, so that a provider's prefix cache holds from turn to
 //! turn and from job to job (tools come before messages, messages last, order kept).
 
 use std::borrow::Cow;
@@ -8,51 +8,16 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::anthropic::{Block, Content, Request};
+use super::anthropic::{Block, Content, Request, ToolChoice};
 use super::lenient::text;
 use super::names::{self, Declared};
 use super::openai::{Body, Message};
-use super::profiles::{Profile, SystemRole, ThinkingStyle};
-use super::schema;
+use super::profiles::{AnswerFormat, Profile, SystemRole, ThinkingStyle};
+use super::schema::{self, Dialect};
 use super::turns::Turns;
 
 /// Begins the block that Claude Code puts first and that changes with every prompt.
 pub const BILLING: &str = "x-anthropic-billing-header";
-
-/// What a refused request taught us about a gateway and model; see [`super::learn`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Adjustments {
-    /// The most output tokens it takes.
-    pub max_tokens: Option<u64>,
-    /// It wants `max_completion_tokens`, or `max_tokens` after all.
-    pub max_tokens_name: Option<&'static str>,
-    /// It refuses a forced tool choice.
-    pub no_tool_choice: bool,
-    /// It refuses `stream_options`.
-    pub no_stream_options: bool,
-    /// It insists on reasoning text in every replayed tool turn.
-    pub reasoning_placeholder: bool,
-    /// It refuses reasoning text.
-    pub no_reasoning: bool,
-    /// It refuses images.
-    pub no_images: bool,
-    /// It refuses system entries after the first message.
-    pub system_as_reminder: bool,
-    /// It refuses the switch for thinking.
-    pub no_thinking_switch: bool,
-    /// It refuses `temperature`.
-    pub no_temperature: bool,
-    /// It refuses `parallel_tool_calls`.
-    pub no_parallel: bool,
-    /// It refuses `response_format`.
-    pub no_response_format: bool,
-    /// It refuses `stop`.
-    pub no_stop: bool,
-    /// It refuses `top_p`.
-    pub no_top_p: bool,
-    /// It insists that user and assistant take turns.
-    pub merge_users: bool,
-}
 
 /// What a translation depends on besides the request.
 pub struct Context<'x> {
@@ -60,10 +25,22 @@ pub struct Context<'x> {
     pub model: &'x str,
     /// The gateway's profile.
     pub profile: &'x Profile,
-    /// What was learnt.
-    pub adjust: &'x Adjustments,
     /// Signatures that came with tool calls, by the identifier that the client knows.
     pub signatures: &'x dyn Fn(&str) -> Option<Box<RawValue>>,
+    /// What is added to the conversation so that the answer fits a schema that the gateway
+    /// does not see to: a role and a text each.
+    pub appended: &'x [(Role, String)],
+}
+
+/// Who says what is added to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A system text in the middle.
+    System,
+    /// The model, earlier.
+    Assistant,
+    /// The user.
+    User,
 }
 
 /// The request to send, and what reading the answer needs.
@@ -73,6 +50,8 @@ pub struct Translated {
     pub body: Vec<u8>,
     /// The tools by the gateway's names.
     pub tools: Declared,
+    /// The most output tokens that are asked for.
+    pub max_tokens: Option<u64>,
     /// What could not be carried over, for the log.
     pub notes: Vec<String>,
 }
@@ -135,7 +114,8 @@ struct Effort {
 #[derive(Serialize)]
 struct ResponseFormat<'a> {
     r#type: &'static str,
-    json_schema: JsonSchema<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<JsonSchema<'a>>,
 }
 
 #[derive(Serialize)]
@@ -155,12 +135,12 @@ struct ToolOut<'a> {
 struct Function<'a> {
     name: Cow<'a, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'a str,
+    description: Cow<'a, str>,
     parameters: Cow<'a, RawValue>,
 }
 
 enum Choice<'a> {
-    Word(&'static str),
+    Mode(&'static str),
     Function(Cow<'a, str>),
 }
 
@@ -176,7 +156,7 @@ impl Serialize for Choice<'_> {
             function: Named<'x>,
         }
         match self {
-            Choice::Word(word) => serializer.serialize_str(word),
+            Choice::Mode(mode) => serializer.serialize_str(mode),
             Choice::Function(name) => {
                 Whole { r#type: "function", function: Named { name } }.serialize(serializer)
             }
@@ -200,119 +180,123 @@ pub enum Refusal {
 
 /// Translates a request.
 pub fn request(request: &Request<'_>, cx: &Context<'_>) -> Result<Translated, Refusal> {
-    let messages_in = request.messages.as_deref().unwrap_or_default();
-    if messages_in.is_empty() {
-        return Err(Refusal::NoMessages);
-    }
     let profile = cx.profile;
-    let adjust = cx.adjust;
     let mut notes = Vec::new();
-
     let thinking_kind = request.thinking.0.as_ref().map(|t| t.kind.as_str());
     let thinks = matches!(thinking_kind, Some("enabled" | "adaptive"));
+    let messages = conversation(request, cx, thinks)?;
+    let mut declared = Declared::default();
+    let tools = tools(request, profile, &mut declared, &mut notes);
+    let (tool_choice, parallel_tool_calls) = match &request.tool_choice {
+        Some(choice) if !tools.is_empty() => {
+            let forced_ok = profile.tool_choice_forced && (profile.tool_choice_with_thinking || !thinks);
+            let single = choice.disable_parallel_tool_use == Some(true) && profile.parallel_tool_calls;
+            (chosen(choice, forced_ok, &declared, &mut notes), single.then_some(false))
+        }
+        _ => (None, None),
+    };
+    let limit = output_limit(request.max_tokens.count(), cx);
+    let (max_tokens, max_completion_tokens) = match profile.max_tokens_name.as_str() {
+        "max_completion_tokens" => (None, limit),
+        _ => (limit, None),
+    };
+    let stops = request.stop_sequences.iter().flatten().map(|s| s.as_str()).filter(|s| !s.is_empty());
+    let stream = request.stream == Some(true);
+    let mut out = ChatRequest {
+        model: cx.model,
+        stream,
+        stream_options: (stream && profile.stream_options).then_some(StreamOptions { include_usage: true }),
+        max_tokens,
+        max_completion_tokens,
+        temperature: request.temperature.filter(|_| profile.temperature),
+        top_p: request.top_p.filter(|_| profile.top_p),
+        top_k: request.top_k.filter(|_| profile.top_k),
+        stop: stops.take(profile.stop_max).collect(),
+        thinking: None,
+        enable_thinking: None,
+        reasoning_effort: None,
+        reasoning: None,
+        response_format: response_format(request, profile.answer_format),
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        messages,
+    };
+    if let Some(kind) = thinking_kind {
+        let effort =
+            request.output_config.0.as_ref().and_then(|c| c.effort.as_ref()).map(|e| effort(e.as_str()));
+        switch_thinking(&mut out, profile.thinking, kind != "disabled", effort);
+    }
+    let mut body = Vec::with_capacity(4096);
+    serde_json::to_writer(&mut body, &out).map_err(|e| Refusal::Write(e.to_string()))?;
+    Ok(Translated { body, tools: declared, max_tokens: limit, notes })
+}
 
+/// The messages, in the client's order.
+fn conversation<'a>(
+    request: &'a Request<'a>,
+    cx: &'a Context<'a>,
+    thinks: bool,
+) -> Result<Vec<Message<'a>>, Refusal> {
+    let messages = request.messages.as_deref().unwrap_or_default();
+    if messages.is_empty() {
+        return Err(Refusal::NoMessages);
+    }
     let mut turns = Turns::new(cx, thinks);
     let system = system_text(&request.system);
     let has_system = system.is_some();
     if let Some(system) = system {
         turns.system(system);
     }
-    for (at, message) in messages_in.iter().enumerate() {
+    for (at, message) in messages.iter().enumerate() {
         match message.role.as_str() {
             "user" => turns.user(&message.content),
             "assistant" => turns.assistant(&message.content),
             "system" | "developer" => {
-                if let Some(words) = system_text(&message.content) {
+                if let Some(text) = system_text(&message.content) {
                     // Beside a system text even the first entry is a later one.
-                    if at == 0 && !has_system { turns.system(words) } else { turns.later_system(words) }
+                    if at == 0 && !has_system { turns.system(text) } else { turns.later_system(text) }
                 }
             }
             other => return Err(Refusal::Role(at, other.to_owned())),
         }
     }
-    let messages = turns.finish();
+    for (role, text) in cx.appended {
+        turns.append(*role, text);
+    }
+    Ok(turns.finish())
+}
 
-    let mut declared = Declared::default();
-    let tools = tools(request, profile, &mut declared, &mut notes);
+/// The output tokens to ask for: what the client wants, within what the model takes.
+pub fn output_limit(asked: Option<u64>, cx: &Context<'_>) -> Option<u64> {
+    let asked = asked.filter(|n| *n > 0)?.max(cx.profile.min_tokens);
+    Some(cx.profile.limit_for(cx.model).map_or(asked, |limit| asked.min(limit)))
+}
 
-    let forced_ok = profile.tool_choice_forced
-        && !adjust.no_tool_choice
-        && (profile.tool_choice_with_thinking || !thinks);
-    let mut tool_choice = None;
-    let mut parallel_tool_calls = None;
-    if let (Some(choice), false) = (&request.tool_choice, tools.is_empty()) {
-        tool_choice = match choice.kind.as_str() {
-            "any" if forced_ok => Some(Choice::Word("required")),
-            "none" => Some(Choice::Word("none")),
-            "tool" if forced_ok => {
-                let name = names::safe_name(text(&choice.name));
-                let known = declared.knows(&name);
-                if !known {
-                    notes.push(format!("the tool choice {name} names no tool of the request"));
-                }
-                known.then_some(Choice::Function(name))
+/// The tool choice in the gateway's words.
+fn chosen<'a>(
+    choice: &'a ToolChoice<'_>,
+    forced_ok: bool,
+    declared: &Declared,
+    notes: &mut Vec<String>,
+) -> Option<Choice<'a>> {
+    match choice.kind.as_str() {
+        "any" if forced_ok => Some(Choice::Mode("required")),
+        "none" => Some(Choice::Mode("none")),
+        "tool" if forced_ok => {
+            let name = names::safe_name(text(&choice.name));
+            let known = declared.knows(&name);
+            if !known {
+                notes.push(format!("the tool choice {name} names no tool of the request"));
             }
-            "any" | "tool" => {
-                notes.push("a forced tool choice was left out: this model takes none".to_owned());
-                None
-            }
-            _ => None,
-        };
-        if choice.disable_parallel_tool_use == Some(true)
-            && profile.parallel_tool_calls
-            && !adjust.no_parallel
-        {
-            parallel_tool_calls = Some(false);
+            known.then_some(Choice::Function(name))
         }
+        "any" | "tool" => {
+            notes.push("a forced tool choice was left out: this model takes none".to_owned());
+            None
+        }
+        _ => None,
     }
-
-    let limit = [profile.limit_for(cx.model), adjust.max_tokens].into_iter().flatten().min();
-    let asked = request.max_tokens.count().filter(|n| *n > 0);
-    let max = match (asked, limit) {
-        (Some(asked), Some(limit)) => Some(asked.min(limit)),
-        (asked, _) => asked,
-    };
-    let max_name = adjust.max_tokens_name.unwrap_or(&profile.max_tokens_name);
-    let (max_tokens, max_completion_tokens) =
-        if max_name == "max_completion_tokens" { (None, max) } else { (max, None) };
-
-    let effort = request.output_config.0.as_ref().and_then(|c| c.effort.as_ref()).map(|e| effort(e.as_str()));
-    let mut out = ChatRequest {
-        model: cx.model,
-        stream: request.stream == Some(true),
-        stream_options: None,
-        max_tokens,
-        max_completion_tokens,
-        temperature: request.temperature.filter(|_| profile.temperature && !adjust.no_temperature),
-        top_p: request.top_p.filter(|_| !adjust.no_top_p),
-        top_k: request.top_k.filter(|_| profile.top_k),
-        stop: request
-            .stop_sequences
-            .iter()
-            .flatten()
-            .map(|s| s.as_str())
-            .filter(|s| !s.is_empty())
-            .take(if adjust.no_stop { 0 } else { profile.stop_max })
-            .collect(),
-        thinking: None,
-        enable_thinking: None,
-        reasoning_effort: None,
-        reasoning: None,
-        response_format: response_format(request).filter(|_| !adjust.no_response_format),
-        tools,
-        tool_choice,
-        parallel_tool_calls,
-        messages,
-    };
-    if out.stream && profile.stream_options && !adjust.no_stream_options {
-        out.stream_options = Some(StreamOptions { include_usage: true });
-    }
-    if let (Some(kind), false) = (thinking_kind, adjust.no_thinking_switch) {
-        switch_thinking(&mut out, profile.thinking, kind != "disabled", effort);
-    }
-    let mut body = Vec::with_capacity(4096);
-    serde_json::to_writer(&mut body, &out).map_err(|e| Refusal::Write(e.to_string()))?;
-    Ok(Translated { body, tools: declared, notes })
 }
 
 fn switch_thinking(out: &mut ChatRequest<'_>, style: ThinkingStyle, on: bool, effort: Option<&'static str>) {
@@ -341,20 +325,29 @@ fn effort(asked: &str) -> &'static str {
     }
 }
 
-fn response_format<'a>(request: &Request<'a>) -> Option<ResponseFormat<'a>> {
+/// The schema that the client wants the answer in.
+pub fn answer_schema<'a>(request: &Request<'a>) -> Option<&'a RawValue> {
     let format = request.output_config.0.as_ref()?.format.0.as_ref()?;
-    let schema = format.schema.filter(|_| format.kind.as_str() == "json_schema")?;
-    Some(ResponseFormat {
-        r#type: "json_schema",
-        json_schema: JsonSchema { name: "answer", schema, strict: true },
-    })
+    format.schema.filter(|_| format.kind.as_str() == "json_schema")
+}
+
+fn response_format<'a>(request: &Request<'a>, format: AnswerFormat) -> Option<ResponseFormat<'a>> {
+    let schema = answer_schema(request)?;
+    match format {
+        AnswerFormat::JsonSchema => Some(ResponseFormat {
+            r#type: "json_schema",
+            json_schema: Some(JsonSchema { name: "answer", schema, strict: true }),
+        }),
+        AnswerFormat::JsonObject => Some(ResponseFormat { r#type: "json_object", json_schema: None }),
+        AnswerFormat::Prompt => None,
+    }
 }
 
 /// The text of a system entry without the billing block; none when nothing is left.
 pub fn system_text<'x>(content: &'x Content<'_>) -> Option<Cow<'x, str>> {
     match content {
-        Content::Text(words) if words.is_empty() || words.as_str().starts_with(BILLING) => None,
-        Content::Text(words) => Some(Cow::Borrowed(words.as_str())),
+        Content::Text(text) if text.is_empty() || text.as_str().starts_with(BILLING) => None,
+        Content::Text(text) => Some(Cow::Borrowed(text.as_str())),
         Content::Blocks(blocks) => join(
             blocks.iter().map(|b| text(&b.text)).filter(|t| !t.is_empty() && !t.starts_with(BILLING)),
             "\n\n",
@@ -417,7 +410,13 @@ fn tools<'a>(
             break;
         }
         declared.insert(name, written);
-        let parameters = match schema::clean(written, profile.schema_keep_only) {
+        let description = match profile.schema {
+            Dialect::Described if written != schema::EMPTY => Cow::Owned(
+                format!("{description}\n\nArguments, as JSON Schema: {written}").trim_start().to_owned(),
+            ),
+            _ => Cow::Borrowed(description),
+        };
+        let parameters = match schema::clean(written, profile.schema) {
             Cow::Borrowed(same) => serde_json::from_str::<&RawValue>(same).ok().map(Cow::Borrowed),
             Cow::Owned(changed) => RawValue::from_string(changed).ok().map(Cow::Owned),
         };
@@ -452,13 +451,12 @@ fn mentioned_tools<'a>(request: &'a Request<'_>) -> HashSet<&'a str> {
 }
 
 /// A later system entry as the profile wants it.
-pub fn later_system<'a>(words: Cow<'a, str>, cx: &Context<'_>) -> Message<'a> {
-    let style = if cx.adjust.system_as_reminder { SystemRole::Reminder } else { cx.profile.system_role };
-    let (role, content) = match style {
-        SystemRole::System => ("system", words),
-        SystemRole::Developer => ("developer", words),
+pub fn later_system<'a>(text: Cow<'a, str>, cx: &Context<'_>) -> Message<'a> {
+    let (role, content) = match cx.profile.system_role {
+        SystemRole::System => ("system", text),
+        SystemRole::Developer => ("developer", text),
         SystemRole::Reminder => {
-            ("user", Cow::Owned(format!("<system-reminder>\n{words}\n</system-reminder>")))
+            ("user", Cow::Owned(format!("<system-reminder>\n{text}\n</system-reminder>")))
         }
     };
     Message { role, content: Body::Text(content), ..Message::default() }

@@ -12,7 +12,7 @@ use super::lenient::text;
 use super::names;
 use super::openai::{Body, Call, Message, Part};
 use super::profiles::Replay;
-use super::translate::{Context, join, later_system};
+use super::translate::{Context, Role, join, later_system};
 
 /// Stands for the result of a call that has none.
 const NO_RESULT: &str = "[no result: the tool call was interrupted]";
@@ -177,7 +177,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     }
 
     fn image(&self, source: Option<&'a Source<'a>>) -> Part<'a> {
-        if !self.cx.profile.images || self.cx.adjust.no_images {
+        if !self.cx.profile.images {
             return Part::Text(Cow::Borrowed("[image omitted: this model reads text only]"));
         }
         let Some(source) = source else { return Part::Text(Cow::Borrowed("[image omitted]")) };
@@ -269,17 +269,17 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     }
 
     fn reasoning(&self, thought: Option<Cow<'a, str>>, has_calls: bool) -> Option<(&'a str, Cow<'a, str>)> {
-        let (profile, adjust) = (self.cx.profile, self.cx.adjust);
+        let profile = self.cx.profile;
         let wanted = match profile.reasoning_replay {
-            Replay::Never => adjust.reasoning_placeholder && has_calls,
+            Replay::Never => false,
             Replay::ToolTurns => has_calls,
             Replay::Always => true,
         };
-        if !wanted || adjust.no_reasoning {
+        if !wanted {
             return None;
         }
         let insists =
-            has_calls && (adjust.reasoning_placeholder || (profile.reasoning_placeholder && self.thinks));
+            has_calls && (profile.reasoning_required || (profile.reasoning_placeholder && self.thinks));
         let thought = thought.or_else(|| insists.then_some(Cow::Borrowed(NO_THINKING)))?;
         Some((&profile.reasoning_key, thought))
     }
@@ -325,13 +325,23 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         self.out.append(&mut self.after);
     }
 
+    /// An entry that the client did not write.
+    pub fn append(&mut self, role: Role, text: &'a str) {
+        self.settle();
+        match role {
+            Role::System => self.later_system(Cow::Borrowed(text)),
+            Role::Assistant => self.out.push(Message { role: "assistant", ..user_text(Cow::Borrowed(text)) }),
+            Role::User => self.add(user_text(Cow::Borrowed(text))),
+        }
+    }
+
     /// The messages; never without one that asks for an answer.
     pub fn finish(mut self) -> Vec<Message<'a>> {
         self.settle();
         if !self.out.iter().any(|m| m.role != "system") {
             self.out.push(user_text(Cow::Borrowed("(empty message)")));
         }
-        if self.cx.adjust.merge_users {
+        if self.cx.profile.merge_users {
             self.out = merged(self.out);
         }
         if let Some(last) = self.out.last_mut().filter(|m| m.role == "assistant") {

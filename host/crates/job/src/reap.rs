@@ -10,7 +10,7 @@ use super::conclude::{self, Concluded, Ending, Evidence, PATCH_MAX};
 use super::identity;
 use super::paths::JobPaths;
 use super::store::{Claim, HEARTBEAT, JobStore, LEASE};
-use adapter::gateway::usage::Row;
+use gateway::usage::Row;
 use config::{Config, Isolation};
 use contain;
 use evidence::{self, Recorder};

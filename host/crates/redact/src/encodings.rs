@@ -1,5 +1,5 @@
 //! The forms in which a known secret can turn up in text: encoded, escaped or quoted.
-//! Pure; matching is the floor's business.
+//! Pure; matching is `known`'s business.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// Encoded forms shorter than this are not masked: they would flood the text with marks.
+/// Encoded forms shorter than this are not masked: they would flood the text with masks.
 const MIN_BYTES: usize = 8;
 /// The same for the value itself. What only looks like a secret is held to more by
 /// whoever gathers the secrets; a key that was configured may be this short.

@@ -1,9 +1,9 @@
 //! Redaction: what every text passes before it leaves the process.
 //!
-//! First the floor (exact known secrets in their encodings, `encodings`), which no
-//! policy can switch off, then the redaction policies on what the floor left. When a
-//! policy fails, the text is withheld. Lines are never joined or dropped, and masking
-//! what is masked already changes nothing.
+//! First everything goes that a reader does not see ([`visible`]); then known secrets in their
+//! encodings are masked, which no policy can switch off; then the redaction policies see what is
+//! left. When a policy fails, the text is withheld. Lines are never joined or dropped, and
+//! masking what is masked already changes nothing.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
@@ -12,21 +12,23 @@ pub mod log;
 pub mod sanitize;
 
 mod encodings;
-mod floor;
-mod marks;
-mod shadow;
+mod known;
+mod masker;
+mod spans;
 #[cfg(test)]
 mod tests;
+mod visible;
 
 use std::sync::Arc;
 
-use floor::Floor;
-use marks::Mark;
-/// How a mask begins.
-pub use marks::OPEN as MASK_BEGINS;
+use known::KnownSecrets;
+pub use masker::Masker;
 use model::secret::Secret;
 use model::types::Span;
-pub(crate) use shadow::escape_end;
+use spans::Mask;
+/// How a mask begins.
+pub use spans::OPEN as MASK_BEGINS;
+pub use visible::visible;
 
 /// Bytes that are looked at in one go: an unfinished or overlong line is held back up to
 /// here, then passed on piece by piece.
@@ -37,7 +39,7 @@ const OVERLAP: usize = 4 * 1024;
 /// Bytes before a window that are shown to the policies again, so that `token = ` is seen
 /// with its value.
 const CONTEXT: usize = 512;
-/// What stands in place of each line of a text that a policy failed on.
+/// What is written in place of each line of a text that a policy failed on.
 const WITHHELD: &str = "[WITHHELD]";
 
 /// What finds secrets that are not known beforehand; the program's policies.
@@ -51,7 +53,7 @@ pub trait Finder: Send + Sync {
 /// Masks secrets; cheap to clone, shared between threads. Its methods block.
 #[derive(Clone)]
 pub struct Redactor {
-    floor: Arc<Floor>,
+    known: Arc<KnownSecrets>,
     policies: Option<Arc<dyn Finder>>,
 }
 
@@ -63,12 +65,13 @@ impl std::fmt::Debug for Redactor {
 
 impl Redactor {
     /// A redactor for these secrets (name and value) and policies. A value shorter than
-    /// eight bytes is not masked: it would flood the text with marks.
+    /// eight bytes is not masked: it would flood the text with masks.
     pub fn new(secrets: Vec<(String, Secret)>, policies: Option<Arc<dyn Finder>>) -> Self {
-        Redactor { floor: Arc::new(Floor::new(&secrets)), policies }
+        Redactor { known: Arc::new(KnownSecrets::new(&secrets)), policies }
     }
 
-    /// A whole text, masked; its lines replaced by a marker when a policy failed.
+    /// A whole text as a reader sees it, masked; its lines replaced by a marker when a policy
+    /// failed.
     pub fn text(&self, text: &str) -> String {
         let mut stream = self.stream();
         let mut out = stream.push(text);
@@ -76,18 +79,48 @@ impl Redactor {
         out
     }
 
-    /// Only the known secrets masked: for short texts of our own where a policy's time is
-    /// not to be spent, such as error messages and paths.
-    pub fn floor_only(&self, text: &str) -> String {
-        marks::render(text, 0..text.len(), &self.floor.find(text))
+    /// A text whose bytes matter (a patch, a file): as it is when there is nothing to mask in
+    /// what a reader sees of it, else as [`Redactor::text`].
+    pub fn exact(&self, text: &str) -> String {
+        let masked = self.text(text);
+        if masked == visible(text) { text.to_owned() } else { masked }
+    }
+
+    /// Only the known secrets masked, in a text that otherwise stays as it is: for short texts
+    /// of our own where a policy's time is not to be spent, such as error messages and paths,
+    /// and for what policies are shown.
+    pub fn known_secrets_only(&self, text: &str) -> String {
+        let seen = visible(text);
+        let found = self.known.find(&seen);
+        if found.is_empty() { text.to_owned() } else { spans::render(&seen, 0..seen.len(), &found) }
+    }
+
+    /// Known secrets masked in a JSON document, which stays one.
+    pub fn known_secrets_in_json(&self, document: &str) -> String {
+        let mut masker = self.masker(true);
+        let mut out = masker.push(document).into_owned();
+        out.push_str(&masker.finish());
+        out
+    }
+
+    /// Whether any secret is known.
+    pub fn knows_secrets(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Masks known secrets in a text that comes in small pieces and must go on at once; `json`
+    /// when the pieces together are a JSON document.
+    pub fn masker(&self, json: bool) -> Masker {
+        Masker::new(Arc::clone(&self.known), json)
     }
 
     /// For a text that comes in pieces.
     pub fn stream(&self) -> Stream {
-        let window = WINDOW.max(self.floor.longest() * 4);
+        let window = WINDOW.max(self.known.longest() * 4);
         Stream {
             redactor: self.clone(),
             window,
+            pieces: visible::Pieces::default(),
             raw: String::new(),
             masked: String::new(),
             context: 0,
@@ -102,9 +135,10 @@ impl Redactor {
 pub struct Stream {
     redactor: Redactor,
     window: usize,
-    /// Has not passed the floor: the end of an unfinished line.
+    pieces: visible::Pieces,
+    /// Known secrets are not masked yet: the end of an unfinished line.
     raw: String,
-    /// Has passed the floor and waits for the policies.
+    /// Known secrets are masked; waits for the policies.
     masked: String,
     /// Bytes at the front of `masked` that came out already and stay as context.
     context: usize,
@@ -128,12 +162,13 @@ impl Stream {
     /// Takes the next piece and gives the lines that are complete now; of a line that is
     /// longer than 64 KiB, what can no longer be part of a secret.
     pub fn push(&mut self, text: &str) -> String {
-        self.raw.push_str(text);
+        self.raw.push_str(&self.pieces.push(text));
         self.advance(false)
     }
 
     /// Gives what is left. The stream can be used again for another text.
     pub fn finish(&mut self) -> String {
+        self.raw.push_str(&self.pieces.finish());
         let out = self.advance(true);
         self.carry.clear();
         self.context = 0;
@@ -143,12 +178,12 @@ impl Stream {
     }
 
     fn advance(&mut self, last: bool) -> String {
-        self.pass_floor(last);
-        self.pass_policies(last)
+        self.mask_known(last);
+        self.mask_found(last)
     }
 
     /// From `raw` to `masked`: whole lines, and of an overlong line all but its end.
-    fn pass_floor(&mut self, last: bool) {
+    fn mask_known(&mut self, last: bool) {
         let mut from = 0;
         loop {
             let rest = &self.raw[from..];
@@ -162,21 +197,21 @@ impl Stream {
                 break;
             }
             let piece = &rest[..whole];
-            let found = self.redactor.floor.find(piece);
+            let found = self.redactor.known.find(piece);
             let cut = if last || piece.ends_with('\n') {
                 whole
             } else {
-                let keep = OVERLAP.max(self.redactor.floor.longest() * 2);
+                let keep = OVERLAP.max(self.redactor.known.longest() * 2);
                 cut_before(piece, whole - keep.min(whole), 0, &found)
             };
-            self.masked.push_str(&marks::render(piece, 0..cut, &found));
+            self.masked.push_str(&spans::render(piece, 0..cut, &found));
             from += cut;
         }
         self.raw.drain(..from);
     }
 
     /// From `masked` to the outside.
-    fn pass_policies(&mut self, last: bool) -> String {
+    fn mask_found(&mut self, last: bool) -> String {
         let Some(policies) = self.redactor.policies.clone() else { return std::mem::take(&mut self.masked) };
         let mut out = String::new();
         let mut from = 0;
@@ -205,7 +240,7 @@ impl Stream {
                     spans
                 }
                 Err(reason) => {
-                    let reason = self.redactor.floor_only(&sanitize::line(&reason, 300));
+                    let reason = self.redactor.known_secrets_only(&sanitize::line(&reason, 300));
                     out.push_str(&withheld(&piece[self.context..], Some(&reason)));
                     self.withheld = Some(reason);
                     from += piece.len();
@@ -213,14 +248,14 @@ impl Stream {
                     continue;
                 }
             };
-            let found = marks::normalise(piece, spans.into_iter().map(Mark::from).collect());
+            let found = spans::normalise(piece, spans.into_iter().map(Mask::from).collect());
             if whole {
-                out.push_str(&marks::render(piece, self.context..piece.len(), &found));
+                out.push_str(&spans::render(piece, self.context..piece.len(), &found));
                 from += piece.len();
                 self.context = 0;
             } else {
                 let cut = cut_before(piece, piece.len() - OVERLAP, self.context, &found);
-                out.push_str(&marks::render(piece, self.context..cut, &found));
+                out.push_str(&spans::render(piece, self.context..cut, &found));
                 let keep = piece.floor_char_boundary(cut.saturating_sub(CONTEXT));
                 self.context = cut - keep;
                 from += keep;
@@ -231,13 +266,13 @@ impl Stream {
     }
 }
 
-/// The place near `at` where `piece` may be cut so that no mark is cut: before a mark that
-/// lies there, or behind it when it reaches back to `floor`.
-fn cut_before(piece: &str, at: usize, floor: usize, marks: &[Mark]) -> usize {
+/// The place near `at` where `piece` may be cut so that no mask is cut: before a mask that
+/// covers it, or behind it when it reaches back to `least`.
+fn cut_before(piece: &str, at: usize, least: usize, masks: &[Mask]) -> usize {
     let at = piece.floor_char_boundary(at);
-    match marks.iter().find(|mark| mark.range.start < at && at < mark.range.end) {
-        Some(mark) if mark.range.start > floor => mark.range.start,
-        Some(mark) => mark.range.end,
+    match masks.iter().find(|mask| mask.range.start < at && at < mask.range.end) {
+        Some(mask) if mask.range.start > least => mask.range.start,
+        Some(mask) => mask.range.end,
         None => at,
     }
 }
@@ -259,7 +294,7 @@ fn withheld(piece: &str, reason: Option<&str>) -> String {
     out
 }
 
-impl From<Span> for Mark {
+impl From<Span> for Mask {
     fn from(span: Span) -> Self {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let rule = if !span.rule.is_empty() && span.rule.len() <= 64 && span.rule.bytes().all(plain) {
@@ -267,6 +302,6 @@ impl From<Span> for Mark {
         } else {
             "secret"
         };
-        Mark { range: span.start as usize..span.end as usize, rule: rule.into() }
+        Mask { range: span.start as usize..span.end as usize, rule: rule.into() }
     }
 }

@@ -5,18 +5,18 @@ use std::io::Write;
 
 use super::Redactor;
 
-/// Standard error behind the floor. A log line comes in one write.
+/// Standard error behind known-secret redaction. A log line comes in one write.
 #[derive(Clone, Debug)]
 pub struct MaskedStderr(Redactor);
 
 impl MaskedStderr {
-    /// Masks what this redactor's floor knows.
+    /// Masks the secrets that this redactor knows.
     pub fn new(redactor: Redactor) -> Self {
         MaskedStderr(redactor)
     }
 
     fn masked(&self, bytes: &[u8]) -> String {
-        self.0.floor_only(&String::from_utf8_lossy(bytes))
+        self.0.known_secrets_only(&String::from_utf8_lossy(bytes))
     }
 }
 
@@ -31,7 +31,7 @@ impl Write for MaskedStderr {
     }
 }
 
-/// From now on a panic's message passes the floor before it is printed.
+/// From now on known secrets in a panic's message are masked before it is printed.
 pub fn mask_panics(redactor: Redactor) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();

@@ -2,7 +2,7 @@
 //! invisible or direction-changing characters, and no more bytes than asked for. It hides
 //! no secret: that is the crate root's business.
 
-use super::escape_end;
+use super::visible::characters;
 
 const ELLIPSIS: &str = "…";
 
@@ -60,32 +60,7 @@ fn cap(clean: &str, whole: &str, max_bytes: usize) -> String {
 
 /// The characters that a reader sees, with control characters still among them.
 fn visible(text: &str) -> impl Iterator<Item = char> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let c = text[at..].chars().next()?;
-            if c == '\x1b' {
-                at = escape_end(bytes, at);
-                continue;
-            }
-            at += c.len_utf8();
-            match c {
-                '\u{2028}' | '\u{2029}' | '\u{85}' => return Some('\n'),
-                c if !is_invisible(c) => return Some(c),
-                _ => {}
-            }
-        }
-    })
-}
-
-/// Characters that show nothing or change how others are shown: soft hyphen, joiners,
-/// directional marks and overrides, fillers, variation selectors, tags.
-fn is_invisible(c: char) -> bool {
-    matches!(c as u32,
-        0xAD | 0x034F | 0x061C | 0x115F | 0x1160 | 0x17B4 | 0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F
-        | 0x202A..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB
-        | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
+    characters(text).map(|c| if matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}') { '\n' } else { c })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn redactor(policies: Option<Arc<dyn Finder>>) -> Redactor {
     Redactor::new(secrets, policies)
 }
 
-/// Marks `tok_` and what follows, `k=` with the word behind it, and all lines from `BEGIN` to `END`.
+/// Finds `tok_` and what follows, `k=` with the word behind it, and all lines from `BEGIN` to `END`.
 struct Planted;
 
 impl Finder for Planted {
@@ -55,7 +55,7 @@ fn planted() -> Redactor {
 }
 
 #[test]
-fn floor() {
+fn known_secrets() {
     let r = redactor(None);
     for (input, expected) in [
         ("nothing 12345", "nothing 12345".to_owned()),
@@ -73,12 +73,12 @@ fn floor() {
         ("say [REDACTED:redacted]", "say [REDACTED:redacted]".to_owned()),
     ] {
         assert_eq!(r.text(input), expected);
-        assert_eq!(r.floor_only(input), expected);
+        assert_eq!(r.known_secrets_only(input), expected);
     }
 }
 
 #[test]
-fn policies_see_what_the_floor_left() {
+fn policies_see_what_known_secret_redaction_left() {
     let r = planted();
     for (input, expected) in [
         ("x tok_abc y\nk=v1", "x [REDACTED:token] y\nk=[REDACTED:pair]"),

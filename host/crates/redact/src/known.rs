@@ -1,24 +1,33 @@
-//! The floor: exact known secrets in their encodings. It runs before any policy and
-//! cannot be switched off by one.
+//! Known-secret redaction: exact known secrets in their encodings. It runs before any policy
+//! and cannot be switched off by one. The text that is searched is what a reader sees
+//! ([`super::visible`]).
 
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::encodings;
-use super::marks::{self, Mark};
-use super::shadow;
+use super::spans::{self, Mask};
+use super::visible::visible;
 use model::secret::Secret;
 
 /// All forms of all known secrets in one automaton.
-pub(super) struct Floor {
+pub(super) struct KnownSecrets {
     search: Search,
     /// The rule of each pattern.
     rules: Vec<Arc<str>>,
-    /// The tokens that this floor writes: what lies in them is not searched again, so
+    /// The tokens that are written here: what is inside them is not searched again, so
     /// that masking twice is masking once even when a secret is `redacted`.
     tokens: Vec<String>,
     longest: usize,
+    /// All forms in order, to find the beginning of one.
+    sorted: Vec<String>,
+}
+
+impl std::fmt::Debug for KnownSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KnownSecrets({} forms)", self.sorted.len())
+    }
 }
 
 enum Search {
@@ -29,19 +38,22 @@ enum Search {
     Broken,
 }
 
-impl Floor {
+impl KnownSecrets {
     pub(super) fn new(secrets: &[(String, Secret)]) -> Self {
         let mut patterns: Vec<String> = Vec::new();
         let mut rules: Vec<Arc<str>> = Vec::new();
         for (name, secret) in secrets {
             let rule: Arc<str> = rule_name(name).into();
-            for form in encodings::variants(secret.expose()) {
+            for form in encodings::variants(&visible(secret.expose())) {
                 patterns.push(form);
                 rules.push(Arc::clone(&rule));
             }
         }
+        let mut sorted = patterns.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
         let longest = patterns.iter().map(String::len).max().unwrap_or(0);
-        let mut tokens: Vec<String> = rules.iter().map(|rule| marks::token(rule)).collect();
+        let mut tokens: Vec<String> = rules.iter().map(|rule| spans::token(rule)).collect();
         tokens.dedup();
         let search = match AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns) {
             _ if patterns.is_empty() => Search::Nothing,
@@ -51,7 +63,7 @@ impl Floor {
                 Search::Broken
             }
         };
-        Floor { search, rules, tokens, longest }
+        KnownSecrets { search, rules, tokens, longest, sorted }
     }
 
     /// The length of the longest form: how much of an unfinished text must be held back.
@@ -59,31 +71,39 @@ impl Floor {
         self.longest
     }
 
-    /// Where known secrets stand in `text`, normalised.
-    pub(super) fn find(&self, text: &str) -> Vec<Mark> {
+    /// Where known secrets are in `text`, normalised.
+    pub(super) fn find(&self, text: &str) -> Vec<Mask> {
         let search = match &self.search {
             Search::Nothing => return Vec::new(),
             Search::Automaton(search) => search,
             Search::Broken => {
-                return marks::normalise(text, vec![Mark { range: 0..text.len(), rule: "withheld".into() }]);
+                return spans::normalise(text, vec![Mask { range: 0..text.len(), rule: "withheld".into() }]);
             }
         };
-        let mut found = self.search_in(search, text);
-        if let Some(plain) = shadow::plain(text) {
-            found.extend(
-                self.search_in(search, &plain.text)
-                    .into_iter()
-                    .map(|mark| Mark { range: plain.original(mark.range), rule: mark.rule }),
-            );
-        }
-        marks::normalise(text, found)
+        spans::normalise(text, self.search_in(search, text))
     }
 
-    fn search_in(&self, search: &AhoCorasick, text: &str) -> Vec<Mark> {
+    /// Whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.search, Search::Nothing)
+    }
+
+    /// How many bytes at the end of `text` may be the beginning of a secret.
+    pub(super) fn begun(&self, text: &str) -> usize {
+        let from = text.ceil_char_boundary(text.len().saturating_sub(self.longest.saturating_sub(1)));
+        let begins = |suffix: &str| {
+            let at = self.sorted.partition_point(|form| form.as_str() <= suffix);
+            self.sorted.get(at).is_some_and(|form| form.starts_with(suffix))
+        };
+        let starts = text[from..].char_indices().map(|(at, _)| from + at);
+        starts.into_iter().find(|at| begins(&text[*at..])).map_or(0, |at| text.len() - at)
+    }
+
+    fn search_in(&self, search: &AhoCorasick, text: &str) -> Vec<Mask> {
         search
             .find_iter(text)
             .filter(|found| !self.in_own_token(text, found.start(), found.end()))
-            .map(|found| Mark {
+            .map(|found| Mask {
                 range: found.range(),
                 rule: Arc::clone(&self.rules[found.pattern().as_usize()]),
             })
@@ -96,7 +116,7 @@ impl Floor {
             let to = text.ceil_char_boundary(start + token.len());
             text.get(from..to.min(text.len())).is_some_and(|around| around.contains(token))
         };
-        within(marks::OPEN) || self.tokens.iter().any(|token| within(token))
+        within(spans::OPEN) || self.tokens.iter().any(|token| within(token))
     }
 }
 

@@ -19,12 +19,23 @@ pub enum Failure {
     Cut,
     /// The answer cannot be read.
     Malformed,
-    /// The gateway answered with this status, or named it inside the stream.
-    Status(u16),
-    /// The account or the key; see [`crate::errors::Class::Final`].
-    Final,
-    /// The conversation does not fit, or the request is wrong.
-    Invalid,
+    /// The gateway cannot answer now: 408, 409, 425 or 5xx, also when named inside the stream.
+    Unavailable(u16),
+    /// Too many requests.
+    RateLimited,
+    /// The gateway does not know the model or the address.
+    NotFound,
+    /// The key, the account or the permission: nothing helps.
+    Final(u16),
+    /// The request is wrong for this gateway.
+    Invalid(u16),
+    /// The conversation does not fit: its tokens and the limit, where they are named.
+    TooLong {
+        /// Tokens of the request.
+        asked: Option<u64>,
+        /// Tokens that the model takes.
+        limit: Option<u64>,
+    },
     /// The breaker of the gateway is open for this long.
     Open(Duration),
 }
@@ -89,23 +100,21 @@ pub fn decide(attempt: &Attempt, policy: &Policy) -> Decision {
         return Decision::GiveUp;
     }
     let next = if attempt.more_routes { Decision::Fallback } else { Decision::GiveUp };
-    let retryable = match &attempt.failure {
+    match &attempt.failure {
         // Another gateway has another key and other limits; the same one has not.
-        Failure::Final => return next,
-        Failure::Invalid => return Decision::GiveUp,
+        Failure::Final(_) => return next,
+        Failure::Invalid(_) | Failure::TooLong { .. } => return Decision::GiveUp,
         // A model that this gateway does not know may be known to the next.
-        Failure::Status(404) => return next,
-        Failure::Status(status) => matches!(status, 408 | 409 | 425 | 429 | 500..=599),
+        Failure::NotFound => return next,
         Failure::Open(_) if attempt.more_routes => return next,
         Failure::Open(_)
+        | Failure::Unavailable(_)
+        | Failure::RateLimited
         | Failure::Connect
         | Failure::HeaderTimeout
         | Failure::Idle
         | Failure::Cut
-        | Failure::Malformed => true,
-    };
-    if !retryable {
-        return Decision::GiveUp;
+        | Failure::Malformed => {}
     }
     // A gateway that was silent for minutes will be so again.
     let tries = if attempt.failure == Failure::HeaderTimeout { policy.tries.min(2) } else { policy.tries };
@@ -149,7 +158,7 @@ static PAUSE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The pause that the words of an error ask for, where there is no header: "Please try again
+/// The pause that an error's message asks for, where there is no header: "Please try again
 /// in 1m7.66s" (OpenAI, Groq), `"retryDelay": "34s"` (Gemini).
 pub fn pause_in_words(body: &str) -> Option<Duration> {
     let found = PAUSE.as_ref()?.captures(body)?;
@@ -195,28 +204,32 @@ mod tests {
             ),
             (
                 "429 with a pause",
-                with(Failure::Status(429), &|a| a.retry_after = Some(ms(1500))),
+                with(Failure::RateLimited, &|a| a.retry_after = Some(ms(1500))),
                 Retry(ms(1500)),
             ),
             (
                 "429 with a pause over the budget",
-                with(Failure::Status(429), &|a| a.retry_after = Some(ms(60_000))),
+                with(Failure::RateLimited, &|a| a.retry_after = Some(ms(60_000))),
                 GiveUp,
             ),
             (
                 "429, long pause, another route",
-                with(Failure::Status(429), &|a| (a.retry_after, a.more_routes) = (Some(ms(5_000)), true)),
+                with(Failure::RateLimited, &|a| (a.retry_after, a.more_routes) = (Some(ms(5_000)), true)),
                 Fallback,
             ),
-            ("500", with(Failure::Status(500), &nothing), Retry(ms(200))),
-            ("529", with(Failure::Status(529), &nothing), Retry(ms(200))),
-            ("501 is 5xx", with(Failure::Status(501), &nothing), Retry(ms(200))),
-            ("404", with(Failure::Status(404), &nothing), GiveUp),
-            ("404, another route", with(Failure::Status(404), &|a| a.more_routes = true), Fallback),
-            ("400", with(Failure::Status(400), &|a| a.more_routes = true), GiveUp),
-            ("too long", with(Failure::Invalid, &|a| a.more_routes = true), GiveUp),
-            ("bad key", with(Failure::Final, &nothing), GiveUp),
-            ("bad key, another gateway", with(Failure::Final, &|a| a.more_routes = true), Fallback),
+            ("500", with(Failure::Unavailable(500), &nothing), Retry(ms(200))),
+            ("529", with(Failure::Unavailable(529), &nothing), Retry(ms(200))),
+            ("501 is 5xx", with(Failure::Unavailable(501), &nothing), Retry(ms(200))),
+            ("404", with(Failure::NotFound, &nothing), GiveUp),
+            ("404, another route", with(Failure::NotFound, &|a| a.more_routes = true), Fallback),
+            ("400", with(Failure::Invalid(400), &|a| a.more_routes = true), GiveUp),
+            (
+                "too long",
+                with(Failure::TooLong { asked: None, limit: None }, &|a| a.more_routes = true),
+                GiveUp,
+            ),
+            ("bad key", with(Failure::Final(401), &nothing), GiveUp),
+            ("bad key, another gateway", with(Failure::Final(401), &|a| a.more_routes = true), Fallback),
             ("header time-out", with(Failure::HeaderTimeout, &nothing), Retry(ms(200))),
             ("header time-out twice", with(Failure::HeaderTimeout, &|a| a.tries = 2), GiveUp),
             ("idle before content", with(Failure::Idle, &nothing), Retry(ms(200))),

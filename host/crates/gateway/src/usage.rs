@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::openai::Tokens;
 use config::Prices;
 
 /// The file is moved to `<name>.1` when it is larger than this.
@@ -57,6 +56,46 @@ pub struct Row {
     pub unmetered: bool,
     /// By the price table, in its currency; accounting only.
     pub cost_estimate: Option<f64>,
+}
+
+/// Token counts of one answer. Unknown ones are absent, never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All input, cached included.
+    pub input: Option<u64>,
+    /// Of it, from the provider's cache.
+    pub cached: Option<u64>,
+    /// Written to the provider's cache (Anthropic only).
+    pub cache_written: Option<u64>,
+    /// Output as the gateway counts it, mostly with reasoning.
+    pub output: Option<u64>,
+    /// Of it, reasoning.
+    pub reasoning: Option<u64>,
+    /// Reasoning that `output` leaves out: xAI and Gemini count it apart.
+    pub apart: u64,
+}
+
+impl Tokens {
+    /// Whether there is what a meter needs: input and output. A gateway that says 0 input
+    /// tokens has not counted.
+    pub fn metered(&self) -> bool {
+        self.input.is_some_and(|n| n > 0) && self.output.is_some()
+    }
+
+    /// All output, reasoning included: what is paid for.
+    pub fn all_output(&self) -> Option<u64> {
+        self.output.map(|n| n + self.apart)
+    }
+
+    /// Later counts replace earlier ones where they are known.
+    pub fn update(&mut self, later: Tokens) {
+        self.input = later.input.or(self.input);
+        self.cached = later.cached.or(self.cached);
+        self.cache_written = later.cache_written.or(self.cache_written);
+        self.output = later.output.or(self.output);
+        self.reasoning = later.reasoning.or(self.reasoning);
+        self.apart = later.apart.max(self.apart);
+    }
 }
 
 /// The cost of an answer; none when a price or a count is missing.

@@ -5,63 +5,63 @@ use std::sync::Arc;
 
 /// One range to hide, with the rule that is named in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Mask {
     pub(super) range: Range<usize>,
     pub(super) rule: Arc<str>,
 }
 
-/// Marks in order, on character borders, none overlapping and none over a line end.
+/// Masks in order, on character borders, none overlapping and none over a line end.
 ///
 /// What a policy gives may be out of order, out of bounds or in the middle of a
 /// character; a range is never made smaller by that, only wider.
-pub(super) fn normalise(text: &str, marks: Vec<Mark>) -> Vec<Mark> {
+pub(super) fn normalise(text: &str, masks: Vec<Mask>) -> Vec<Mask> {
     let tokens = tokens(text);
-    let mut wide: Vec<Mark> = marks
+    let mut wide: Vec<Mask> = masks
         .into_iter()
-        .filter_map(|mark| {
-            let start = text.floor_char_boundary(mark.range.start.min(text.len()));
-            let end = text.ceil_char_boundary(mark.range.end.min(text.len()));
-            (start < end).then_some(Mark { range: whole_tokens(&tokens, start..end), rule: mark.rule })
+        .filter_map(|mask| {
+            let start = text.floor_char_boundary(mask.range.start.min(text.len()));
+            let end = text.ceil_char_boundary(mask.range.end.min(text.len()));
+            (start < end).then_some(Mask { range: whole_tokens(&tokens, start..end), rule: mask.rule })
         })
         .collect();
     // Of two that begin together the longer one names the rule.
     wide.sort_by(|a, b| (a.range.start, b.range.end, &a.rule).cmp(&(b.range.start, a.range.end, &b.rule)));
-    let mut merged: Vec<Mark> = Vec::with_capacity(wide.len());
-    for mark in wide {
+    let mut merged: Vec<Mask> = Vec::with_capacity(wide.len());
+    for mask in wide {
         match merged.last_mut() {
-            Some(last) if mark.range.start < last.range.end => {
-                last.range.end = last.range.end.max(mark.range.end);
+            Some(last) if mask.range.start < last.range.end => {
+                last.range.end = last.range.end.max(mask.range.end);
             }
-            _ => merged.push(mark),
+            _ => merged.push(mask),
         }
     }
-    merged.into_iter().flat_map(|mark| split_at_line_ends(text, mark)).collect()
+    merged.into_iter().flat_map(|mask| split_at_line_ends(text, mask)).collect()
 }
 
-fn split_at_line_ends(text: &str, mark: Mark) -> Vec<Mark> {
-    let mut start = mark.range.start;
-    text[mark.range.clone()]
+fn split_at_line_ends(text: &str, mask: Mask) -> Vec<Mask> {
+    let mut start = mask.range.start;
+    text[mask.range.clone()]
         .split_inclusive('\n')
         .filter_map(|line| {
             let content = line.trim_end_matches(['\n', '\r']).len();
             let range = start..start + content;
             start += line.len();
-            (!range.is_empty()).then(|| Mark { range, rule: Arc::clone(&mark.rule) })
+            (!range.is_empty()).then(|| Mask { range, rule: Arc::clone(&mask.rule) })
         })
         .collect()
 }
 
-/// `text[within]` with every mark replaced. `marks` are normalised; one that reaches over
+/// `text[within]` with every mask replaced. `masks` are normalised; one that reaches over
 /// an edge of `within` is cut there.
-pub(super) fn render(text: &str, within: Range<usize>, marks: &[Mark]) -> String {
-    let mut out = String::with_capacity(within.len() + 16 * marks.len());
+pub(super) fn render(text: &str, within: Range<usize>, masks: &[Mask]) -> String {
+    let mut out = String::with_capacity(within.len() + 16 * masks.len());
     let mut at = within.start;
-    for mark in marks {
-        let start = mark.range.start.max(within.start);
-        let end = mark.range.end.min(within.end);
+    for mask in masks {
+        let start = mask.range.start.max(within.start);
+        let end = mask.range.end.min(within.end);
         if start < end {
             out.push_str(&text[at..start]);
-            out.push_str(&token(&mark.rule));
+            out.push_str(&token(&mask.rule));
             at = end;
         }
     }
@@ -69,7 +69,7 @@ pub(super) fn render(text: &str, within: Range<usize>, marks: &[Mark]) -> String
     out
 }
 
-/// What stands in the place of a secret. It holds nothing of the secret, not even a hash:
+/// What is written in the place of a secret. It holds nothing of the secret, not even a hash:
 /// that would let a weak password be guessed.
 pub(super) fn token(rule: &str) -> String {
     format!("[REDACTED:{rule}]")
@@ -78,7 +78,7 @@ pub(super) fn token(rule: &str) -> String {
 /// How every token begins.
 pub const OPEN: &str = "[REDACTED:";
 
-/// The tokens that already stand in `text`.
+/// The tokens that are already in `text`.
 fn tokens(text: &str) -> Vec<Range<usize>> {
     text.match_indices(OPEN)
         .filter_map(|(start, _)| {
@@ -103,12 +103,12 @@ mod tests {
     use super::*;
 
     fn check(text: &str, spans: &[(usize, usize, &str)], expected: &str) {
-        let marks = spans
+        let masks = spans
             .iter()
-            .map(|(start, end, rule)| Mark { range: *start..*end, rule: (*rule).into() })
+            .map(|(start, end, rule)| Mask { range: *start..*end, rule: (*rule).into() })
             .collect();
-        let marks = normalise(text, marks);
-        assert_eq!(render(text, 0..text.len(), &marks), expected);
+        let masks = normalise(text, masks);
+        assert_eq!(render(text, 0..text.len(), &masks), expected);
     }
 
     #[test]
