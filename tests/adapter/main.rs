@@ -7,6 +7,7 @@
 mod claude;
 mod fuzz;
 mod input;
+mod learning;
 mod mock;
 mod output;
 mod process;

@@ -629,6 +629,69 @@ async fn questions_of_the_host() {
     assert!(asker.ask(None, "", "", 1).await.is_err(), "no model is configured");
 }
 
+/// A question without an answer is told as that, and an address that nobody answers at is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_without_an_answer() {
+    let body = |choice: &str| {
+        format!(
+            r#"{{"model":"m-1","choices":[{choice}],"usage":{{"prompt_tokens":9,"completion_tokens":50}}}}"#
+        )
+    };
+    let cases = [
+        (
+            "nothing",
+            body(r#"{"message":{"content":""},"finish_reason":"stop"}"#),
+            "m-1 gave an empty answer",
+            3,
+        ),
+        (
+            "null",
+            body(r#"{"message":{"content":null},"finish_reason":"stop"}"#),
+            "m-1 gave an empty answer",
+            3,
+        ),
+        (
+            "blank",
+            body(r#"{"message":{"content":"  \n"},"finish_reason":"stop"}"#),
+            "m-1 gave an empty answer",
+            3,
+        ),
+        (
+            "thought",
+            body(r#"{"message":{"content":"","reasoning_content":"hm"},"finish_reason":"length"}"#),
+            "m-1 gave no answer: its 50 output tokens went into reasoning",
+            1,
+        ),
+        (
+            "filtered",
+            body(r#"{"message":{"content":""},"finish_reason":"content_filter"}"#),
+            "m-1 refused to answer",
+            1,
+        ),
+    ];
+    let table: std::collections::HashMap<String, String> =
+        cases.iter().map(|(name, body, ..)| ((*name).to_owned(), body.clone())).collect();
+    let rig =
+        Rig::start(move |_, seen| Reply::json(200, &table[seen.body["model"].as_str().expect("model")]))
+            .await;
+    let mut config = config::Config::for_tests(&rig.home.path().join("state"));
+    config.gateway.primary = Some(Endpoint { base_url: rig.upstream.url.clone(), api_key: None });
+    let asker = adapter::ask::Asker::with(&config, crate::support::quick()).expect("gateway");
+    for (name, _, message, tries) in cases {
+        let error = asker.ask(Some(name), "", "why?", 50).await.expect_err(name);
+        assert_eq!(error.message, message, "{name}");
+        let sent = rig.upstream.seen().iter().filter(|s| s.body["model"] == name).count();
+        assert_eq!(sent, tries, "{name}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("address");
+    config.gateway.primary = Some(Endpoint { base_url: format!("http://{closed}/v1"), api_key: None });
+    let asker = adapter::ask::Asker::with(&config, crate::support::quick()).expect("gateway");
+    let error = asker.ask(Some("m"), "", "why?", 50).await.expect_err("nobody is there");
+    assert!(error.message.contains(&format!("{closed} could not be reached")), "{}", error.message);
+    let hints = error.hints.join("; ");
+    assert!(hints.contains("the address in ONEAPI_BASE_URL") && !hints.contains("doctor"), "{hints}");
+}
+
 const ANTHROPIC: &str = concat!(
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"model\":\"claude-x\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":30,\"cache_read_input_tokens\":70,\"output_tokens\":1}}}\n\n",
     "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",

@@ -166,6 +166,24 @@ pub fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// Writes numbers without a fraction as integers: `60000.0` is an integer by JSON Schema, and
+/// JavaScript and Lua clients send it so.
+pub fn whole_numbers(value: &mut Value) {
+    // Above this not every integer has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            if let Some(float) = float.filter(|f| f.fract() == 0.0 && f.abs() <= EXACT) {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Object(object) => object.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
 /// What is wrong with `value`, first line what, second line what to do.
 pub fn check(value: &Value, schema: &Value, location: &str) -> Result<(), (String, String)> {
     if let Some(Value::Array(options)) = schema.get("anyOf") {
@@ -294,5 +312,38 @@ fn hint(schema: &Value, location: &str) -> String {
     match schema.get("description").and_then(Value::as_str) {
         Some(description) => format!("{location}: {description}"),
         None => "see the tool's input schema".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What JSON Schema calls an integer is taken as one, and nothing else is.
+    #[test]
+    fn integers_in_every_spelling() {
+        let schema = json!({"type": "object", "properties": {
+            "n": {"type": "integer", "minimum": 1},
+            "either": {"anyOf": [{"type": "boolean"}, {"type": "object", "properties": {"max": {"type": "integer"}}}]},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+        }});
+        for (given, taken) in [
+            (r#"{"n":60000.0}"#, Some(json!({"n": 60000}))),
+            (r#"{"n":6e4}"#, Some(json!({"n": 60000}))),
+            (r#"{"n":60000.000}"#, Some(json!({"n": 60000}))),
+            (r#"{"n":60000}"#, Some(json!({"n": 60000}))),
+            (r#"{"either":{"max":2.0}}"#, Some(json!({"either": {"max": 2}}))),
+            (r#"{"list":[{"n":1.0},{"n":2}]}"#, Some(json!({"list": [{"n": 1}, {"n": 2}]}))),
+            (r#"{"n":1.5}"#, None),
+            (r#"{"n":0.0}"#, None),
+            (r#"{"n":1e300}"#, None),
+            (r#"{"n":"60000"}"#, None),
+        ] {
+            let mut value: Value = serde_json::from_str(given).expect(given);
+            whole_numbers(&mut value);
+            let checked = check(&value, &schema, "");
+            assert_eq!(checked.ok().map(|()| value), taken, "{given}");
+        }
     }
 }

@@ -198,6 +198,7 @@ fn reply<T: Serialize>(value: T, line: impl FnOnce(&T) -> String) -> Called {
 /// Checks the arguments against the tool's schema and reads them.
 fn decode<T: DeserializeOwned>(name: &str, mut args: Value) -> Result<T, Error> {
     schema::drop_nulls(&mut args);
+    schema::whole_numbers(&mut args);
     if let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) {
         schema::check(&args, &tool.schema_as_json_value(), "")
             .map_err(|(what, todo)| Error::new(Kind::Usage, what).hint(todo))?;

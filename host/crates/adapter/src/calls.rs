@@ -4,7 +4,7 @@
 
 use serde_json::value::RawValue;
 
-use super::lenient::{Str, text};
+use super::lenient::{Str, str_of};
 use super::names::Declared;
 use super::openai::CallDelta;
 
@@ -189,12 +189,12 @@ impl Calls {
         let before = self.slots.len();
         for delta in deltas {
             let function = delta.function.as_ref();
-            let name = match function.map(|f| text(&f.name)) {
-                None | Some("") => text(&delta.name),
+            let name = match function.map(|f| str_of(&f.name)) {
+                None | Some("") => str_of(&delta.name),
                 Some(name) => name,
             };
             let arguments = function.and_then(|f| f.arguments).or(delta.arguments);
-            let id = text(&delta.id);
+            let id = str_of(&delta.id);
             let extra = delta.extra_content.filter(|e| e.get() != "null");
             let says_nothing = arguments.is_none_or(|a| matches!(a.get(), "null" | "\"\""));
             if id.is_empty() && name.is_empty() && says_nothing && extra.is_none() {

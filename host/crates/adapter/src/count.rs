@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::anthropic::{Block, Content, Request};
-use super::lenient::text;
+use super::lenient::str_of;
 use super::translate::BILLING;
 
 /// What an image costs, about.
@@ -73,7 +73,7 @@ impl Size {
             let Some(source) = block.source.0.as_ref() else { continue };
             if matches!(block.kind.as_str(), "image" | "document") && source.kind.as_str() != "text" {
                 self.media += 1;
-                self.bytes = self.bytes.saturating_sub(text(&source.data).len());
+                self.bytes = self.bytes.saturating_sub(str_of(&source.data).len());
             }
         }
     }
@@ -150,7 +150,7 @@ pub fn tokenize(request: &Request<'_>) -> u64 {
     }
     for tool in request.tools.iter().flatten().filter(|t| t.defer_loading != Some(true)) {
         add(tool.name.as_str());
-        add(text(&tool.description));
+        add(str_of(&tool.description));
         add(tool.input_schema.map_or("", |s| s.get()));
     }
     sum + Size::of(request, 0).media * IMAGE_TOKENS
@@ -158,26 +158,26 @@ pub fn tokenize(request: &Request<'_>) -> u64 {
 
 fn content(content_of: &Content<'_>, add: &mut impl FnMut(&str)) {
     match content_of {
-        Content::Text(words) => add(words.as_str()),
+        Content::Text(text) => add(text.as_str()),
         Content::Blocks(blocks) => blocks.iter().for_each(|b| block(b, add)),
     }
 }
 
 fn block(block: &Block<'_>, add: &mut dyn FnMut(&str)) {
-    let words = text(&block.text);
-    if words.starts_with(BILLING) {
+    let text = str_of(&block.text);
+    if text.starts_with(BILLING) {
         return;
     }
-    for piece in [words, text(&block.thinking), text(&block.name), block.input.map_or("", |i| i.get())] {
+    for piece in [text, str_of(&block.thinking), str_of(&block.name), block.input.map_or("", |i| i.get())] {
         if !piece.is_empty() {
             add(piece);
         }
     }
     if let Some(source) = block.source.0.as_ref().filter(|s| s.kind.as_str() == "text") {
-        add(text(&source.data));
+        add(str_of(&source.data));
     }
     match &block.content {
-        Some(Content::Text(words)) => add(words.as_str()),
+        Some(Content::Text(text)) => add(text.as_str()),
         Some(Content::Blocks(inner)) => inner.iter().for_each(|b| self::block(b, add)),
         None => {}
     }

@@ -391,7 +391,7 @@ mod tests {
             let found = downgrade(400, &error(message), &Profile::default(), Some(*sent));
             let got = found.map(|d| (d.profile.min_tokens, d.profile.limit_for("m"), d.lasting));
             if message.contains("which is the maximum allowed") {
-                // The number stands before its meaning: never taken for more than it is.
+                // The number is before its meaning: never taken for more than it is.
                 assert!(got.is_none_or(|(_, most, _)| most.is_some_and(|m| m <= 8192)), "{message}: {got:?}");
                 continue;
             }

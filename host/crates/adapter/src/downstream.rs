@@ -16,6 +16,8 @@ use super::sink::{Events, Sink};
 
 /// The client is not sent more than this before it takes what there is.
 const ROOM: usize = 256 * 1024;
+/// Room for a few events.
+const EVENTS: usize = 1024;
 /// A pause before the next try that is not pinged through; clients wait for a status for
 /// minutes.
 const QUIET: Duration = Duration::from_secs(30);
@@ -51,7 +53,9 @@ impl ResponseBuffer {
     fn write(&self, bytes: &mut Vec<u8>) {
         let mut shared = self.lock();
         if shared.buf.is_empty() {
-            std::mem::swap(&mut shared.buf, bytes);
+            // The next events are about as long as these.
+            let next = Vec::with_capacity(bytes.len().max(EVENTS));
+            shared.buf = std::mem::replace(bytes, next);
         } else {
             shared.buf.append(bytes);
         }

@@ -25,7 +25,7 @@ impl Str<'_> {
 }
 
 /// The text of an optional string, empty when it is absent.
-pub fn text<'x>(value: &'x Option<Str<'_>>) -> &'x str {
+pub fn str_of<'x>(value: &'x Option<Str<'_>>) -> &'x str {
     value.as_ref().map_or("", |s| s.as_str())
 }
 
@@ -115,7 +115,7 @@ where
     }
 }
 
-/// A document in which every half of a surrogate pair that stands alone is replaced, or none
+/// A document in which every half of a surrogate pair that is alone is replaced, or none
 /// when there is none. JavaScript cuts strings in the middle of an emoji and writes the half
 /// as an escape, which no strict parser takes.
 pub fn repair_surrogates(json: &[u8]) -> Option<Vec<u8>> {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// The longest function name that every gateway takes.
 pub const MAX_NAME: usize = 64;
 
-/// What stands between the gateway's own call identifier and our suffix.
+/// Between the gateway's own call identifier and our suffix.
 const MARK: &str = "_cw";
 /// Length of the suffix after [`MARK`].
 const SUFFIX: usize = 10;

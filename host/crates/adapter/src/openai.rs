@@ -270,17 +270,30 @@ pub struct Delta<'a> {
     pub tool_calls: Option<Vec<CallDelta<'a>>>,
     /// The form before `tool_calls`.
     pub function_call: DefaultOnError<FunctionDelta<'a>>,
-    /// A refusal in words.
+    /// A refusal as text.
     pub refusal: Option<Str<'a>>,
 }
 
 impl Delta<'_> {
-    /// Whether it says nothing: no words, no calls.
+    /// Its text, when it borrows it and says nothing else.
+    pub fn only_text(&self) -> Option<&str> {
+        let blank = |s: &Option<Str<'_>>| s.as_ref().is_none_or(Str::is_empty);
+        let alone = [&self.reasoning_content, &self.reasoning, &self.refusal].into_iter().all(blank)
+            && self.reasoning_details.is_none()
+            && self.tool_calls.is_none()
+            && self.function_call.0.is_none();
+        match &self.content {
+            TextOrParts::Text(Str(Cow::Borrowed(text))) if alone => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing: no text, no calls.
     pub fn is_empty(&self) -> bool {
         let blank = |s: &Option<Str<'_>>| s.as_ref().is_none_or(Str::is_empty);
         let no_content = match &self.content {
             TextOrParts::None => true,
-            TextOrParts::Text(words) => words.is_empty(),
+            TextOrParts::Text(text) => text.is_empty(),
             TextOrParts::Parts(parts) => parts.is_empty(),
         };
         no_content

@@ -443,7 +443,7 @@ fn model_matches(pattern: &str, model: &str) -> bool {
     matches(pattern, model) || matches(pattern, model.rsplit('/').next().unwrap_or(model))
 }
 
-/// `*` stands for any run of characters; case does not count.
+/// `*` matches any run of characters; case does not count.
 fn matches(pattern: &str, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let pattern = pattern.to_ascii_lowercase();

@@ -11,7 +11,7 @@ struct Form {
     begin: &'static str,
     /// None: it goes on to the end of the text.
     end: Option<&'static str>,
-    /// Takes what lies between the marks.
+    /// Takes what is between the marks.
     parse: fn(&str, &Declared) -> Option<Vec<Found>>,
 }
 

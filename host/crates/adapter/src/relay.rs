@@ -289,7 +289,7 @@ pub fn answer_of(body: &[u8]) -> Result<(String, Summary), Failed> {
         return Err(Failed::malformed(format!("the gateway's answer has no content: {}", error.message)));
     };
     let texts: Vec<&str> =
-        blocks.iter().map(|b| super::lenient::text(&b.text)).filter(|t| !t.is_empty()).collect();
+        blocks.iter().map(|b| super::lenient::str_of(&b.text)).filter(|t| !t.is_empty()).collect();
     let summary = Summary {
         tokens: message.usage.0.map(|u| u.tokens()).unwrap_or_default(),
         model: message.model.as_ref().map(|m| m.as_str().to_owned()),

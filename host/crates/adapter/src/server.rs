@@ -243,7 +243,7 @@ async fn count(state: &State, request: Request<Incoming>) -> Result<Response<Ans
     let body = super::lenient::repair_surrogates(&body).map_or(body, Bytes::from);
     let parsed: anthropic::Request<'_> = serde_json::from_slice(&body)
         .map_err(|e| ApiError::invalid(format!("the request is not valid: {e}")))?;
-    let model = state.gateway_model(super::lenient::text(&parsed.model));
+    let model = state.gateway_model(super::lenient::str_of(&parsed.model));
     let estimate = state.calibration.count(&model, &parsed, body.len());
     let mut response = json(200, format!("{{\"input_tokens\":{}}}", estimate.tokens).into_bytes());
     let headers = response.headers_mut();

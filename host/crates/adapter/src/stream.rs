@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::calls::Calls;
-use super::lenient::text;
+use super::lenient::str_of;
 use super::names::{self, Declared};
 use super::openai::{Choice, Chunk, Delta, TextOrParts};
 use super::recover::{Piece, Recover};
@@ -23,9 +23,9 @@ pub enum Fault {
     /// The gateway said so inside the stream.
     #[error("{message}")]
     Upstream {
-        /// The status that it named, or the one that fits its words.
+        /// The status that it named, or the one that fits its message.
         status: Option<u16>,
-        /// Its words.
+        /// Its message.
         message: String,
     },
     /// A chunk that is not JSON.
@@ -100,6 +100,44 @@ enum ThinkTag {
     Off,
 }
 
+/// What is around the text of a chunk that holds nothing but text. Gateways repeat it from chunk
+/// to chunk, so that the next one needs no parsing.
+#[derive(Debug, Default)]
+struct Template {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Template {
+    /// The text of a chunk that differs from the template's in its text alone.
+    fn text<'x>(&self, payload: &'x [u8]) -> Option<&'x str> {
+        let text = payload.strip_prefix(self.before.as_slice())?.strip_suffix(self.after.as_slice())?;
+        // Without escapes it means what it says.
+        let plain = !text.is_empty() && text.iter().all(|b| !matches!(b, b'"' | b'\\' | 0..0x20));
+        if plain { std::str::from_utf8(text).ok() } else { None }
+    }
+
+    /// The template of a chunk that holds nothing but text.
+    fn of(json: &str, chunk: &Chunk<'_>) -> Option<Template> {
+        let [choice] = chunk.choices.as_deref()? else { return None };
+        let alone = chunk.error.is_none()
+            && chunk.usage.0.is_none()
+            && chunk.x_groq.0.is_none()
+            && choice.index.0.unwrap_or(0) == 0
+            && choice.message.is_none()
+            && choice.finish_reason.is_none()
+            && choice.stop_reason.is_none()
+            && choice.usage.0.is_none()
+            && choice.error.is_none();
+        let text = choice.delta.as_ref()?.only_text().filter(|text| alone && !text.is_empty())?;
+        // A borrowed text is a part of the chunk: its place is a difference of addresses.
+        let at = (text.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
+        let (before, after) = (json.get(..at)?, json.get(at + text.len()..)?);
+        (before.ends_with('"') && after.starts_with('"'))
+            .then(|| Template { before: before.into(), after: after.into() })
+    }
+}
+
 /// The state machine of one answer.
 #[derive(Debug)]
 pub struct Machine {
@@ -109,7 +147,7 @@ pub struct Machine {
     next_index: u32,
     visible: bool,
     calls: Calls,
-    /// Words that came while a call was not complete.
+    /// Text that came while a call was not complete.
     late: Vec<(Channel, String)>,
     /// Whitespace between blocks, kept in case that text follows.
     blank: String,
@@ -117,9 +155,10 @@ pub struct Machine {
     recover: Recover,
     finish: Option<String>,
     /// Content came after the finish reason: it does not tell when the answer ends.
-    finish_lies: bool,
+    finish_is_early: bool,
     stop_text: Option<String>,
     done: bool,
+    template: Option<Template>,
     summary: Summary,
     /// Reasoning came in a field of its own.
     reasons: bool,
@@ -151,9 +190,10 @@ impl Machine {
             think: ThinkTag::Undecided(String::new()),
             recover: Recover::default(),
             finish: None,
-            finish_lies: false,
+            finish_is_early: false,
             stop_text: None,
             done: false,
+            template: None,
             summary: Summary::default(),
             reasons: false,
             in_deltas: false,
@@ -172,7 +212,7 @@ impl Machine {
 
     /// Whether the gateway has given a finish reason; only counts may follow.
     pub fn ended(&self) -> bool {
-        self.finish.is_some() && !self.finish_lies
+        self.finish.is_some() && !self.finish_is_early
     }
 
     /// Whether nothing more is to come.
@@ -215,11 +255,16 @@ impl Machine {
             self.done = true;
             return Ok(());
         }
-        // Words that gateways send to keep the line open.
+        // What gateways send to keep the line open.
         if self.done
             || payload.is_empty()
             || payload.first().is_some_and(|b| *b != b'{' && b.is_ascii_alphabetic() && payload.len() < 32)
         {
+            return Ok(());
+        }
+        if let Some(text) = self.template.as_ref().and_then(|template| template.text(payload)) {
+            self.finish_is_early |= self.finish.is_some();
+            self.visible_text(sink, text);
             return Ok(());
         }
         // Bytes that are not UTF-8 are the gateway's mistake; the rest of the text counts.
@@ -230,7 +275,10 @@ impl Machine {
             return list.iter().try_for_each(|one| self.payload(sink, one.get().as_bytes()));
         }
         let error = match serde_json::from_str::<Chunk<'_>>(&text) {
-            Ok(chunk) => return self.chunk(sink, &chunk, &text),
+            Ok(chunk) => {
+                self.template = Template::of(&text, &chunk);
+                return self.chunk(sink, &chunk, &text);
+            }
             Err(error) => error,
         };
         // Half an emoji, where a gateway cut its text between two chunks.
@@ -252,7 +300,7 @@ impl Machine {
         if let Some(error) = chunk.error.filter(|e| !matches!(e.get(), "null" | "\"\"" | "{}" | "false")) {
             return Err(fault_of(error.get()));
         }
-        if chunk.choices.as_ref().is_none_or(|c| c.is_empty() && text(&chunk.object) == "error")
+        if chunk.choices.as_ref().is_none_or(|c| c.is_empty() && str_of(&chunk.object) == "error")
             && let Some(error) = UpstreamError::in_answer(json)
         {
             return Err(upstream_fault(error.message, &error.code));
@@ -285,7 +333,7 @@ impl Machine {
         let whole = choice.message.is_some() && choice.delta.is_none() && !self.in_deltas;
         self.in_deltas |= delta.is_some();
         if let Some(said) = said {
-            self.finish_lies |= self.finish.is_some();
+            self.finish_is_early |= self.finish.is_some();
             self.delta(sink, said);
         }
         if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !matches!(r.as_str(), "" | "null")) {
@@ -308,20 +356,20 @@ impl Machine {
         self.reasoning(sink, delta);
         match &delta.content {
             TextOrParts::None => {}
-            TextOrParts::Text(words) => self.words(sink, words.as_str()),
+            TextOrParts::Text(text) => self.visible_text(sink, text.as_str()),
             TextOrParts::Parts(parts) => {
                 for part in parts {
                     match &part.thinking {
-                        TextOrParts::None => self.words(sink, text(&part.text)),
-                        TextOrParts::Text(words) => self.emit(sink, Channel::Thinking, words.as_str()),
+                        TextOrParts::None => self.visible_text(sink, str_of(&part.text)),
+                        TextOrParts::Text(text) => self.emit(sink, Channel::Thinking, text.as_str()),
                         TextOrParts::Parts(inner) => {
-                            inner.iter().for_each(|p| self.emit(sink, Channel::Thinking, text(&p.text)));
+                            inner.iter().for_each(|p| self.emit(sink, Channel::Thinking, str_of(&p.text)));
                         }
                     }
                 }
             }
         }
-        self.words(sink, text(&delta.refusal));
+        self.visible_text(sink, str_of(&delta.refusal));
         if let Some(calls) = delta.tool_calls.as_ref().filter(|c| !c.is_empty()) {
             self.calls.add(calls, &self.options.tools);
             self.advance(sink, false);
@@ -337,16 +385,16 @@ impl Machine {
     }
 
     fn reasoning(&mut self, sink: &mut impl Sink, delta: &Delta<'_>) {
-        // Some gateways send the same words under both names.
-        let words = match text(&delta.reasoning_content) {
-            "" => text(&delta.reasoning),
-            words => words,
+        // Some gateways send the same text under both names.
+        let text = match str_of(&delta.reasoning_content) {
+            "" => str_of(&delta.reasoning),
+            text => text,
         };
-        self.reasons |= !words.is_empty();
-        self.emit(sink, Channel::Thinking, words);
+        self.reasons |= !text.is_empty();
+        self.emit(sink, Channel::Thinking, text);
         let Some(details) = delta.reasoning_details else { return };
         for detail in super::openai::reasoning_details(details.get()) {
-            if words.is_empty() {
+            if text.is_empty() {
                 let said = detail.get("text").or(detail.get("summary")).and_then(Value::as_str).unwrap_or("");
                 self.reasons |= !said.is_empty();
                 self.emit(sink, Channel::Thinking, said);
@@ -356,22 +404,22 @@ impl Machine {
     }
 
     /// Visible text, unless it is thinking in tags or a written call.
-    fn words(&mut self, sink: &mut impl Sink, words: &str) {
-        if words.is_empty() {
+    fn visible_text(&mut self, sink: &mut impl Sink, text: &str) {
+        if text.is_empty() {
             return;
         }
         match std::mem::replace(&mut self.think, ThinkTag::Off) {
-            ThinkTag::Off => self.plain(sink, words),
+            ThinkTag::Off => self.plain(sink, text),
             ThinkTag::After => {
-                let words = words.trim_start_matches(['\n', '\r']);
-                if words.is_empty() {
+                let text = text.trim_start_matches(['\n', '\r']);
+                if text.is_empty() {
                     self.think = ThinkTag::After;
                 } else {
-                    self.plain(sink, words);
+                    self.plain(sink, text);
                 }
             }
             ThinkTag::Undecided(mut held) => {
-                held.push_str(words);
+                held.push_str(text);
                 let body = held.trim_start();
                 let begun = THINK_TAGS.iter().find_map(|(tag, end)| Some((body.strip_prefix(tag)?, *end)));
                 if let Some((inside, end)) = begun {
@@ -386,20 +434,20 @@ impl Machine {
             }
             ThinkTag::Inside(held, end) => {
                 self.think = ThinkTag::Inside(held, end);
-                self.thinking_text(sink, words);
+                self.thinking_text(sink, text);
             }
         }
     }
 
-    fn thinking_text(&mut self, sink: &mut impl Sink, words: &str) {
+    fn thinking_text(&mut self, sink: &mut impl Sink, text: &str) {
         let ThinkTag::Inside(held, end) = &mut self.think else { return };
         let end = *end;
-        held.push_str(words);
+        held.push_str(text);
         if let Some(at) = held.find(end) {
             let held = std::mem::take(held);
             self.think = ThinkTag::After;
             self.emit(sink, Channel::Thinking, &held[..at]);
-            self.words(sink, &held[at + end.len()..]);
+            self.visible_text(sink, &held[at + end.len()..]);
             return;
         }
         // A part of the end mark at the end is kept back.
@@ -409,20 +457,20 @@ impl Machine {
         self.emit(sink, Channel::Thinking, &out);
     }
 
-    fn plain(&mut self, sink: &mut impl Sink, words: &str) {
+    fn plain(&mut self, sink: &mut impl Sink, text: &str) {
         let recovers = self.options.recover && !self.options.tools.is_empty();
-        if !recovers || self.recover.idle(words) {
-            self.emit(sink, Channel::Text, words);
+        if !recovers || self.recover.idle(text) {
+            self.emit(sink, Channel::Text, text);
             return;
         }
-        let pieces = self.recover.push(words, &self.options.tools);
+        let pieces = self.recover.push(text, &self.options.tools);
         self.pieces(sink, pieces);
     }
 
     fn pieces(&mut self, sink: &mut impl Sink, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Text(words) => self.emit(sink, Channel::Text, &words),
+                Piece::Text(text) => self.emit(sink, Channel::Text, &text),
                 Piece::Call(name, arguments) => {
                     self.calls.push_whole(name, arguments);
                     self.advance(sink, false);
@@ -431,46 +479,46 @@ impl Machine {
         }
     }
 
-    /// Words into a block of their kind; what is open and of another kind is closed first.
-    fn emit(&mut self, sink: &mut impl Sink, kind: Channel, words: &str) {
-        if words.is_empty() {
+    /// Text into a block of its kind; what is open and of another kind is closed first.
+    fn emit(&mut self, sink: &mut impl Sink, kind: Channel, text: &str) {
+        if text.is_empty() {
             return;
         }
         let same =
             matches!((self.open, kind), (Open::Text, Channel::Text) | (Open::Thinking, Channel::Thinking));
         if !same {
             // Gateways put line breaks between calls, which are no text.
-            if words.trim().is_empty() {
+            if text.trim().is_empty() {
                 if kind == Channel::Text {
-                    self.blank.push_str(words);
+                    self.blank.push_str(text);
                 }
                 return;
             }
             if self.unfinished_call() {
                 match self.late.last_mut() {
-                    Some((last, so_far)) if *last == kind => so_far.push_str(words),
-                    _ => self.late.push((kind, words.to_owned())),
+                    Some((last, so_far)) if *last == kind => so_far.push_str(text),
+                    _ => self.late.push((kind, text.to_owned())),
                 }
                 return;
             }
-            self.open_words(sink, kind);
+            self.open_block(sink, kind);
         }
-        self.written += words.len();
+        self.written += text.len();
         let index = self.next_index - 1;
         match kind {
             Channel::Text => {
                 let blank = std::mem::take(&mut self.blank);
                 if blank.is_empty() {
-                    sink.text(index, words);
+                    sink.text(index, text);
                 } else {
-                    sink.text(index, &format!("{blank}{words}"));
+                    sink.text(index, &format!("{blank}{text}"));
                 }
             }
-            Channel::Thinking => sink.thinking(index, words),
+            Channel::Thinking => sink.thinking(index, text),
         }
     }
 
-    fn open_words(&mut self, sink: &mut impl Sink, kind: Channel) {
+    fn open_block(&mut self, sink: &mut impl Sink, kind: Channel) {
         self.close(sink);
         self.begin(sink);
         self.visible = true;
@@ -505,7 +553,7 @@ impl Machine {
         self.blank.clear();
     }
 
-    /// Whether words must wait, because a call was begun and is not complete.
+    /// Whether text must wait, because a call was begun and is not complete.
     fn unfinished_call(&self) -> bool {
         self.calls.slots.iter().any(|s| !s.closed && !s.complete() && !s.is_blank())
     }
@@ -542,9 +590,9 @@ impl Machine {
             self.open_call(sink, at);
         }
         if !self.unfinished_call() || at_end {
-            for (kind, words) in std::mem::take(&mut self.late) {
+            for (kind, text) in std::mem::take(&mut self.late) {
                 // At the end an incomplete call no longer holds anything back: it is closed.
-                self.emit(sink, kind, &words);
+                self.emit(sink, kind, &text);
             }
         }
     }
@@ -584,7 +632,7 @@ impl Machine {
         if let Some(fault) = bad_finish(&reason) {
             return Err(fault);
         }
-        self.flush_words(sink, TOO_LONG.contains(&reason.as_str()));
+        self.flush_held(sink, TOO_LONG.contains(&reason.as_str()));
         self.calls.slots.retain(|s| s.opened || !s.is_blank());
         let truncated = self.calls.slots.iter().any(|s| !s.complete() && !s.arguments.is_empty());
         if self.finish.is_none() && truncated {
@@ -633,7 +681,7 @@ impl Machine {
     }
 
     /// Gives out what was held back for a tag that never came.
-    fn flush_words(&mut self, sink: &mut impl Sink, cut: bool) {
+    fn flush_held(&mut self, sink: &mut impl Sink, cut: bool) {
         match std::mem::replace(&mut self.think, ThinkTag::Off) {
             ThinkTag::Off | ThinkTag::After => {}
             ThinkTag::Undecided(held) => self.plain(sink, &held),

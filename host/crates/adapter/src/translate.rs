@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::anthropic::{Block, Content, Request, ToolChoice};
-use super::lenient::text;
+use super::lenient::str_of;
 use super::names::{self, Declared};
 use super::openai::{Body, Message};
 use super::profiles::{AnswerFormat, Profile, SystemRole, ThinkingStyle};
@@ -284,7 +284,7 @@ fn chosen<'a>(
         "any" if forced_ok => Some(Choice::Mode("required")),
         "none" => Some(Choice::Mode("none")),
         "tool" if forced_ok => {
-            let name = names::safe_name(text(&choice.name));
+            let name = names::safe_name(str_of(&choice.name));
             let known = declared.knows(&name);
             if !known {
                 notes.push(format!("the tool choice {name} names no tool of the request"));
@@ -349,7 +349,7 @@ pub fn system_text<'x>(content: &'x Content<'_>) -> Option<Cow<'x, str>> {
         Content::Text(text) if text.is_empty() || text.as_str().starts_with(BILLING) => None,
         Content::Text(text) => Some(Cow::Borrowed(text.as_str())),
         Content::Blocks(blocks) => join(
-            blocks.iter().map(|b| text(&b.text)).filter(|t| !t.is_empty() && !t.starts_with(BILLING)),
+            blocks.iter().map(|b| str_of(&b.text)).filter(|t| !t.is_empty() && !t.starts_with(BILLING)),
             "\n\n",
         ),
     }
@@ -388,12 +388,12 @@ fn tools<'a>(
         if name.is_empty() || (tool.defer_loading == Some(true) && !loaded.contains(name)) {
             continue;
         }
-        let kind = text(&tool.kind);
+        let kind = str_of(&tool.kind);
         let (description, written) = match tool.input_schema {
-            Some(schema) => (text(&tool.description), schema.get()),
+            Some(schema) => (str_of(&tool.description), schema.get()),
             None => match schema::of_typed_tool(kind) {
                 Some(known) => known,
-                None if kind.is_empty() || kind == "custom" => (text(&tool.description), schema::EMPTY),
+                None if kind.is_empty() || kind == "custom" => (str_of(&tool.description), schema::EMPTY),
                 None => {
                     // Anthropic runs these itself; no gateway does.
                     notes.push(format!("the server tool {kind} was left out"));

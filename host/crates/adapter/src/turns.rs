@@ -8,17 +8,17 @@ use std::collections::HashSet;
 use base64::Engine;
 
 use super::anthropic::{Block, Content, Source};
-use super::lenient::text;
+use super::lenient::str_of;
 use super::names;
 use super::openai::{Body, Call, Message, Part};
 use super::profiles::Replay;
 use super::translate::{Context, Role, join, later_system};
 
-/// Stands for the result of a call that has none.
+/// In place of the result of a call that has none.
 const NO_RESULT: &str = "[no result: the tool call was interrupted]";
-/// Stands for an empty result, which some gateways refuse.
+/// In place of an empty result, which some gateways refuse.
 const NO_OUTPUT: &str = "(no output)";
-/// Stands for thinking that a gateway insists on and the client no longer has.
+/// In place of thinking that a gateway insists on and the client no longer has.
 const NO_THINKING: &str = "(no reasoning was recorded for this step)";
 /// Gemini takes this for a signature that was lost.
 const NO_SIGNATURE: &str = r#"{"google":{"thought_signature":"skip_thought_signature_validator"}}"#;
@@ -49,13 +49,13 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     }
 
     /// The first system text.
-    pub fn system(&mut self, words: Cow<'a, str>) {
-        self.add(Message { role: "system", content: Body::Text(words), ..Message::default() });
+    pub fn system(&mut self, text: Cow<'a, str>) {
+        self.add(Message { role: "system", content: Body::Text(text), ..Message::default() });
     }
 
     /// A system text in the middle.
-    pub fn later_system(&mut self, words: Cow<'a, str>) {
-        let message = later_system(words, self.cx);
+    pub fn later_system(&mut self, text: Cow<'a, str>) {
+        let message = later_system(text, self.cx);
         self.add(message);
     }
 
@@ -70,9 +70,9 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     /// A user entry: results first, then the rest.
     pub fn user(&mut self, content: &'a Content<'a>) {
         let blocks = match content {
-            Content::Text(words) => {
-                if !words.is_empty() {
-                    self.add(user_text(Cow::Borrowed(words.as_str())));
+            Content::Text(text) => {
+                if !text.is_empty() {
+                    self.add(user_text(Cow::Borrowed(text.as_str())));
                 }
                 return;
             }
@@ -92,13 +92,13 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     }
 
     fn result(&mut self, block: &'a Block<'a>, parts: &mut Vec<Part<'a>>) {
-        let id = text(&block.tool_use_id);
+        let id = str_of(&block.tool_use_id);
         let mut images = Vec::new();
-        let words = self.result_text(block, &mut images);
+        let text = self.result_text(block, &mut images);
         let open = self.waiting.iter_mut().find(|w| w.client_id == id && w.result.is_none());
         match open {
             Some(waiting) => {
-                waiting.result = Some(words);
+                waiting.result = Some(text);
                 if !images.is_empty() {
                     let label = format!("From the result of tool call {}:", waiting.sent_id);
                     let mut with_label = vec![Part::Text(Cow::Owned(label))];
@@ -111,7 +111,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
                 }
             }
             None => {
-                parts.push(Part::Text(Cow::Owned(format!("[result of an earlier tool call {id}]\n{words}"))));
+                parts.push(Part::Text(Cow::Owned(format!("[result of an earlier tool call {id}]\n{text}"))));
                 parts.append(&mut images);
             }
         }
@@ -121,13 +121,13 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         let mut inner = Vec::new();
         match &block.content {
             None => {}
-            Some(Content::Text(words)) => inner.push(Part::Text(Cow::Borrowed(words.as_str()))),
+            Some(Content::Text(text)) => inner.push(Part::Text(Cow::Borrowed(text.as_str()))),
             Some(Content::Blocks(blocks)) => blocks.iter().for_each(|b| self.part(b, &mut inner)),
         }
         let mut pieces: Vec<Cow<'a, str>> = Vec::new();
         for part in inner {
             match part {
-                Part::Text(words) => pieces.push(words),
+                Part::Text(text) => pieces.push(text),
                 Part::File(..) => {
                     pieces.push(Cow::Borrowed("[document: see the user message that follows]"));
                     images.push(part);
@@ -138,12 +138,12 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
                 }
             }
         }
-        let words = match pieces.len() {
+        let text = match pieces.len() {
             1 => pieces.remove(0),
             _ => Cow::Owned(pieces.join("\n")),
         };
-        let words = if words.trim().is_empty() { Cow::Borrowed(NO_OUTPUT) } else { words };
-        if block.is_error == Some(true) { Cow::Owned(format!("[tool error] {words}")) } else { words }
+        let text = if text.trim().is_empty() { Cow::Borrowed(NO_OUTPUT) } else { text };
+        if block.is_error == Some(true) { Cow::Owned(format!("[tool error] {text}")) } else { text }
     }
 
     /// A block that is neither a call nor a result.
@@ -152,23 +152,23 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             "image" => parts.push(self.image(block.source.0.as_ref())),
             "document" => self.document(block, parts),
             "tool_reference" => {
-                let name = text(&block.tool_name);
+                let name = str_of(&block.tool_name);
                 parts.push(Part::Text(Cow::Owned(format!("[the tool {name} is available now]"))));
             }
             "thinking" | "redacted_thinking" => {}
             "search_result" => {
-                let from = block.source.0.as_ref().map_or("", |s| text(&s.url));
-                let mut words =
-                    format!("<search_result title=\"{}\" source=\"{from}\">\n", text(&block.title));
-                said(block.content.as_ref(), &mut words);
-                words.push_str("\n</search_result>");
-                parts.push(Part::Text(Cow::Owned(words)));
+                let from = block.source.0.as_ref().map_or("", |s| str_of(&s.url));
+                let mut text =
+                    format!("<search_result title=\"{}\" source=\"{from}\">\n", str_of(&block.title));
+                collect_text(block.content.as_ref(), &mut text);
+                text.push_str("\n</search_result>");
+                parts.push(Part::Text(Cow::Owned(text)));
             }
             kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => {
                 parts.push(Part::Text(Cow::Owned(server_tool(block))));
             }
             kind => match &block.text {
-                Some(words) if !words.is_empty() => parts.push(Part::Text(Cow::Borrowed(words.as_str()))),
+                Some(text) if !text.is_empty() => parts.push(Part::Text(Cow::Borrowed(text.as_str()))),
                 Some(_) => {}
                 None if kind.is_empty() || kind == "text" => {}
                 None => parts.push(Part::Text(Cow::Owned(format!("[{kind} omitted]")))),
@@ -182,54 +182,54 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         }
         let Some(source) = source else { return Part::Text(Cow::Borrowed("[image omitted]")) };
         if let Some(data) = source.data.as_ref().filter(|d| !d.is_empty()) {
-            let media = match text(&source.media_type) {
+            let media = match str_of(&source.media_type) {
                 "" => "image/png",
                 media => media,
             };
             return Part::ImageData(Cow::Borrowed(media), data.as_str());
         }
-        match text(&source.url) {
-            "" => Part::Text(Cow::Borrowed("[image omitted: it lies in a file store]")),
+        match str_of(&source.url) {
+            "" => Part::Text(Cow::Borrowed("[image omitted: it is in a file store]")),
             url => Part::Image(Cow::Borrowed(url)),
         }
     }
 
     fn document(&self, block: &'a Block<'a>, parts: &mut Vec<Part<'a>>) {
-        let title = match text(&block.title) {
+        let title = match str_of(&block.title) {
             "" => "document",
             title => title,
         };
         let Some(source) = &block.source.0 else { return };
         match source.kind.as_str() {
             "text" => {
-                let words = text(&source.data);
-                let words = format!("<document title=\"{title}\">\n{words}\n</document>");
-                parts.push(Part::Text(Cow::Owned(words)));
+                let text = str_of(&source.data);
+                let text = format!("<document title=\"{title}\">\n{text}\n</document>");
+                parts.push(Part::Text(Cow::Owned(text)));
             }
             "content" => match &source.content {
-                Some(Content::Text(words)) => parts.push(Part::Text(Cow::Borrowed(words.as_str()))),
+                Some(Content::Text(text)) => parts.push(Part::Text(Cow::Borrowed(text.as_str()))),
                 Some(Content::Blocks(inner)) => inner.iter().for_each(|b| self.part(b, parts)),
                 None => {}
             },
-            "base64" if text(&source.media_type).starts_with("text/") => {
-                let bytes = base64::engine::general_purpose::STANDARD.decode(text(&source.data));
-                let words = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-                let words = format!("<document title=\"{title}\">\n{words}\n</document>");
-                parts.push(Part::Text(Cow::Owned(words)));
+            "base64" if str_of(&source.media_type).starts_with("text/") => {
+                let bytes = base64::engine::general_purpose::STANDARD.decode(str_of(&source.data));
+                let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+                let text = format!("<document title=\"{title}\">\n{text}\n</document>");
+                parts.push(Part::Text(Cow::Owned(text)));
             }
             "base64" if self.cx.profile.documents => {
-                let media = match text(&source.media_type) {
+                let media = match str_of(&source.media_type) {
                     "" => "application/pdf",
                     media => media,
                 };
-                parts.push(Part::File(Cow::Borrowed(title), Cow::Borrowed(media), text(&source.data)));
+                parts.push(Part::File(Cow::Borrowed(title), Cow::Borrowed(media), str_of(&source.data)));
             }
             "url" => {
-                parts.push(Part::Text(Cow::Owned(format!("[document {title}: {}]", text(&source.url)))));
+                parts.push(Part::Text(Cow::Owned(format!("[document {title}: {}]", str_of(&source.url)))));
             }
             _ => {
-                let words = format!("[document {title} omitted: this model reads text only]");
-                parts.push(Part::Text(Cow::Owned(words)));
+                let text = format!("[document {title} omitted: this model reads text only]");
+                parts.push(Part::Text(Cow::Owned(text)));
             }
         }
     }
@@ -238,9 +238,9 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
     pub fn assistant(&mut self, content: &'a Content<'a>) {
         self.settle();
         let blocks = match content {
-            Content::Text(words) => {
-                if !words.is_empty() {
-                    let content = Body::Text(Cow::Borrowed(words.as_str()));
+            Content::Text(text) => {
+                if !text.is_empty() {
+                    let content = Body::Text(Cow::Borrowed(text.as_str()));
                     self.out.push(Message { role: "assistant", content, ..Message::default() });
                 }
                 return;
@@ -248,16 +248,16 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             Content::Blocks(blocks) => blocks,
         };
         let of = |kind: &'static str| blocks.iter().filter(move |b| b.kind.as_str() == kind);
-        let words = joined(blocks.iter().filter_map(spoken));
-        let thought = join(of("thinking").map(|b| text(&b.thinking)).filter(|t| !t.is_empty()), "\n");
+        let text = joined(blocks.iter().filter_map(spoken));
+        let thought = join(of("thinking").map(|b| str_of(&b.thinking)).filter(|t| !t.is_empty()), "\n");
         let calls = self.calls(blocks);
-        if words.is_none() && calls.is_empty() {
+        if text.is_none() && calls.is_empty() {
             return;
         }
         let reasoning = self.reasoning(thought, !calls.is_empty());
-        let content = words.map_or(Body::None, Body::Text);
+        let content = text.map_or(Body::None, Body::Text);
         let details = of("tool_use").next().filter(|_| self.cx.profile.reasoning_details);
-        let details = details.and_then(|b| (self.cx.signatures)(&names::details_key(text(&b.id))));
+        let details = details.and_then(|b| (self.cx.signatures)(&names::details_key(str_of(&b.id))));
         self.out.push(Message {
             role: "assistant",
             content,
@@ -289,7 +289,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
         let mut calls: Vec<Call<'a>> = Vec::new();
         let mut used: HashSet<String> = HashSet::new();
         for block in blocks.iter().filter(|b| b.kind.as_str() == "tool_use") {
-            let client_id = text(&block.id);
+            let client_id = str_of(&block.id);
             let own = names::gateway_id(client_id).filter(|own| !used.contains(*own)).unwrap_or(client_id);
             let mut sent = if profile.short_call_ids { names::short_id(own) } else { own.to_owned() };
             // Two calls of one message with one name would be taken for one.
@@ -304,7 +304,7 @@ impl<'a, 'c: 'a> Turns<'a, 'c> {
             self.waiting.push(Waiting { client_id, sent_id: sent.clone(), result: None });
             calls.push(Call {
                 id: Cow::Owned(sent),
-                name: names::safe_name(text(&block.name)),
+                name: names::safe_name(str_of(&block.name)),
                 arguments: arguments(block.input.map_or("", |raw| raw.get()), profile.strict_arguments),
                 extra,
             });
@@ -362,7 +362,7 @@ fn merged(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
                     [std::mem::take(&mut last.content), message.content].into_iter().flat_map(|body| {
                         match body {
                             Body::None => Vec::new(),
-                            Body::Text(words) => vec![Part::Text(words)],
+                            Body::Text(text) => vec![Part::Text(text)],
                             Body::Parts(parts) => parts,
                         }
                     });
@@ -373,54 +373,54 @@ fn merged(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
     out
 }
 
-/// What an assistant's block says in words: text, summaries, and what the server's own tools
+/// What an assistant's block says as text: text, summaries, and what the server's own tools
 /// did, which no gateway knows as calls.
 fn spoken<'a>(block: &'a Block<'a>) -> Option<Cow<'a, str>> {
-    let words = match block.kind.as_str() {
+    let text = match block.kind.as_str() {
         "thinking" | "redacted_thinking" | "tool_use" | "tool_result" => return None,
         kind if kind.ends_with("_tool_use") || kind.ends_with("_tool_result") => {
             Cow::Owned(server_tool(block))
         }
         _ => match (&block.text, &block.content) {
-            (Some(words), _) => Cow::Borrowed(words.as_str()),
+            (Some(text), _) => Cow::Borrowed(text.as_str()),
             (None, content) => {
-                let mut words = String::new();
-                said(content.as_ref(), &mut words);
-                Cow::Owned(words)
+                let mut text = String::new();
+                collect_text(content.as_ref(), &mut text);
+                Cow::Owned(text)
             }
         },
     };
-    (!words.trim().is_empty()).then_some(words)
+    (!text.trim().is_empty()).then_some(text)
 }
 
 /// Use or result of a tool that the server ran: web search, code execution, MCP.
 fn server_tool(block: &Block<'_>) -> String {
     if block.kind.as_str().ends_with("_tool_use") {
         let input = block.input.map_or("{}", |raw| raw.get());
-        return format!("[used the tool {} with {input}]", text(&block.name));
+        return format!("[used the tool {} with {input}]", str_of(&block.name));
     }
-    let mut words = String::new();
-    said(block.content.as_ref(), &mut words);
-    let words = if words.is_empty() { NO_OUTPUT } else { &words };
-    format!("[its result: {words}]")
+    let mut text = String::new();
+    collect_text(block.content.as_ref(), &mut text);
+    let text = if text.is_empty() { NO_OUTPUT } else { &text };
+    format!("[its result: {text}]")
 }
 
-/// All words of some content: texts, page titles and addresses, output of programs.
-fn said(content: Option<&Content<'_>>, out: &mut String) {
+/// All text of some content: texts, page titles and addresses, output of programs.
+fn collect_text(content: Option<&Content<'_>>, out: &mut String) {
     let blocks = match content {
         None => return,
-        Some(Content::Text(words)) => return out.push_str(words.as_str()),
+        Some(Content::Text(text)) => return out.push_str(text.as_str()),
         Some(Content::Blocks(blocks)) => blocks,
     };
     for block in blocks {
         let fields = [&block.title, &block.url, &block.text, &block.stdout, &block.stderr, &block.error_code];
-        for words in fields.into_iter().map(text).filter(|words| !words.is_empty()) {
+        for text in fields.into_iter().map(str_of).filter(|text| !text.is_empty()) {
             if !out.is_empty() && !out.ends_with('\n') {
                 out.push('\n');
             }
-            out.push_str(words);
+            out.push_str(text);
         }
-        said(block.content.as_ref(), out);
+        collect_text(block.content.as_ref(), out);
     }
 }
 
@@ -435,8 +435,8 @@ fn joined<'a>(mut pieces: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, 
     Some(whole)
 }
 
-fn user_text(words: Cow<'_, str>) -> Message<'_> {
-    Message { role: "user", content: Body::Text(words), ..Message::default() }
+fn user_text(text: Cow<'_, str>) -> Message<'_> {
+    Message { role: "user", content: Body::Text(text), ..Message::default() }
 }
 
 /// One string when there is only text, since strict gateways refuse lists.
@@ -449,12 +449,12 @@ fn body_of(parts: Vec<Part<'_>>) -> Option<Body<'_>> {
     }
     let mut whole: Option<Cow<'_, str>> = None;
     for part in parts {
-        let Part::Text(words) = part else { continue };
+        let Part::Text(text) = part else { continue };
         whole = Some(match whole {
-            None => words,
+            None => text,
             Some(mut so_far) => {
                 so_far.to_mut().push_str("\n\n");
-                so_far.to_mut().push_str(&words);
+                so_far.to_mut().push_str(&text);
                 so_far
             }
         });

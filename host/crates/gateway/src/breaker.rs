@@ -1,5 +1,5 @@
 //! One small file a gateway, shared by all worker processes, so that ten jobs do not each
-//! find out about an outage. The rule is a pure function of the state, an event and the time.
+//! find out about an outage. The rule is a pure function of the state, a signal and the time.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,7 +30,7 @@ pub struct State {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Signal {
     /// A request is about to go out.
     Ask,
     /// An answer came, whatever its status below 500.
@@ -41,21 +41,21 @@ pub enum Event {
 
 impl State {
     /// The next state, and for how long requests must wait.
-    pub fn on(mut self, event: Event, now: u64) -> (State, Option<Duration>) {
+    pub fn on(mut self, signal: Signal, now: u64) -> (State, Option<Duration>) {
         self.v = 1;
-        match event {
-            Event::Ask if self.open_until > now => {
+        match signal {
+            Signal::Ask if self.open_until > now => {
                 let left = Duration::from_millis(self.open_until - now);
                 (self, Some(left.min(LONGEST_OPEN)))
             }
             // It was open: this request is the probe, others wait for what becomes of it.
-            Event::Ask if self.failures >= FAILURES => {
+            Signal::Ask if self.failures >= FAILURES => {
                 self.open_until = now + PROBE.as_millis() as u64;
                 (self, None)
             }
-            Event::Ask => (self, None),
-            Event::Success => (State { v: 1, ..State::default() }, None),
-            Event::Failure => {
+            Signal::Ask => (self, None),
+            Signal::Success => (State { v: 1, ..State::default() }, None),
+            Signal::Failure => {
                 let in_row = now.saturating_sub(self.last_failure) <= ROW.as_millis() as u64
                     || self.failures >= FAILURES;
                 self.failures = if in_row { self.failures.saturating_add(1) } else { 1 };
@@ -87,15 +87,15 @@ impl Breaker {
 
     /// Tells what happened; gives the time to wait when the breaker is open. A file that
     /// cannot be read or written leaves the breaker closed: it only saves time.
-    pub fn tell(&self, event: Event) -> Option<Duration> {
+    pub fn tell(&self, signal: Signal) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let read = std::fs::read(&self.file).ok();
         let before: State = match &read {
-            None if event != Event::Failure => return None,
+            None if signal != Signal::Failure => return None,
             read => read.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default(),
         };
-        let (after, wait) = before.on(event, now);
-        if event == Event::Success {
+        let (after, wait) = before.on(signal, now);
+        if signal == Signal::Success {
             // No file is the healthy state, and costs nothing to find.
             let _ = std::fs::remove_file(&self.file);
         } else if after != before {
@@ -123,20 +123,20 @@ mod tests {
         let mut state = State::default();
         let mut now = 1_000_000;
         for _ in 0..FAILURES {
-            assert_eq!(state.on(Event::Ask, now).1, None);
-            state = state.on(Event::Failure, now).0;
+            assert_eq!(state.on(Signal::Ask, now).1, None);
+            state = state.on(Signal::Failure, now).0;
             now += 1_000;
         }
-        assert_eq!(state.on(Event::Ask, now).1, Some(Duration::from_secs(9)));
+        assert_eq!(state.on(Signal::Ask, now).1, Some(Duration::from_secs(9)));
         now += 10_000;
-        let (probing, wait) = state.on(Event::Ask, now);
+        let (probing, wait) = state.on(Signal::Ask, now);
         assert_eq!(wait, None, "one probe goes");
-        assert_eq!(probing.on(Event::Ask, now + 1).1, Some(PROBE - Duration::from_millis(1)));
-        let longer = probing.on(Event::Failure, now).0;
-        assert_eq!(longer.on(Event::Ask, now).1, Some(Duration::from_secs(20)), "open for twice as long");
-        assert_eq!(longer.on(Event::Success, now).0.on(Event::Ask, now).1, None);
-        let apart = (0..20).fold(State::default(), |s, n| s.on(Event::Failure, n * 61_000).0);
-        assert_eq!(apart.on(Event::Ask, 20 * 61_000).1, None, "failures far apart are no outage");
+        assert_eq!(probing.on(Signal::Ask, now + 1).1, Some(PROBE - Duration::from_millis(1)));
+        let longer = probing.on(Signal::Failure, now).0;
+        assert_eq!(longer.on(Signal::Ask, now).1, Some(Duration::from_secs(20)), "open for twice as long");
+        assert_eq!(longer.on(Signal::Success, now).0.on(Signal::Ask, now).1, None);
+        let apart = (0..20).fold(State::default(), |s, n| s.on(Signal::Failure, n * 61_000).0);
+        assert_eq!(apart.on(Signal::Ask, 20 * 61_000).1, None, "failures far apart are no outage");
     }
 
     #[test]
@@ -146,12 +146,12 @@ mod tests {
         let two = Breaker::new(home.path(), "https://a.example");
         let other = Breaker::new(home.path(), "https://b.example");
         for _ in 0..FAILURES {
-            assert_eq!(two.tell(Event::Ask), None);
-            one.tell(Event::Failure);
+            assert_eq!(two.tell(Signal::Ask), None);
+            one.tell(Signal::Failure);
         }
-        assert!(two.tell(Event::Ask).is_some());
-        assert_eq!(other.tell(Event::Ask), None);
-        two.tell(Event::Success);
-        assert_eq!(one.tell(Event::Ask), None);
+        assert!(two.tell(Signal::Ask).is_some());
+        assert_eq!(other.tell(Signal::Ask), None);
+        two.tell(Signal::Success);
+        assert_eq!(one.tell(Signal::Ask), None);
     }
 }

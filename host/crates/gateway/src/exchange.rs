@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName};
 
-use crate::breaker::Event;
+use crate::breaker::Signal;
 use crate::refusal::{self, UpstreamError};
 use crate::retry::{self, Attempt, Decision, Failure, Policy};
 use crate::upstream::{self, Upstream};
@@ -84,7 +84,7 @@ pub trait Protocol: Send {
         false
     }
 
-    /// The gateway refused the request in these words. True when [`Protocol::request`] will
+    /// The gateway refused the request with this error. True when [`Protocol::request`] will
     /// now write another one, which is then sent at once.
     fn refused(&mut self, _target: &Target<'_>, _status: u16, _error: &UpstreamError) -> bool {
         false
@@ -160,7 +160,7 @@ impl Gateway {
             let route = tries.route().clone();
             let target = Target { upstream: self.upstream(&route), route: &route, tuning: self.tuning() };
             meter.route(&target, tries.sent);
-            let held = tries.held_back(self.breaker(&route).tell(Event::Ask), self.tuning());
+            let held = tries.held_back(self.breaker(&route).tell(Signal::Ask), self.tuning());
             let mut changed = false;
             let attempt = match held {
                 Some(wait) => Err(Failed::open(wait)),
@@ -168,7 +168,7 @@ impl Gateway {
             };
             let failed = match attempt {
                 Ok(answer) => {
-                    self.breaker(&route).tell(Event::Success);
+                    self.breaker(&route).tell(Signal::Success);
                     meter.ok();
                     return Ok(answer);
                 }
@@ -216,7 +216,7 @@ impl Gateway {
             error.message = format!("{} answered with status {status}", target.upstream.host());
         }
         let mut failed = Failed::upstream(status, &error);
-        failed.retry_after = asked.or_else(|| retry::pause_in_words(&String::from_utf8_lossy(&body)));
+        failed.retry_after = asked.or_else(|| retry::pause_in_message(&String::from_utf8_lossy(&body)));
         if matches!(failed.failure, Failure::Invalid(_) | Failure::NotFound | Failure::TooLong { .. }) {
             *changed = protocol.refused(target, status, &error);
         }
@@ -284,9 +284,9 @@ impl Tries {
         };
         // A gateway whose answers begin is not out; what broke one is the answer's own affair.
         if unavailable && !visible {
-            gateway.breaker(self.route()).tell(Event::Failure);
+            gateway.breaker(self.route()).tell(Signal::Failure);
         } else if failed.status.is_some() {
-            gateway.breaker(self.route()).tell(Event::Success);
+            gateway.breaker(self.route()).tell(Signal::Success);
         }
         if changed && self.changes < CHANGES && !visible {
             self.changes += 1;

@@ -160,7 +160,7 @@ static PAUSE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// The pause that an error's message asks for, where there is no header: "Please try again
 /// in 1m7.66s" (OpenAI, Groq), `"retryDelay": "34s"` (Gemini).
-pub fn pause_in_words(body: &str) -> Option<Duration> {
+pub fn pause_in_message(body: &str) -> Option<Duration> {
     let found = PAUSE.as_ref()?.captures(body)?;
     let number = |at: usize| found.get(at).and_then(|m| m.as_str().parse::<f64>().ok());
     let unit = if found.get(3)?.as_str().eq_ignore_ascii_case("ms") { 1e-3 } else { 1.0 };
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_in_words() {
+    fn pauses_in_messages() {
         let cases = [
             ("Rate limit reached … Please try again in 7.66s. Visit", Some(7.66)),
             ("Please try again in 1m2.5s", Some(62.5)),
@@ -260,8 +260,8 @@ mod tests {
             ("Please retry after 2 seconds", Some(2.0)),
             ("try again later", None),
         ];
-        for (words, seconds) in cases {
-            assert_eq!(pause_in_words(words), seconds.map(Duration::from_secs_f64), "{words}");
+        for (message, seconds) in cases {
+            assert_eq!(pause_in_message(message), seconds.map(Duration::from_secs_f64), "{message}");
         }
     }
 

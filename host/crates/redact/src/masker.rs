@@ -46,8 +46,8 @@ impl Masker {
         if self.known.is_empty() {
             return Cow::Borrowed(piece);
         }
-        let plain = !self.json && self.held.is_empty() && piece.is_ascii();
-        if plain && self.known.begun(piece) == 0 && self.known.find(piece).is_empty() {
+        // An invisible character does not hide what begins before it, and escapes mean others.
+        if !self.json && self.held.is_empty() && piece.is_ascii() && self.known.none_begins(piece) {
             return Cow::Borrowed(piece);
         }
         self.held.push_str(piece);
