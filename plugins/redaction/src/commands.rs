@@ -142,8 +142,13 @@ pub fn arguments(line: &str, number: usize, behind: usize, mut found: impl FnMut
             });
         }),
         Argument(n) => {
-            if let Some((start, end)) = argument(line, behind, n).filter(|(s, e)| is_password(&line[*s..*e]))
-            {
+            // `add test user to htpasswd for the site`
+            let prose = [" for ", " to ", " the "].iter().any(|word| line.contains(word));
+            let argument = argument(line, behind, n).filter(|(start, end)| {
+                let value = &line[*start..*end];
+                is_password(value) && !(prose && value.bytes().all(|b| b.is_ascii_lowercase()))
+            });
+            if let Some((start, end)) = argument {
                 found(start, end);
             }
         }
@@ -251,7 +256,7 @@ fn is_literal(value: &str) -> bool {
 fn is_password(value: &str) -> bool {
     is_literal(value)
         && value.len() >= 4
-        && !value.bytes().all(|b| b.is_ascii_digit())
+        && !value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))
         && !value.contains(['/', '=', '(', '|'])
         && !value::is_placeholder(value)
         && (value

@@ -87,6 +87,7 @@ pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) 
             spoken,
             owned,
             directory: name.directory,
+            chosen: name.chosen,
             name_start,
             name_end,
             outcome: &mut outcome,
@@ -115,6 +116,8 @@ struct Reader<'a> {
     spoken: bool,
     /// A key that belongs to something: hex of a digest's length can be one.
     owned: bool,
+    /// A word that somebody chose can be the value.
+    chosen: bool,
     /// The name is a directory's too.
     directory: bool,
     name_start: usize,
@@ -259,7 +262,11 @@ impl Reader<'_> {
 
     /// `pass` alone is a verb as well: `pass "x" to it`.
     fn is_verb(&self) -> bool {
-        self.line[self.name_start..self.name_end].to_ascii_lowercase().ends_with("pass")
+        let near =
+            &self.line[self.line.floor_char_boundary(self.name_start.saturating_sub(40))..self.name_start];
+        // `user bob pass 4Fk9`
+        let user = ["user ", "username ", "login "].iter().any(|word| near.contains(word));
+        !user && self.line[self.name_start..self.name_end].to_ascii_lowercase().ends_with("pass")
     }
 
     /// Nothing but blanks and the sign of a diff is in front of the name.
@@ -371,6 +378,10 @@ impl Reader<'_> {
             let (from, close) = if self.starts(at, DATA) { (at + DATA.len(), "]]>") } else { (at, "<") };
             let end = self.line[from..].find(close).map_or(self.bytes.len(), |n| from + n);
             let inner = self.line[from..end].trim();
+            // `redis://:<password>@host`
+            if inner.starts_with('@') {
+                return;
+            }
             (from, from + inner.len())
         } else {
             let skipped = scheme(&self.line[at..]);
@@ -464,12 +475,17 @@ impl Reader<'_> {
         if tag && whole_name.eq_ignore_ascii_case("nonce") {
             return false;
         }
+        // `Password=" --option`: the quote ends what is around.
+        if value.starts_with(' ') && inner.starts_with('-') {
+            return false;
+        }
         let rooted = inner.starts_with(['/', '~', '\\', '.']) || inner.get(1..2) == Some(":");
         if (self.directory && rooted) || is_fingerprint(whole_name, inner) {
             return false;
         }
         let hex = self.owned && position != Position::Bare && self.is_hex_key(inner.as_bytes());
-        if hex || value::is_secret(self.level, inner, position, self.strict) {
+        let chosen = self.chosen && position == Position::Quoted && value::is_chosen(inner);
+        if hex || chosen || value::is_secret(self.level, inner, position, self.strict) {
             self.outcome.found.push(Found { start, end: start + inner.len(), rule: rule(self.level) });
             return true;
         }

@@ -5,7 +5,7 @@ use crate::commands;
 use crate::context::{self, Open};
 use crate::keywords::Trigger;
 use crate::logins;
-use crate::members::{self, Members};
+use crate::members::Members;
 use crate::pairs::{self, Pair};
 use crate::pem::{self, Block, Step};
 use crate::prefilter::Hit;
@@ -241,12 +241,7 @@ impl<'a> Line<'a> {
             }
             Trigger::StringData => {
                 let alone = self.line.trim_matches([' ', '+', '-']) == "stringData:";
-                let indent = members::indent(self.line);
-                return alone.then_some(State::Members(Members {
-                    level: Level::Password,
-                    indent,
-                    left: MOST_MEMBERS,
-                }));
+                return alone.then_some(State::Members(Members::below(self.line, Level::Token)));
             }
             Trigger::Segment => {
                 self.near(at, |part, at| {
@@ -353,16 +348,20 @@ impl<'a> Line<'a> {
         to == self.line.len()
     }
 
-    /// Whether a provider's name is all of the line: `[datadog]`, `datadog:`, `"datadog": {`.
+    /// Whether a provider's name is all of the line: `[datadog]`, `datadog:`, `"datadog": {`,
+    /// `# Datadog`.
     fn is_section(&self, at: usize, length: usize) -> bool {
-        let head = self.line[..at].trim_matches([' ', '\t', '[', '"', '\'', '+', '-', '.']);
+        if at > 24 || self.line.len() > 120 {
+            return false;
+        }
+        let lead = &self.line[..at];
+        let head = lead.trim_matches([' ', '\t', '[', '"', '\'', '+', '-', '.', '#', '/', '*']);
         let tail = &self.line[at + length..];
         let rest = tail.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.".contains(c));
-        head.is_empty()
-            && matches!(
-                rest.trim().trim_start_matches(['"', '\'']),
-                "]" | ":" | ": {" | "{" | "=> {" | "=> [" | ": [" | "= {"
-            )
+        let rest = rest.trim().trim_start_matches(['"', '\'']);
+        let comment = lead.contains(['#', '/', '*']) && matches!(rest, "" | "*/");
+        let opens = matches!(rest, "]" | ":" | ": {" | "{" | "=> {" | "=> [" | ": [" | "= {");
+        head.is_empty() && (opens || comment)
     }
 
     /// A name with a secret's word in it; what it leaves open for the next line.
@@ -377,11 +376,7 @@ impl<'a> Line<'a> {
         });
         let open = open.filter(|_| to_the_end)?;
         Some(if plural && !open.named {
-            State::Members(Members {
-                level: open.level,
-                indent: members::indent(self.line),
-                left: MOST_MEMBERS,
-            })
+            State::Members(Members::below(self.line, open.level))
         } else {
             State::Open(open)
         })
@@ -391,6 +386,9 @@ impl<'a> Line<'a> {
     fn below(&mut self, open: Open) {
         let mut start = self.line.len() - self.line.trim_start_matches(['+', '-', ' ', '\t', '>', '|']).len();
         let mut content = self.line[start..].trim_end();
+        if content.starts_with("```") {
+            return;
+        }
         // `value: …`, `"ParameterValue": "…"`; without it only where the name needs none.
         let word = content.trim_start_matches(['"', '\'', '<']);
         let lead = content.len() - word.len();
@@ -425,7 +423,15 @@ impl<'a> Line<'a> {
         start += content.len() - unquoted.len();
         let value = unquoted.trim_end_matches(['"', '\'', '`', ',', ';', ')', '\\']);
         let position = if quoted { Position::Quoted } else { Position::Bare };
+        // A setting of its own: the value above is empty.
+        let setting = !quoted
+            && value.split_once('=').is_some_and(|(name, rest)| {
+                !rest.trim_end_matches('=').is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                    && name.contains('_')
+            });
         if !value.contains(' ')
+            && !setting
             && !value.ends_with(':')
             && value::is_secret(open.level, value, position, false)
             && !value.contains(MASK)

@@ -5,6 +5,7 @@ use crate::value::is_random;
 /// Words that are written where a secret will be, and words that are no secret.
 const STOP: &[&str] = &[
     "abc",
+    "always",
     "abcdef",
     "admin",
     "any",
@@ -43,6 +44,7 @@ const STOP: &[&str] = &[
     "function",
     "hidden",
     "hide",
+    "ignored",
     "incorrect",
     "input",
     "int",
@@ -58,6 +60,7 @@ const STOP: &[&str] = &[
     "mismatch",
     "missing",
     "mock",
+    "my",
     "must",
     "myapp",
     "new",
@@ -161,6 +164,13 @@ const STOP: &[&str] = &[
     "let",
 ];
 
+/// How names of encodings, digests, ciphers and curves begin.
+const ALGORITHMS: &[&str] = &[
+    "utf-", "iso-8859", "us-ascii", "sha1", "sha2", "sha3", "sha5", "sha-1", "sha-2", "sha-3", "sha-5",
+    "md5", "pbkdf2", "hmac", "secp", "aes1", "aes2", "rsa-", "hs256", "rs256", "es256", "bcrypt", "argon2",
+    "scrypt", "prime256", "ed25519", "x25519",
+];
+
 fn is_stop_word(word: &str) -> bool {
     STOP.iter().any(|stop| stop.eq_ignore_ascii_case(word))
 }
@@ -202,6 +212,13 @@ pub fn is_placeholder(value: &str) -> bool {
         return bytes[1..].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.');
     }
     let lower = value.to_ascii_lowercase();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    if value.len() <= 24
+        && value.bytes().all(plain)
+        && ALGORITHMS.iter().any(|start| lower.starts_with(start))
+    {
+        return true;
+    }
     let crosses = lower.bytes().filter(|b| *b == b'x').count();
     if crosses >= 4 && crosses * 3 >= lower.len() {
         return true;

@@ -36,6 +36,11 @@ struct Entry {
     key: u32,
     /// From the end of the three characters back to the keyword's start.
     back: u8,
+    /// The keyword's length, and its first and last character in lower case: most candidates
+    /// differ in one of them.
+    len: u8,
+    first: u8,
+    last: u8,
     keyword: u16,
 }
 
@@ -45,7 +50,7 @@ pub struct Prefilter {
     bits: Vec<u64>,
     /// Sorted by key.
     entries: Vec<Entry>,
-    /// Where the entries of a key begin, by the key's low bits; most point to one entry.
+    /// Where the entries of a bucket begin; most have one or none.
     heads: Vec<u16>,
     keywords: Vec<Keyword>,
 }
@@ -127,6 +132,11 @@ fn key_of(three: &[u8]) -> u32 {
     three.iter().fold(0, |key, byte| key << 6 | u32::from(class(*byte)))
 }
 
+/// Spreads the keys, many of which end with the same two characters.
+fn bucket(key: u32) -> usize {
+    (key.wrapping_mul(0x9E37_79B1) >> 20) as usize % HEADS
+}
+
 impl Prefilter {
     /// Keywords shorter than three bytes are not accepted (and caught by the tests).
     pub fn new(keywords: Vec<Keyword>) -> Self {
@@ -151,12 +161,19 @@ impl Prefilter {
             let Some(at) = rarest else { continue };
             let key = key_of(&text[at..at + 3]);
             bits[key as usize / 64] |= 1_u64 << (key % 64);
-            entries.push(Entry { key, back: (at + 3) as u8, keyword: n as u16 });
+            entries.push(Entry {
+                key,
+                back: (at + 3) as u8,
+                len: text.len() as u8,
+                first: text[0].to_ascii_lowercase(),
+                last: text[text.len() - 1].to_ascii_lowercase(),
+                keyword: n as u16,
+            });
         }
-        entries.sort_by_key(|entry| (entry.key as usize % HEADS, entry.key));
+        entries.sort_by_key(|entry| (bucket(entry.key), entry.key));
         let mut heads = vec![0; HEADS + 1];
         for (n, head) in heads.iter_mut().enumerate() {
-            *head = entries.partition_point(|entry| (entry.key as usize % HEADS) < n) as u16;
+            *head = entries.partition_point(|entry| bucket(entry.key) < n) as u16;
         }
         Prefilter { classes, bits, entries, heads, keywords }
     }
@@ -187,12 +204,16 @@ impl Prefilter {
 
     #[inline(never)]
     fn verify(&self, text: &[u8], key: u32, end: usize, found: &mut impl FnMut(Hit)) {
-        let head = key as usize % HEADS;
+        let head = bucket(key);
         let entries = usize::from(self.heads[head])..usize::from(self.heads[head + 1]);
         for entry in self.entries[entries].iter().filter(|entry| entry.key == key) {
-            let keyword = &self.keywords[usize::from(entry.keyword)];
             let Some(start) = end.checked_sub(usize::from(entry.back)) else { continue };
-            let Some(there) = text.get(start..start + keyword.text.len()) else { continue };
+            let Some(there) = text.get(start..start + usize::from(entry.len)) else { continue };
+            let (Some(first), Some(last)) = (there.first(), there.last()) else { continue };
+            if first.to_ascii_lowercase() != entry.first || last.to_ascii_lowercase() != entry.last {
+                continue;
+            }
+            let keyword = &self.keywords[usize::from(entry.keyword)];
             let same = if keyword.exact {
                 there == keyword.text.as_bytes()
             } else {

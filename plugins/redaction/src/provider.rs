@@ -69,47 +69,73 @@ impl Line<'_> {
         }
     }
 
-    /// A key beside a provider's name, with no name of its own: `datadog,4Fk9…`,
-    /// `Sentry - 4Fk9…`, `# heroku 4Fk9…`: it ends the line.
+    /// A key beside a provider's name, with no name of its own or only words between:
+    /// `datadog,4Fk9…`, `Sentry - 4Fk9…`, `set up acme with key "4Fk9…"`.
     pub(crate) fn beside(&mut self, at: usize, end: usize) {
         let bytes = self.line.as_bytes();
-        let stop = end
-            + bytes[end..]
-                .iter()
-                .take(30)
-                .take_while(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b))
-                .count();
-        let signs = bytes[stop..].iter().take(6).take_while(|b| b" \t,|;-".contains(b)).count();
-        let start = stop + signs;
-        let value = self.line[start..].trim_end();
-        let head = self.line[..at].trim_matches(|c: char| " \t#/*-+>|".contains(c));
-        if signs == 0
-            || value.len() < 20
-            || value.len() > 200
-            || value.contains([' ', '/', ':', '"', '(', '@'])
-            || head.contains([' ', '/', '.', ','])
-        {
+        let head = self.line[..at].trim_end_matches(['"', '\'', '`', '(', '[', ' ']);
+        // A part of an address, a package or a file.
+        if head.ends_with(['/', '.', '@', '-', '_', ':']) || self.line[end..].starts_with(['/', '@']) {
             return;
         }
-        let value = value.trim_end_matches([',', ';', '|', '.']);
+        let name =
+            bytes[end..].iter().take(30).take_while(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
+        let from = end + name.count();
+        if says_public(&self.line[end..from]) {
+            return;
+        }
+        // Words, signs and quotes, but nothing that an address or program text has.
+        let between = |b: &u8| b.is_ascii_alphabetic() || b" \t,|;:=->\"'`([{".contains(b);
+        let mut start = from;
+        loop {
+            let signs = bytes[start..].iter().take_while(|b| between(b) && !b.is_ascii_alphabetic()).count();
+            start += signs;
+            let word = bytes[start..]
+                .iter()
+                .take(LONGEST_KEY + 1)
+                .take_while(|b| b.is_ascii_graphic() && !b"\"'`,;)]}|<>".contains(b))
+                .count();
+            if signs == 0 || word == 0 || start - from > MOST_BETWEEN {
+                return;
+            }
+            let value = self.line.get(start..start + word).unwrap_or_default();
+            if value.len() >= 20 {
+                self.unnamed_key(start, value, start - from == signs);
+                return;
+            }
+            let word = value.trim_end_matches([':', '=', '.']);
+            if !word.bytes().all(|b| b.is_ascii_alphabetic()) || says_public(word) {
+                return;
+            }
+            start += value.len();
+        }
+    }
+
+    /// A key without a name, when it can be nothing else; `next` says that only signs are
+    /// between it and the provider's name.
+    fn unnamed_key(&mut self, start: usize, value: &str, next: bool) {
+        let value = value.trim_end_matches(['.', ':']);
+        let bytes = value.as_bytes();
+        let plain = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'='));
         // `dpl_4Fk9…`: an id of a kind that says itself what it is.
         let kind = value.bytes().take_while(u8::is_ascii_lowercase).count();
-        if value[kind..].starts_with('_') {
-            return;
-        }
-        let shape = value.as_bytes();
-        // Hex can be a commit: only a digest of another kind's length, beside the name alone.
-        let hex = shape.iter().all(u8::is_ascii_hexdigit);
-        let sure = if hex {
-            shape.len() == 32
-                && head.is_empty()
-                && at
-                    == self.line.len()
-                        - self.line.trim_start_matches([' ', '\t', '#', '/', '*', '-', '+']).len()
-        } else {
-            !value::is_uuid(shape)
+        // Hex can be a commit: only of another digest's length, beside the name alone.
+        let hex = bytes.iter().all(u8::is_ascii_hexdigit);
+        let alone = next && start + value.len() == self.line.trim_end().len();
+        let mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
+        let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+        let sure = match hex {
+            true => bytes.len() == 32 && alone && self.line.split_whitespace().count() <= 3,
+            false => digits >= 3 && (mixed || bytes.len() >= 30),
         };
-        if sure && value::is_random(shape) && !value::is_placeholder(value) && !value.contains("[REDACTED") {
+        if sure
+            && plain
+            && bytes.len() <= LONGEST_KEY
+            && !value[kind..].starts_with('_')
+            && !value::is_uuid(bytes)
+            && value::is_random(bytes)
+            && !value::is_placeholder(value)
+        {
             self.add(start, start + value.len(), "provider-key");
         }
     }
@@ -168,11 +194,46 @@ pub(crate) fn is_border(bytes: &[u8], at: usize) -> bool {
     escaped || percent || glued
 }
 
+/// Whether a word, or the rest of a name, is of what everybody may see: `ClientId`, `release`.
+fn says_public(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word.ends_with("id")
+        || word.ends_with("ids")
+        || [
+            "site",
+            "public",
+            "publish",
+            "hash",
+            "sha",
+            "digest",
+            "commit",
+            "release",
+            "version",
+            "checksum",
+            "integrity",
+            "fingerprint",
+            "image",
+            "layer",
+            "revision",
+            "branch",
+            "tag",
+            "cache",
+            "request",
+        ]
+        .iter()
+        .any(|known| word.contains(known))
+}
+
 /// `data-sitekey="`, `RECAPTCHA_SITE_KEY=`
 fn names_a_site(before: &str) -> bool {
     let near = &before[before.floor_char_boundary(before.len().saturating_sub(16))..];
     near.to_ascii_lowercase().contains("site")
 }
+
+/// A longer word is no key.
+const LONGEST_KEY: usize = 200;
+/// Bytes between a provider's name and a key without one.
+const MOST_BETWEEN: usize = 40;
 
 /// Words that tokens are glued to: `/bot123456:AA…`, `tokenghp_…`.
 const GLUE: &[&[u8]] = &[b"bot", b"token", b"key", b"secret", b"auth", b"bearer"];

@@ -65,6 +65,7 @@ impl State {
                 level: Level::of_number(numbers.next()?),
                 indent: numbers.next()?,
                 left: numbers.next()?.min(MOST_MEMBERS),
+                depth: numbers.next(),
             }),
             _ => return None,
         })
@@ -93,7 +94,8 @@ impl State {
                 format!("{kind}:{}{}", open.level.number(), if open.skipped { ":1" } else { "" })
             }
             State::Members(members) => {
-                format!("members:{}:{}:{}", members.level.number(), members.indent, members.left)
+                let depth = members.depth.map_or(String::new(), |depth| format!(":{depth}"));
+                format!("members:{}:{}:{}{depth}", members.level.number(), members.indent, members.left)
             }
         }
     }

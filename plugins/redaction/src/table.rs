@@ -33,6 +33,8 @@ pub(crate) struct Table {
     layout: Layout,
     cells: usize,
     columns: [Option<Column>; MOST_COLUMNS],
+    /// The line below the header draws a border: until then a line with bars can be anything.
+    bordered: bool,
     left: u32,
 }
 
@@ -41,6 +43,11 @@ pub(crate) fn header(line: &str, level: impl Fn(usize, usize) -> Option<Level>) 
     // The usual case first: a line of program text.
     let of_names = |b: u8| b.is_ascii_alphanumeric() || b >= 0x80 || b" _-.()/#,;|\t\"'`+".contains(&b);
     if line.len() > LONGEST || !line.bytes().all(of_names) {
+        return None;
+    }
+    let text = line.trim();
+    let separated = text.bytes().any(|b| matches!(b, b'|' | b'\t' | b';' | b','));
+    if !separated && !text.contains("  ") && text.bytes().any(|b| b.is_ascii_lowercase()) {
         return None;
     }
     let (layout, cells) = [b'|', b'\t', b';', b',']
@@ -58,7 +65,8 @@ pub(crate) fn header(line: &str, level: impl Fn(usize, usize) -> Option<Level>) 
         *column = Some(secret);
     }
     columns[0]?;
-    Some(Table { layout, cells: cells.len(), columns, left: MOST_ROWS })
+    let bordered = layout != Layout::Separated(b'|');
+    Some(Table { layout, cells: cells.len(), columns, bordered, left: MOST_ROWS })
 }
 
 /// Whether every cell is a short name.
@@ -140,7 +148,11 @@ impl Table {
             return None;
         }
         if line.chars().all(|c| "-+|=:_ \t─━│┼╪═┤├".contains(c)) {
+            self.bordered = true;
             return Some((Vec::new(), self));
+        }
+        if !self.bordered {
+            return None;
         }
         self.left = self.left.checked_sub(1)?;
         let cells = cells(line, self.layout);
@@ -172,7 +184,7 @@ impl Table {
         };
         let columns = self.columns.iter().flatten();
         let columns: String = columns.map(|c| format!(":{}:{}", c.at, c.level.number())).collect();
-        format!("{layout}:{}:{}{columns}", self.left, self.cells)
+        format!("{layout}:{}:{}:{}{columns}", self.left, self.cells, u32::from(self.bordered))
     }
 
     /// What `write` wrote.
@@ -184,12 +196,13 @@ impl Table {
         };
         let left = fields.next()?.min(MOST_ROWS);
         let cells = fields.next()? as usize;
+        let bordered = fields.next()? == 1;
         let mut columns = [None; MOST_COLUMNS];
         for column in &mut columns {
             let (Some(at), Some(level)) = (fields.next(), fields.next()) else { break };
             *column = Some(Column { at: at as usize, level: Level::of_number(level) });
         }
-        Some(Table { layout, cells, columns, left })
+        Some(Table { layout, cells, columns, bordered, left })
     }
 }
 
@@ -268,6 +281,8 @@ mod tests {
         let table = header(header_line, level)?;
         let again = Table::read(table.write().split(':').filter_map(|n| n.parse().ok()));
         assert_eq!(again, Some(table));
+        let (_, table) =
+            table.row("-+-").filter(|_| header_line.contains('|')).unwrap_or((Vec::new(), table));
         let (found, _) = table.row(row)?;
         Some(found.into_iter().map(|(start, end, _)| row[start..end].to_owned()).collect())
     }

@@ -229,6 +229,17 @@ fn is_constant(part: &str) -> bool {
     part.contains('_') && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// A constant of words and small numbers: `CKV_SECRET_13`, `ROLE_1`.
+fn is_constant_of_words(value: &str) -> bool {
+    is_constant(value)
+        && value.split('_').all(|part| {
+            let digits = part.bytes().filter(u8::is_ascii_digit).count();
+            part.len() <= 3
+                || (digits == 0 && (part.len() <= 4 || reads_like_words(part.as_bytes())))
+                || (digits == part.len() && digits <= 4)
+        })
+}
+
 /// `newPassword`, `user_password`, `PASSWORD_FIELD`, `passwordHash`.
 fn is_identifier_of_words(value: &str) -> bool {
     let bytes = value.as_bytes();
@@ -280,6 +291,8 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
         || is_date(bytes)
         || (value.contains(':') && bytes.iter().all(|b| b.is_ascii_digit() || *b == b':'))
         || (value.contains('/') && is_file_name(value))
+        || value.starts_with("--")
+        || is_number(value)
     {
         return false;
     }
@@ -342,7 +355,7 @@ fn is_token(value: &str, position: Position) -> bool {
     if value.contains(' ') {
         return n >= 40 && is_of_symbols(bytes);
     }
-    if n < 8 {
+    if n < 8 || is_constant_of_words(value) {
         return false;
     }
     let with_symbols = position == Position::Quoted
@@ -413,6 +426,11 @@ fn is_of_symbols(value: &[u8]) -> bool {
         && value.is_ascii()
 }
 
+/// `0xa4c0ed36`: no more than fits in a register.
+fn is_number(value: &str) -> bool {
+    value.strip_prefix("0x").is_some_and(|hex| hex.len() <= 16 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Begins as `2026-11-22`.
 fn is_date(value: &[u8]) -> bool {
     value.len() >= 10
@@ -447,6 +465,23 @@ fn mixed_cases(value: &[u8]) -> bool {
 fn mixed(value: &[u8]) -> bool {
     let shape = shape(value);
     shape.digits >= 2 && shape.lower + shape.upper >= 2 && shape.distinct >= 6
+}
+
+/// Whether somebody may have chosen this as a secret: letters with digits, without the shape
+/// of a name, a path or a version.
+pub fn is_chosen(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    (8..=64).contains(&bytes.len())
+        && digits >= 2
+        && letters >= 4
+        && bytes.iter().all(|b| b.is_ascii_graphic() && !b"/\\:<>(){}[],\"'".contains(b))
+        && !is_placeholder(value)
+        && !is_version(value)
+        && !is_file_name(value)
+        && !is_constant_of_words(value)
+        && !is_date(bytes)
 }
 
 /// Whether a word in a sentence can only be a password.
@@ -512,7 +547,11 @@ fn is_password(value: &str, position: Position) -> bool {
                 || (n >= 6 && value.chars().all(char::is_alphanumeric))
                 || (n >= 8 && position == Position::Quoted)
         }
-        Position::Argument => digits > 0 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic)),
+        Position::Argument => {
+            digits > 0
+                && !is_constant_of_words(value)
+                && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic))
+        }
         Position::Bare => {
             n >= 6
                 && (is_random(bytes)

@@ -185,7 +185,9 @@ impl Reader<'_> {
             self.byte(after) == b'=' && self.byte(after + 1) != b'=' && self.byte(after + 1) != b'>'
                 || sign == 2;
         let value = self.blanks(after + sign);
-        (length > 0 && is_sign && matches!(self.byte(value), b'"' | b'\'' | b'`')).then_some(value)
+        // `type="x"` is an attribute.
+        let apart = sign == 2 || self.bytes[at..after].ends_with(b" ") || self.byte(after + 1) == b' ';
+        (length > 0 && is_sign && apart && matches!(self.byte(value), b'"' | b'\'' | b'`')).then_some(value)
     }
 
     /// Behind further attributes or members, the value of `value`: `type="hidden" value="…"`.
@@ -218,6 +220,14 @@ impl Reader<'_> {
         None
     }
 
+    /// `machine host login bob password …`, `login bob password …`
+    pub(super) fn is_netrc(&self) -> bool {
+        let head = &self.line[..self.name_start];
+        let login = head.trim_start().starts_with("login ") && head.len() < 80;
+        head.contains("machine ")
+            || (self.level == Level::Password && login && head.split_whitespace().count() == 2)
+    }
+
     /// Where blanks alone may be between name and value.
     pub(super) fn blank_allowed(&self, quoted_name: bool) -> bool {
         let head = &self.line[..self.name_start];
@@ -226,7 +236,7 @@ impl Reader<'_> {
         let command = ["ENV ", "ARG ", "export ", "set ", "setx ", "setenv ", "SET ", "machine ", "declare "]
             .iter()
             .any(|command| trimmed.starts_with(command) && !quoted_name);
-        let netrc = head.contains("machine ") || (head.contains("login ") && self.level == Level::Password);
+        let netrc = self.is_netrc();
         // The verb: `pass "x" to it`.
         let verb = self.bytes[self.name_start..self.name_end].eq_ignore_ascii_case(b"pass") && !option;
         let rest = self.line[self.name_end..].trim();

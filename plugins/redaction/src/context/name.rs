@@ -11,6 +11,8 @@ fn is_name(byte: u8) -> bool {
 pub(super) struct Name {
     /// It is a directory's too: `PWD`, `OLDPWD`.
     pub(super) directory: bool,
+    /// It ends with `secret` or `secret_key`: also a word that somebody chose can be one.
+    pub(super) chosen: bool,
     /// It is that of several: `passwords`.
     pub(super) plural: bool,
     pub(super) level: Level,
@@ -124,7 +126,17 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     }
     let whole = &bytes[start..stop];
     let directory = whole.eq_ignore_ascii_case(b"pwd") || whole.eq_ignore_ascii_case(b"oldpwd");
-    Some(Name { directory, plural: plural == 1 && stop == end + 1, level, strict, start, stop, of_something })
+    let chosen = word.text == "secret" && (tail.is_empty() || tail == ["key"]);
+    Some(Name {
+        chosen,
+        directory,
+        plural: plural == 1 && stop == end + 1,
+        level,
+        strict,
+        start,
+        stop,
+        of_something,
+    })
 }
 
 /// Parts of a name with a provider's that say what is public: `github_commit`,

@@ -56,7 +56,7 @@ impl Reader<'_> {
             Between::Blank => {
                 option
                     || (tail.is_empty() && !self.line.trim_start().starts_with(['#', '/', '*', ';']))
-                    || self.line.contains("login ")
+                    || self.is_netrc()
             }
             Between::Sign { tight, equals } => {
                 connection
