@@ -27,6 +27,9 @@ pub fn tsc(lines: &[&str]) -> Option<Signal> {
 pub fn compiler(lines: &[&str]) -> Option<Signal> {
     let mut total = signal("compiler", 0, 0, 0, 0);
     for line in lines {
+        if !line.contains("error: ") {
+            continue;
+        }
         let split = [": error: ", ": fatal error: "].iter().find_map(|mark| line.split_once(mark));
         let Some((place, message)) = split else { continue };
         // The location is all that precedes the separator.

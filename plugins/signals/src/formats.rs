@@ -159,8 +159,8 @@ pub const FORMATS: &[Format] = &[
     Format {
         runner: "cypress",
         first: &[
-            "…All specs passed! {n} {total} {passed} {failed} {skipped} {skipped}",
-            "…{n} of {n} failed ({n}%) {n} {total} {passed} {failed} {skipped} {skipped}",
+            "✔ All specs passed! {n} {total} {passed} {failed} {skipped} {skipped}",
+            "✖ {n} of {n} failed ({n}%) {n} {total} {passed} {failed} {skipped} {skipped}",
         ],
         none: &["Can't run because no spec files were found."],
         over: &["mocha"],
@@ -307,10 +307,14 @@ pub const FORMATS: &[Format] = &[
             "{errors} uncaught exceptions?",
         ],
         none: &[
-            "…Couldn’t find any files to test…",
-            "…Couldn't find any files to test…",
-            "…but did not match the filters:",
-            "…No tests found in …",
+            "✖ Couldn’t find any files to test…",
+            "✖ Couldn't find any files to test…",
+            "✘ Couldn’t find any files to test…",
+            "✘ Couldn't find any files to test…",
+            "✖ …but did not match the filters:",
+            "✘ …but did not match the filters:",
+            "✖ No tests found in …",
+            "✘ No tests found in …",
         ],
         failures: Below(&["✘ [fail]: {id}", "✖ {id}"]),
         weak: true,
@@ -680,7 +684,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         runner: "swift-testing",
-        first: &["…Test run started."],
+        first: &["◇ Test run started."],
         must: &[
             "…Test run with {total} tests? … after {n} seconds…",
             "…Test run with {total} tests? passed after {n} seconds…",
@@ -759,7 +763,7 @@ pub const FORMATS: &[Format] = &[
     Format {
         runner: "bazel",
         first: &["Executed {n} out of {n} tests?: {counts}."],
-        none: &["…No test targets were found, yet testing was requested"],
+        none: &["ERROR: No test targets were found, yet testing was requested"],
         failures: Listed(&["//{id} FAILED …", "//{id} TIMEOUT …"]),
         ..ROW
     },

@@ -76,11 +76,12 @@ fn unmarked(line: &str) -> &str {
 
 /// With test logging: `Foo > bar() PASSED`, one a line.
 pub fn gradle(lines: &[&str]) -> Option<Signal> {
-    let ended = |word: &str| {
-        let ends = |line: &&&str| logged(line).is_some_and(|line| line.ends_with(word));
-        lines.iter().filter(ends).count().min(u32::MAX as usize) as u32
-    };
-    let (passed, failed, skipped) = (ended(" PASSED"), ended(" FAILED"), ended(" SKIPPED"));
+    let (mut passed, mut failed, mut skipped) = (0u32, 0u32, 0u32);
+    for line in lines.iter().filter_map(|line| logged(line)) {
+        passed += u32::from(line.ends_with(" PASSED"));
+        failed += u32::from(line.ends_with(" FAILED"));
+        skipped += u32::from(line.ends_with(" SKIPPED"));
+    }
     let mut total = signal("gradle", passed, failed, skipped, 0);
     gradle_failures(lines, &mut total);
     (passed + failed + skipped > 0).then_some(total)
@@ -99,5 +100,6 @@ pub fn gradle_failures(lines: &[&str], total: &mut Signal) {
 
 /// A line about one test; `> Task :test FAILED` is about a task.
 fn logged(line: &str) -> Option<&str> {
-    (line.contains(" > ") && !line.starts_with('>')).then_some(line)
+    let ended = [" PASSED", " FAILED", " SKIPPED"].iter().any(|end| line.ends_with(end));
+    (ended && line.contains(" > ") && !line.starts_with('>')).then_some(line)
 }

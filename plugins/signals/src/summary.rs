@@ -61,10 +61,18 @@ fn one(lines: &[&str], at: usize, index: &Index, rows: &mut [Row]) -> usize {
     if line.is_empty() || line.len() > LINE {
         return at + 1;
     }
+    // Rows that share a word follow one another.
+    let mut looked_for = ("", true);
     for entry in index.of(line) {
+        if looked_for.0 != entry.holds {
+            looked_for = (entry.holds, line.contains(entry.holds));
+        }
+        if !looked_for.1 {
+            continue;
+        }
         let format = &FORMATS[entry.row];
         let row = &mut rows[entry.row];
-        let Some(head) = entry.read(line) else { continue };
+        let Some(head) = template::read(entry.template, line) else { continue };
         if !entry.opens {
             row.none = true;
             return at + 1;
@@ -120,12 +128,6 @@ struct Entry {
     holds: &'static str,
     /// It opens a summary; else it says that no test ran.
     opens: bool,
-}
-
-impl Entry {
-    fn read<'t>(&self, line: &'t str) -> Option<template::Found<'t>> {
-        line.contains(self.holds).then(|| template::read(self.template, line))?
-    }
 }
 
 impl Index {

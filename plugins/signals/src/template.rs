@@ -58,7 +58,8 @@ pub fn start(template: &str) -> Start {
         };
     };
     match rest.split_once('}') {
-        Some(("n", _)) => Start::Digit,
+        // A list that opens a line begins with a number in all that are known.
+        Some(("n" | "counts", _)) => Start::Digit,
         Some((name, _)) if count(name).is_some() => Start::Digit,
         Some((name, _)) if hole(name) => Start::Any,
         _ => Start::Byte(b'{'),
@@ -248,6 +249,7 @@ mod tests {
             ("Ran {total}", Start::Byte(b'R')),
             ("{total} tests", Start::Digit),
             ("{n}% tests", Start::Digit),
+            ("{counts} in {n}s", Start::Digit),
             ("{id} FAILED", Start::Any),
             ("…Executed", Start::Any),
             ("{ x", Start::Byte(b'{')),
