@@ -20,12 +20,10 @@ const CALLS: &[(&str, usize, Level)] = &[
     ("ftp_login(", 2, Level::Password),
     ("authenticate(", 1, Level::Password),
     ("NetworkCredential(", 1, Level::Password),
-    ("setCredentials(", 1, Level::Password),
+    ("Credentials(", 1, Level::Password),
     ("AuthenticationToken(", 1, Level::Password),
     ("PasswordAuthentication(", 1, Level::Password),
-    ("PasswordCredentials(", 1, Level::Password),
     ("Credentials.basic(", 1, Level::Password),
-    ("PlainCredentials(", 1, Level::Password),
     ("mysql_connect(", 2, Level::Password),
     ("mysql_pconnect(", 2, Level::Password),
     ("mysqli_connect(", 2, Level::Password),
@@ -103,6 +101,10 @@ fn argument(line: &str, at: usize, n: usize) -> Option<(usize, usize)> {
 fn quoted(line: &str, from: usize, to: usize) -> Option<(usize, usize)> {
     let argument = &line[from..to];
     let open = argument.find(['"', '\'', '`'])?;
+    // `usage='initiate'` is by its name, not by its position.
+    if argument[..open].trim_end().ends_with('=') {
+        return None;
+    }
     let quote = argument.as_bytes()[open] as char;
     let length = argument[open + 1..].find(quote)?;
     let rest = &argument[open + length + 2..];

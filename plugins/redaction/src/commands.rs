@@ -188,7 +188,7 @@ fn each(line: &str, from: usize, to: usize, option: &str, mut found: impl FnMut(
         // Attached to the next letter, or an option of its own; a word's end is neither.
         let attached = !option.ends_with([' ', ':', '=']);
         let blank = line[at..].starts_with([' ', '\t']);
-        if line[..start].ends_with([' ', '\t', '"', '\'', '\\'])
+        if (start == 0 || line[..start].ends_with([' ', '\t', '"', '\'', '\\']))
             && !(attached && blank)
             && let Some((start, end)) = word(line, at)
         {

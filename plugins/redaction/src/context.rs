@@ -31,8 +31,8 @@ pub struct Open {
     pub level: Level,
     /// `key` is quoted as a value itself (`name: DB_PASSWORD`): the next line must say `value`.
     pub named: bool,
-    /// An empty line was between.
-    pub skipped: bool,
+    /// Lines between that are empty or say something else of the name.
+    pub skipped: u32,
 }
 
 /// What one name gave.
@@ -154,7 +154,7 @@ impl Reader<'_> {
         at = self.blanks(at);
         let blank = at > after_name;
         if self.named(after_name) {
-            self.outcome.open = Some(Open { level: self.level, named: true, skipped: false });
+            self.outcome.open = Some(Open { level: self.level, named: true, skipped: 0 });
             return;
         }
         // `Unseal Key 1: …`
@@ -174,10 +174,16 @@ impl Reader<'_> {
             }
         }
         let Some((between, mut at)) = self.between(at, blank, quoted_name) else { return };
+        // `--- PASS: TestToken2`
+        let head = self.line[..self.name_start].trim_end();
+        let runner = head.is_empty() && self.name_start == 0 || head.ends_with("---");
+        if runner && &self.line[self.name_start..self.name_end] == "PASS" && self.starts(after_name, ": ") {
+            return;
+        }
         if between == Between::Blank && !self.blank_allowed(quoted_name) {
             // `Use the following password to log in:`
             if self.level >= Level::Token && !self.strict && self.line.trim_end().ends_with(':') {
-                self.outcome.open = Some(Open { level: Level::Token, named: false, skipped: false });
+                self.outcome.open = Some(Open { level: Level::Token, named: false, skipped: 0 });
             }
             return self.loose(at);
         }
@@ -188,7 +194,7 @@ impl Reader<'_> {
                 || self.line[..self.name_start].trim_end_matches(['"', '\'']).ends_with('(');
             let argument = between == Between::Argument && called && self.level >= Level::Token;
             if (argument || matches!(between, Between::Sign { .. } | Between::Element)) && !self.strict {
-                self.outcome.open = Some(Open { level: self.level, named: false, skipped: false });
+                self.outcome.open = Some(Open { level: self.level, named: false, skipped: 0 });
             }
             return;
         }
@@ -198,6 +204,23 @@ impl Reader<'_> {
     /// `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
     fn loose(&mut self, at: usize) {
         let (first, mut at) = (at, at);
+        // `password for the wifi: …`
+        if let Some(rest) = ["for ", "of "].iter().find_map(|word| self.line[at..].strip_prefix(word)) {
+            let words =
+                rest.find([':', '=']).or_else(|| rest.find(" is ").map(|n| n + 1)).filter(|n| *n <= 30);
+            let end = words
+                .filter(|n| rest[..*n].bytes().all(|b| b.is_ascii_alphanumeric() || b" '\"`_-".contains(&b)));
+            if let Some(end) = end {
+                at = self.line.len() - rest.len() + end;
+                if matches!(self.byte(at), b':' | b'=') {
+                    at = self.blanks(at + 1);
+                }
+            }
+        }
+        // `password 0 …`, `secret 5 …` of routers.
+        if matches!(self.byte(at), b'0' | b'5' | b'7' | b'8' | b'9') && self.byte(at + 1) == b' ' {
+            at = self.blanks(at + 2);
+        }
         while let Some(length) = self.line[at..].find(' ').filter(|n| *n <= 8)
             && SAID.contains(&self.line[at..at + length].trim_end_matches(':'))
         {
@@ -232,7 +255,7 @@ impl Reader<'_> {
             || (rest.is_empty() && value::is_word_and_year(value)))
             && value.len() >= 8
             && (symbol || !self.is_verb());
-        if self.level == Level::Password && made_up && over {
+        if self.level == Level::Password && made_up && (over || symbol) {
             self.judge(start, end, Position::Config);
             return;
         }
@@ -254,7 +277,8 @@ impl Reader<'_> {
             self.judge(start, end, Position::Bare);
             return;
         }
-        let digest = value::is_digest(value) && self.level == Level::Weak;
+        let hex = value.iter().all(u8::is_ascii_hexdigit) && self.level == Level::Weak;
+        let digest = hex || text.contains(':');
         if value.len() >= 16 && self.spoken && !value::is_uuid(value) && !digest && value::is_random(value) {
             self.judge(start, end, Position::Bare);
         }

@@ -87,9 +87,13 @@ impl<'a> Line<'a> {
                 }
             }
             State::Open(open) => {
+                let found = self.spans.len();
                 self.below(open);
-                if self.line.trim().is_empty() && !open.skipped {
-                    next = State::Open(Open { skipped: true, ..open });
+                // `type: string` between the name and its value.
+                let other = open.named && self.spans.len() == found && self.line.contains(['=', ':']);
+                let most = if open.named { 3 } else { 1 };
+                if (self.line.trim().is_empty() || other) && open.skipped < most {
+                    next = State::Open(Open { skipped: open.skipped + 1, ..open });
                 }
             }
             State::Data(left) => next = self.member(left),

@@ -75,7 +75,9 @@ pub(crate) fn find(line: &str, at: usize, end: usize, is_user: bool) -> Option<(
         && !is_user
         && !loose;
     let symbol = value.contains(['!', '#', '$', '%', '&', '*', '@']);
-    let made_up = value::is_strong(value.as_bytes()) && value.len() >= 8;
+    let bytes = value.as_bytes();
+    let code = value.starts_with(['&', '*']);
+    let made_up = (value::is_strong(bytes) || value::is_word_with_number(bytes)) && value.len() >= 8 && !code;
     // With only a blank between, or no symbol in it, it could be anything.
     let sure = symbol || announced || (!loose && value::is_random(value.as_bytes()));
     (made_up && sure && over && !value::is_placeholder(value) && !value.contains("[REDACTED:"))

@@ -168,7 +168,10 @@ impl Line<'_> {
         };
         let length = rest[start..].find(ends).unwrap_or(rest.len() - start);
         let value = &rest[start..start + length];
-        let long = value.len() >= 20 && !(call && value::is_uuid(value.as_bytes()));
+        // `redis key user:4Fk9…:profile`
+        let long = value.len() >= 20
+            && (call || !value.contains(':'))
+            && !(call && value::is_uuid(value.as_bytes()));
         if long && value::is_secret(Level::Vendor, value, Position::Argument, false) {
             self.add(from + start, from + start + length, "provider-key");
         }

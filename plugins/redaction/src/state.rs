@@ -59,7 +59,7 @@ impl State {
             "below" | "named" => State::Open(Open {
                 level: Level::of_number(numbers.next()?),
                 named: kind == "named",
-                skipped: numbers.next().is_some(),
+                skipped: numbers.next().unwrap_or(0).min(9),
             }),
             "members" => State::Members(Members {
                 level: Level::of_number(numbers.next()?),
@@ -91,7 +91,8 @@ impl State {
             State::Pair(pair) => format!("pair:{}", pair.write()),
             State::Open(open) => {
                 let kind = if open.named { "named" } else { "below" };
-                format!("{kind}:{}{}", open.level.number(), if open.skipped { ":1" } else { "" })
+                let skipped = if open.skipped > 0 { format!(":{}", open.skipped) } else { String::new() };
+                format!("{kind}:{}{skipped}", open.level.number())
             }
             State::Members(members) => {
                 let depth = members.depth.map_or(String::new(), |depth| format!(":{depth}"));

@@ -217,7 +217,9 @@ pub fn is_code(value: &str) -> bool {
             let mut bytes = part.bytes();
             bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
                 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                && (!is_random(part.as_bytes()) || is_constant(part))
+                && (!is_random(part.as_bytes())
+                    || is_constant(part)
+                    || (part.len() <= 10 && value.len() > part.len()))
         });
         return plain;
     }
@@ -327,7 +329,12 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
         }
         Level::Weak if n >= 12 && position != Position::Bare && checks::is_basic_auth(bytes) => true,
         Level::Weak => {
-            n >= 14 && !value.contains(' ') && !has_uuid(bytes) && !is_digest(bytes) && is_random(bytes)
+            !ends_with_digest(value)
+                && n >= 14
+                && !value.contains(' ')
+                && !has_uuid(bytes)
+                && !is_digest(bytes)
+                && is_random(bytes)
         }
         Level::Token => is_token(value, position),
         Level::Password => is_password(value, position),
@@ -390,7 +397,15 @@ fn is_of_odd_brackets(value: &[u8]) -> bool {
         }
     }
     let symbols = value.iter().filter(|b| b.is_ascii_punctuation()).count();
-    value.len() >= 16 && !fit && symbols >= 6 && value.iter().all(u8::is_ascii_graphic)
+    let code = value.starts_with(b")") || value.windows(2).any(|pair| pair == b").");
+    value.len() >= 16 && !fit && !code && symbols >= 6 && value.iter().all(u8::is_ascii_graphic)
+}
+
+/// `linux-x64-npm-4Fk9…`: a key of a cache.
+fn ends_with_digest(value: &str) -> bool {
+    value.rsplit_once('-').is_some_and(|(_, last)| {
+        matches!(last.len(), 32 | 40 | 64) && last.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// `1.14.10-1~deb12u1`, `2.0.0-rc.4`, `1:4.13+dfsg1`.
@@ -548,7 +563,7 @@ fn is_password(value: &str, position: Position) -> bool {
                 || (n >= 8 && position == Position::Quoted)
         }
         Position::Argument => {
-            digits > 0
+            (is_random(bytes) || digits > 0)
                 && !is_constant_of_words(value)
                 && (symbols > 0 || bytes.iter().any(u8::is_ascii_alphabetic))
         }
@@ -623,7 +638,11 @@ fn is_rooted(value: &str) -> bool {
 
 /// A path, an address or a media type; a random part makes it none.
 fn is_path(value: &str) -> bool {
-    if value.contains("://") || value.starts_with("data:") || value.starts_with("arn:") {
+    if value.contains("://")
+        || value.contains("@sha256:")
+        || value.starts_with("data:")
+        || value.starts_with("arn:")
+    {
         return true;
     }
     if is_rooted(value) {

@@ -68,8 +68,14 @@ impl Reader<'_> {
             return self.colon(at).or_else(|| sign(1, false).filter(|_| self.byte(at + 1) != b':'));
         }
         // `<add key="ApiKey" value="…">`, `name="password" value='…'`, `"name": "x", "value": "…"`
-        if quoted_name && let Some(after) = self.value_attribute(at) {
+        let tag = blank && self.line[..self.name_start].ends_with('<');
+        if (quoted_name || tag)
+            && let Some(after) = self.value_attribute(at)
+        {
             return Some((Between::Sign { tight: true, equals: true }, after));
+        }
+        if let Some(after) = self.called(at, quoted_name) {
+            return Some((Between::Argument, after));
         }
         if let Some(after) = self.value_member(at) {
             return Some((Between::Sign { tight: true, equals: true }, after));
@@ -99,6 +105,33 @@ impl Reader<'_> {
                 .then_some((Between::Sign { tight: true, equals: false }, at + 2));
         }
         self.typed(at + 1).map(|after| (Between::Sign { tight: false, equals: true }, after))
+    }
+
+    /// Behind the name, the value as an argument: `("#password").type("…")`,
+    /// `put(Names.CLIENT_SECRET, "…")`, `{:password, "…"}`, `"Password", with: "…"`.
+    fn called(&self, at: usize, quoted_name: bool) -> Option<usize> {
+        let quote = |at: usize| matches!(self.byte(at), b'"' | b'\'');
+        if quoted_name && self.byte(at) == b'.' {
+            let length = self.bytes[at + 1..]
+                .iter()
+                .take(24)
+                .take_while(|b| b.is_ascii_alphabetic() || **b == b'_')
+                .count();
+            let open = at + 1 + length;
+            return (length > 0 && self.byte(open) == b'(' && quote(open + 1)).then_some(open + 1);
+        }
+        if self.byte(at) != b',' {
+            return None;
+        }
+        let after = self.blanks(at + 1);
+        if quoted_name {
+            return self.starts(after, "with: ").then(|| after + "with: ".len());
+        }
+        let name = &self.bytes[self.name_start..self.name_end];
+        let last = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
+        let shouting = last.len() >= 5 && last.iter().all(|b| b.is_ascii_uppercase() || *b == b'_');
+        let atom = self.line[..self.name_start].ends_with("{:");
+        (quote(after) && (atom || (shouting && name.len() > last.len()))).then_some(after)
     }
 
     /// Behind `</name>`, the value of `<value>`; behind `, ` that of a member that is called so:

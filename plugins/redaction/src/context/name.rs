@@ -107,7 +107,11 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     let tail: Vec<String> = parts(&bytes[(end + plural).min(stop)..stop]);
     // `api_key_id`, `credentialsId`: the id of a secret; Vault's `secret_id` is one.
     let of_id = tail.first().is_some_and(|part| matches!(part.as_str(), "id" | "ids"));
-    if of_id && word.text != "secret" {
+    let ends_with_id = tail.last().is_some_and(|part| part == "id");
+    if ends_with_id && level == Level::Weak {
+        return None;
+    }
+    if of_id && word.text != "secret" && level != Level::Vendor {
         return None;
     }
     let strict = !of_id && tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
@@ -171,8 +175,8 @@ fn is_apart(before: &[u8]) -> bool {
 /// `cache_key`, `next_token`, `publicKey`: what is before the word says that it is none.
 fn is_not_of_secrets(word: &str, lead: &str, raw: &[u8]) -> bool {
     let last = parts(raw).pop().unwrap_or_default();
-    // `publicKeyToken`
-    if lead.ends_with("publickey") {
+    // `publicKeyToken`, `Sec-WebSocket-Key`
+    if lead.ends_with("publickey") || lead.ends_with("websocket") {
         return true;
     }
     // What is a secret by its own word is one of anything: `s3_secret`.

@@ -7,6 +7,8 @@ pub(super) const RULES: &[Provider] = &[
     // Formats of nobody
     m("pkcs12", r"[\b]{6}", "IBAzCC", r"[\b=]{40,}"),
     p("meta-llama-key", "LLM|", r"\d{10,20}\|\u{20,}"),
+    p("calendar-address", "/private-", r"^\h{20,}"),
+    p("quicknode-endpoint", ".quiknode.pro/", r"^\h{30,}"),
     p("k3s-token", "K10", r"\h{40,64}::[\a.:_-]{8,}"),
     // Messages
     p("slack-token", "xoxb-", r"[\a-]{20,}"),
