@@ -2,7 +2,10 @@
 //! and total on whatever a plugin returns.
 
 use super::plugin::{About, Example};
-use model::types::{Draft, Failure, Finding, Found, PromptInput, Signal};
+use model::types::{
+    Draft, Failure, Finding, Found, Mutant, MutantKind, Mutants, MutationInput, NotMutated, PromptInput,
+    Signal,
+};
 use redact::sanitize;
 
 /// More findings of one call than this are left out, and counted in a last one.
@@ -19,6 +22,10 @@ pub const MAX_FAILURES: usize = 5;
 pub const MAX_FAILURE_TEXT: usize = 300;
 /// Bytes that a redaction policy may carry to the next piece.
 pub const MAX_CARRY: usize = 256;
+/// Parts of the name of a mutant's test.
+pub const MAX_TEST_PARTS: usize = 16;
+/// Reasons why something was not mutated.
+pub const MAX_NOT_MUTATED: usize = 64;
 /// Bytes of a log line.
 pub const MAX_LOG_LINE: usize = 2_000;
 
@@ -156,4 +163,136 @@ pub fn draft(input: &PromptInput, draft: Draft) -> Result<Draft, String> {
         task => draft.body.split(task).map(sanitize::prose).collect::<Vec<_>>().join(task),
     };
     Ok(Draft { stable: sanitize::prose(&draft.stable), body })
+}
+
+/// Mutants within the budget, cleaned; the error says what is wrong with one. A range that does
+/// not fit its file, or two that overlap, mean that the policy does not know what it alters.
+pub fn mutants(input: &MutationInput, mutants: Mutants) -> Result<Mutants, String> {
+    let mut kept: Vec<Mutant> = Vec::new();
+    let mut bytes = 0u64;
+    for mutant in mutants.mutants {
+        let named =
+            || format!("mutant {}..{} of {}", mutant.start, mutant.end, sanitize::line(&mutant.path, 200));
+        let Some(file) = input.files.iter().find(|file| file.path == mutant.path) else {
+            return Err(format!("{} is of a file that it was not given", named()));
+        };
+        if mutant.start > mutant.end || file.content.get(mutant.start as usize..mutant.end as usize).is_none()
+        {
+            return Err(format!("{} is out of the file or not on character borders", named()));
+        }
+        if file.content[mutant.start as usize..mutant.end as usize] == mutant.text {
+            return Err(format!("{} alters nothing", named()));
+        }
+        let overlaps = |other: &&Mutant| {
+            other.kind == MutantKind::Oracle
+                && other.path == mutant.path
+                && other.start < mutant.end.max(mutant.start + 1)
+                && mutant.start < other.end.max(other.start + 1)
+        };
+        if mutant.kind == MutantKind::Oracle && kept.iter().any(|other| overlaps(&other)) {
+            return Err(format!("{} overlaps another", named()));
+        }
+        let known = |check: &String| input.checks.iter().any(|known| known.name == *check);
+        if mutant.checks.is_empty() || !mutant.checks.iter().all(known) {
+            return Err(format!("{} names no check, or one that did not pass", named()));
+        }
+        bytes += mutant.text.len() as u64;
+        if kept.len() >= input.budget.max_mutants as usize || bytes > input.budget.max_bytes {
+            break;
+        }
+        // The line is counted here: it is shown beside the file's text.
+        let line = file.content[..mutant.start as usize].matches('\n').count() + 1;
+        let parts = mutant.test.iter().take(MAX_TEST_PARTS);
+        kept.push(Mutant {
+            mutator: rule(&mutant.mutator),
+            altered: sanitize::line(&mutant.altered, MAX_FAILURE_TEXT),
+            test: parts.map(|part| sanitize::line(part, MAX_FAILURE_TEXT)).collect(),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            ..mutant
+        });
+    }
+    let not_mutated = mutants.not_mutated.into_iter().take(MAX_NOT_MUTATED).map(|one| NotMutated {
+        check: sanitize::line(&one.check, MAX_FAILURE_TEXT),
+        path: one.path.map(|path| sanitize::line(&path, MAX_PATH)),
+        reason: sanitize::line(&one.reason, MAX_FAILURE_TEXT),
+    });
+    Ok(Mutants { mutants: kept, not_mutated: not_mutated.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::types::{Budget, FileRole, PassedCheck, TextFile};
+
+    use super::*;
+
+    fn input() -> MutationInput {
+        MutationInput {
+            checks: vec![PassedCheck { name: "unit".into(), ..PassedCheck::default() }],
+            files: vec![TextFile {
+                path: "t.py".into(), content: "a\nb é 4\n".into(), role: FileRole::Test
+            }],
+            budget: Budget { max_mutants: 2, max_bytes: 10 },
+            ..MutationInput::default()
+        }
+    }
+
+    fn mutant(start: u32, end: u32, text: &str) -> Mutant {
+        Mutant {
+            path: "t.py".into(),
+            start,
+            end,
+            text: text.into(),
+            line: 99,
+            mutator: "Expected Value".into(),
+            altered: "expected 4\u{1b}[31m became 5".into(),
+            checks: vec!["unit".into()],
+            ..Mutant::default()
+        }
+    }
+
+    /// What is left of these mutants, or why none is.
+    fn check(made: Vec<Mutant>, expected: &str) {
+        let made = Mutants { mutants: made, not_mutated: Vec::new() };
+        let seen = match mutants(&input(), made) {
+            Ok(kept) => kept
+                .mutants
+                .iter()
+                .map(|m| format!("{}:{}..{}", m.line, m.start, m.end))
+                .collect::<Vec<_>>()
+                .join(" "),
+            Err(why) => why,
+        };
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn mutants_fit_their_files_and_the_budget() {
+        check(vec![mutant(7, 8, "5")], "2:7..8");
+        check(vec![mutant(0, 1, "x"), mutant(7, 8, "5"), mutant(2, 3, "y")], "1:0..1 2:7..8");
+        check(vec![mutant(0, 1, "longer than ten")], "");
+        check(vec![mutant(4, 5, "e")], "mutant 4..5 of t.py is out of the file or not on character borders");
+        check(
+            vec![mutant(7, 99, "5")],
+            "mutant 7..99 of t.py is out of the file or not on character borders",
+        );
+        check(vec![mutant(8, 7, "5")], "mutant 8..7 of t.py is out of the file or not on character borders");
+        check(vec![mutant(7, 8, "4")], "mutant 7..8 of t.py alters nothing");
+        check(vec![mutant(2, 8, "5"), mutant(7, 8, "6")], "mutant 7..8 of t.py overlaps another");
+        check(
+            vec![Mutant { path: "../x".into(), ..mutant(0, 1, "x") }],
+            "mutant 0..1 of ../x is of a file that it was not given",
+        );
+        check(
+            vec![Mutant { checks: vec!["other".into()], ..mutant(0, 1, "x") }],
+            "mutant 0..1 of t.py names no check, or one that did not pass",
+        );
+    }
+
+    #[test]
+    fn a_mutant_is_cleaned() {
+        let made = Mutants { mutants: vec![mutant(7, 8, "5")], not_mutated: Vec::new() };
+        let kept = mutants(&input(), made).expect("it fits");
+        assert_eq!(kept.mutants[0].mutator, "expected-value");
+        assert_eq!(kept.mutants[0].altered, "expected 4 became 5");
+    }
 }

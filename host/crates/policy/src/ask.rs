@@ -10,7 +10,7 @@ use super::inspect::Interface;
 use super::limits::Limits;
 use model::types::*;
 
-/// An input of one of the five interfaces.
+/// An input of one of the interfaces.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// Where the job wrote.
@@ -23,6 +23,8 @@ pub enum Question<'a> {
     Redaction(&'a str, &'a str),
     /// The prompt so far.
     Prompt(&'a PromptInput),
+    /// Checks that passed, and the files that they depend on.
+    Mutation(&'a MutationInput),
 }
 
 /// A question that owns its input.
@@ -34,6 +36,7 @@ pub enum OwnedQuestion {
     Signals(CommandOutput),
     Redaction(RedactInput),
     Prompt(PromptInput),
+    Mutation(MutationInput),
 }
 
 /// An output, cleaned by [`accept`].
@@ -48,6 +51,8 @@ pub enum Answer {
     Found(Found),
     /// Of `prompt`.
     Draft(Draft),
+    /// Of `mutation`.
+    Mutants(Mutants),
 }
 
 impl OwnedQuestion {
@@ -62,6 +67,7 @@ impl OwnedQuestion {
             Interface::Signals => serde_json::from_str(json).map(Self::Signals),
             Interface::Redaction => serde_json::from_str(json).map(Self::Redaction),
             Interface::Prompt => serde_json::from_str(json).map(Self::Prompt),
+            Interface::Mutation => serde_json::from_str(json).map(Self::Mutation),
         };
         parsed.map_err(|error| format!("not an input of {interface}: {error}"))
     }
@@ -74,6 +80,7 @@ impl OwnedQuestion {
             Self::Signals(input) => Question::Signals(input),
             Self::Redaction(input) => Question::Redaction(&input.text, &input.carry),
             Self::Prompt(input) => Question::Prompt(input),
+            Self::Mutation(input) => Question::Mutation(input),
         }
     }
 }
@@ -87,6 +94,7 @@ impl Question<'_> {
             Self::Signals(_) => Interface::Signals,
             Self::Redaction(..) => Interface::Redaction,
             Self::Prompt(_) => Interface::Prompt,
+            Self::Mutation(_) => Interface::Mutation,
         }
     }
 }
@@ -102,6 +110,7 @@ impl Answer {
             Interface::Signals => serde_json::from_str(json).map(Self::Signals),
             Interface::Redaction => serde_json::from_str(json).map(Self::Found),
             Interface::Prompt => serde_json::from_str(json).map(Self::Draft),
+            Interface::Mutation => serde_json::from_str(json).map(Self::Mutants),
         };
         parsed.map_err(|error| format!("not an output of {interface}: {error}"))
     }
@@ -125,45 +134,40 @@ pub fn ask(
     let missing = || wasmtime::Error::msg(format!("it does not export {}", question.interface()));
     match question {
         Question::Scope(input) => {
-            let (job, changes) = (input.job.lower(), input.changes.lower());
-            let call = |store: &mut _, guest: &Guest| {
-                guest.scope.as_ref().ok_or_else(missing)?.call_check(store, &job, &changes)
-            };
-            let findings: Vec<Finding> = code.call(instance, limits, call)?.lift();
+            let input = (input.job.lower(), input.changes.lower());
+            let call = |store: &mut _, guest: &Guest| guest.check.ok_or_else(missing)?.call(store, input);
+            let findings: Vec<Finding> = code.call(instance, limits, call)?.0.lift();
             Ok(Answer::Findings(accept::findings(findings)))
         }
         Question::Verifier(input) => {
-            let (job, changes) = (input.job.lower(), input.changes.lower());
-            let (checks, agent): (Vec<_>, _) = (input.checks.lower(), input.agent.lower());
-            let call = |store: &mut _, guest: &Guest| {
-                let verifier = guest.verifier.as_ref().ok_or_else(missing)?;
-                verifier.call_verify(store, &job, &changes, &checks, &agent)
-            };
-            let findings: Vec<Finding> = code.call(instance, limits, call)?.lift();
+            let input = (input.job.lower(), input.changes.lower(), input.checks.lower(), input.agent.lower());
+            let call = |store: &mut _, guest: &Guest| guest.verify.ok_or_else(missing)?.call(store, input);
+            let findings: Vec<Finding> = code.call(instance, limits, call)?.0.lift();
             Ok(Answer::Findings(accept::findings(findings)))
         }
         Question::Signals(input) => {
-            let output = input.lower();
-            let call = |store: &mut _, guest: &Guest| {
-                guest.signals.as_ref().ok_or_else(missing)?.call_parse(store, &output)
-            };
-            let signals: Vec<Signal> = code.call(instance, limits, call)?.lift();
+            let input = (input.lower(),);
+            let call = |store: &mut _, guest: &Guest| guest.parse.ok_or_else(missing)?.call(store, input);
+            let signals: Vec<Signal> = code.call(instance, limits, call)?.0.lift();
             Ok(Answer::Signals(accept::signals(signals)))
         }
         Question::Redaction(text, carry) => {
-            let call = |store: &mut _, guest: &Guest| {
-                guest.redaction.as_ref().ok_or_else(missing)?.call_find(store, text, carry)
-            };
-            let found: Found = code.call(instance, limits, call)?.lift();
+            let input = (text.to_owned(), carry.to_owned());
+            let call = |store: &mut _, guest: &Guest| guest.find.ok_or_else(missing)?.call(store, input);
+            let found: Found = code.call(instance, limits, call)?.0.lift();
             accept::found(text, found).map(Answer::Found).map_err(CallError::Output)
         }
         Question::Prompt(input) => {
-            let lowered = input.lower();
-            let call = |store: &mut _, guest: &Guest| {
-                guest.prompt.as_ref().ok_or_else(missing)?.call_shape(store, &lowered)
-            };
-            let draft: Draft = code.call(instance, limits, call)?.lift();
+            let lowered = (input.lower(),);
+            let call = |store: &mut _, guest: &Guest| guest.shape.ok_or_else(missing)?.call(store, lowered);
+            let draft: Draft = code.call(instance, limits, call)?.0.lift();
             accept::draft(input, draft).map(Answer::Draft).map_err(CallError::Output)
+        }
+        Question::Mutation(input) => {
+            let lowered = (input.lower(),);
+            let call = |store: &mut _, guest: &Guest| guest.mutate.ok_or_else(missing)?.call(store, lowered);
+            let mutants: Mutants = code.call(instance, limits, call)?.0.lift();
+            accept::mutants(input, mutants).map(Answer::Mutants).map_err(CallError::Output)
         }
     }
 }

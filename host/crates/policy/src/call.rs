@@ -2,12 +2,15 @@
 //! memory cap and a transfer cap, and an instance that failed once is never used again.
 
 use serde::{Deserialize, Serialize};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower, TypedFunc,
+};
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::v0_1::{plugin, prompt, redaction, scope, signals, verifier};
+use super::bindings::v0_1::{plugin, prompt, redaction, signals, wit};
+use super::bindings::v0_2::mutation;
 use super::engine::Runtime;
-use super::inspect::{self, Interface, Outside, Refusal};
+use super::inspect::{self, Outside, Refusal};
 use super::limits::Limits;
 use super::state::{Limit, MAX_TABLE, State, link};
 use redact::sanitize;
@@ -36,28 +39,45 @@ pub struct Code {
     pre: InstancePre<State>,
     /// What it imports and exports.
     pub outside: Outside,
-    plugin: plugin::GuestIndices,
-    scope: Option<scope::GuestIndices>,
-    verifier: Option<verifier::GuestIndices>,
-    signals: Option<signals::GuestIndices>,
-    redaction: Option<redaction::GuestIndices>,
-    prompt: Option<prompt::GuestIndices>,
+    functions: Functions,
 }
 
-/// The exports of an instance.
+/// Where each function is exported, by the interface's newest version that the component has.
+struct Functions {
+    describe: ComponentExportIndex,
+    configure: ComponentExportIndex,
+    examples: ComponentExportIndex,
+    check: Option<ComponentExportIndex>,
+    verify: Option<ComponentExportIndex>,
+    parse: Option<ComponentExportIndex>,
+    find: Option<ComponentExportIndex>,
+    shape: Option<ComponentExportIndex>,
+    mutate: Option<ComponentExportIndex>,
+}
+
+type Verify = (wit::JobFacts, wit::ChangeSet, Vec<wit::CheckResult>, wit::AgentOutcome);
+
+/// The functions of an instance; those of interfaces that it does not export are absent. Types
+/// are compared field by field, so that one set serves every version.
 pub struct Guest {
-    /// What every component exports.
-    pub plugin: plugin::Guest,
-    /// Present if exported.
-    pub scope: Option<scope::Guest>,
-    /// Present if exported.
-    pub verifier: Option<verifier::Guest>,
-    /// Present if exported.
-    pub signals: Option<signals::Guest>,
-    /// Present if exported.
-    pub redaction: Option<redaction::Guest>,
-    /// Present if exported.
-    pub prompt: Option<prompt::Guest>,
+    /// `plugin.describe`.
+    pub describe: TypedFunc<(), (plugin::Description,)>,
+    /// `plugin.configure`.
+    pub configure: TypedFunc<(String,), (Result<(), String>,)>,
+    /// `plugin.examples`.
+    pub examples: TypedFunc<(), (Vec<plugin::Example>,)>,
+    /// `scope.check`.
+    pub check: Option<TypedFunc<(wit::JobFacts, wit::ChangeSet), (Vec<wit::Finding>,)>>,
+    /// `verifier.verify`.
+    pub verify: Option<TypedFunc<Verify, (Vec<wit::Finding>,)>>,
+    /// `signals.parse`.
+    pub parse: Option<TypedFunc<(signals::CommandOutput,), (Vec<wit::Signal>,)>>,
+    /// `redaction.find`.
+    pub find: Option<TypedFunc<(String, String), (redaction::Found,)>>,
+    /// `prompt.shape`.
+    pub shape: Option<TypedFunc<(prompt::PromptInput,), (prompt::Draft,)>>,
+    /// `mutation.mutate`.
+    pub mutate: Option<TypedFunc<(mutation::MutationInput,), (mutation::Mutants,)>>,
 }
 
 /// A running component.
@@ -78,25 +98,32 @@ impl Code {
         let pre = link(&mut linker)
             .and_then(|()| linker.instantiate_pre(&component))
             .map_err(|error| Refusal::Start(format!("it does not link: {}", root(error))))?;
-        let has = |interface| outside.interfaces.contains(&interface);
-        macro_rules! indices {
-            ($module:ident) => {
-                $module::GuestIndices::new(&pre).map_err(|error| {
-                    Refusal::Start(format!(
-                        "its export {} does not fit: {}",
-                        stringify!($module),
-                        root(error)
-                    ))
-                })
-            };
-        }
+        let function = |interface: &str, name: &str| {
+            let Some(export) = outside.export(interface) else { return Ok(None) };
+            let found = component
+                .get_export_index(None, export)
+                .and_then(|instance| component.get_export_index(Some(&instance), name));
+            match found {
+                Some(index) => Ok(Some(index)),
+                None => Err(Refusal::Start(format!("its export {export} does not fit: it has no {name}"))),
+            }
+        };
+        let plugin = |name: &str| {
+            function("plugin", name)?
+                .ok_or_else(|| Refusal::Start(format!("it exports no function {name} of plugin")))
+        };
         Ok(Code {
-            plugin: indices!(plugin)?,
-            scope: has(Interface::Scope).then(|| indices!(scope)).transpose()?,
-            verifier: has(Interface::Verifier).then(|| indices!(verifier)).transpose()?,
-            signals: has(Interface::Signals).then(|| indices!(signals)).transpose()?,
-            redaction: has(Interface::Redaction).then(|| indices!(redaction)).transpose()?,
-            prompt: has(Interface::Prompt).then(|| indices!(prompt)).transpose()?,
+            functions: Functions {
+                describe: plugin("describe")?,
+                configure: plugin("configure")?,
+                examples: plugin("examples")?,
+                check: function("scope", "check")?,
+                verify: function("verifier", "verify")?,
+                parse: function("signals", "parse")?,
+                find: function("redaction", "find")?,
+                shape: function("prompt", "shape")?,
+                mutate: function("mutation", "mutate")?,
+            },
             runtime: runtime.clone(),
             pre,
             outside,
@@ -118,18 +145,18 @@ impl Code {
         let _ticking = self.runtime.tick();
         let guest = (|| -> wasmtime::Result<Guest> {
             let instance = self.pre.instantiate(&mut store)?;
-            macro_rules! load {
-                ($name:ident) => {
-                    self.$name.as_ref().map(|indices| indices.load(&mut store, &instance)).transpose()?
-                };
-            }
+            let at = &self.functions;
+            let mut load = Loader { instance, store: &mut store };
             Ok(Guest {
-                plugin: self.plugin.load(&mut store, &instance)?,
-                scope: load!(scope),
-                verifier: load!(verifier),
-                signals: load!(signals),
-                redaction: load!(redaction),
-                prompt: load!(prompt),
+                describe: load.function(&at.describe)?,
+                configure: load.function(&at.configure)?,
+                examples: load.function(&at.examples)?,
+                check: load.optional(at.check.as_ref())?,
+                verify: load.optional(at.verify.as_ref())?,
+                parse: load.optional(at.parse.as_ref())?,
+                find: load.optional(at.find.as_ref())?,
+                shape: load.optional(at.shape.as_ref())?,
+                mutate: load.optional(at.mutate.as_ref())?,
             })
         })()
         .map_err(|error| explain(&error, store.data()))?;
@@ -161,6 +188,33 @@ impl Code {
             *alive = false;
             explain(&error, store.data())
         })
+    }
+}
+
+/// Finds functions of one instance and checks their types.
+struct Loader<'a> {
+    instance: wasmtime::component::Instance,
+    store: &'a mut Store<State>,
+}
+
+impl Loader<'_> {
+    fn function<P, R>(&mut self, at: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.instance.get_typed_func(&mut *self.store, at)
+    }
+
+    fn optional<P, R>(
+        &mut self,
+        at: Option<&ComponentExportIndex>,
+    ) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        at.map(|at| self.function(at)).transpose()
     }
 }
 

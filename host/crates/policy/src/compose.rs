@@ -1,6 +1,6 @@
 //! How the answers of several policies become one. Pure.
 
-use model::types::{Finding, Severity, Span};
+use model::types::{Budget, Finding, Mutant, MutantKind, Mutants, Severity, Span};
 
 /// A finding and who it comes from.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -57,6 +57,31 @@ pub fn union(lists: Vec<Vec<Span>>) -> Vec<Span> {
 /// The verdict of findings: what a flip is measured by.
 pub fn verdict(findings: &[Finding]) -> Option<Severity> {
     findings.iter().map(|finding| finding.severity).min()
+}
+
+/// The mutants of all policies within the budget of one. Where oracle mutants of two policies
+/// overlap, the earlier policy's is kept: they share one overlay.
+pub fn within(all: Mutants, budget: &Budget) -> Mutants {
+    let mut kept: Vec<Mutant> = Vec::new();
+    let mut bytes = 0u64;
+    for mutant in all.mutants {
+        let overlaps = |other: &Mutant| {
+            other.kind == MutantKind::Oracle
+                && mutant.kind == MutantKind::Oracle
+                && other.path == mutant.path
+                && other.start < mutant.end.max(mutant.start + 1)
+                && mutant.start < other.end.max(other.start + 1)
+        };
+        if kept.iter().any(overlaps) {
+            continue;
+        }
+        bytes += mutant.text.len() as u64;
+        if kept.len() >= budget.max_mutants as usize || bytes > budget.max_bytes {
+            break;
+        }
+        kept.push(mutant);
+    }
+    Mutants { mutants: kept, not_mutated: all.not_mutated }
 }
 
 #[cfg(test)]

@@ -92,6 +92,11 @@ pub fn try_all(plugin: &Plugin, examples: &[Example]) -> Vec<Tried> {
                     Kit::stable,
                 ));
             }
+            Interface::Mutation => tried.push(kit.property(
+                interface,
+                "every check is named by a mutant, or it is said why there is none",
+                Kit::spoken_for,
+            )),
         }
         tried.push(
             kit.once(interface, "the largest input is answered within the limits", |k| k.large(interface)),
@@ -268,6 +273,26 @@ impl Gen {
         PromptInput { job, draft, repair: None, fence: "f00d".into() }
     }
 
+    fn mutation(&mut self, most: usize) -> MutationInput {
+        let test = format!("def test_a():\n    assert f({}) == {}\n", self.next(9), self.next(9));
+        let file = |path: &str, content: String, role| TextFile { path: path.into(), content, role };
+        MutationInput {
+            job: self.job(),
+            changes: self.changes(),
+            checks: vec![PassedCheck {
+                name: "unit".into(),
+                command: "python3 -m pytest".into(),
+                ..PassedCheck::default()
+            }],
+            files: vec![
+                file("a.py", self.text(most), FileRole::Source),
+                file("test_a.py", test, FileRole::Test),
+            ],
+            tier: Tier::Standard,
+            budget: Budget { max_mutants: 8, max_bytes: 4096 },
+        }
+    }
+
     fn question(&mut self, interface: Interface) -> OwnedQuestion {
         match interface {
             Interface::Scope => OwnedQuestion::Scope(ScopeInput { job: self.job(), changes: self.changes() }),
@@ -277,6 +302,7 @@ impl Gen {
                 OwnedQuestion::Redaction(RedactInput { text: self.text(60), carry: String::new() })
             }
             Interface::Prompt => OwnedQuestion::Prompt(self.prompt()),
+            Interface::Mutation => OwnedQuestion::Mutation(self.mutation(60)),
         }
     }
 }
@@ -463,6 +489,20 @@ impl Kit<'_> {
         if one == other { Ok(()) } else { Err(format!("{one:?} and {other:?}")) }
     }
 
+    fn spoken_for(&self, g: &mut Gen) -> Kept {
+        let input = g.mutation(60);
+        let Answer::Mutants(mutants) = self.ask(&OwnedQuestion::Mutation(input.clone()))? else {
+            return Err("answered something else".to_owned());
+        };
+        for check in &input.checks {
+            let mutated = mutants.mutants.iter().any(|mutant| mutant.checks.contains(&check.name));
+            if !mutated && !mutants.not_mutated.iter().any(|not| not.check == check.name) {
+                return Err(format!("nothing is said of the check {}", check.name));
+            }
+        }
+        Ok(())
+    }
+
     fn large(&self, interface: Interface) -> Kept {
         let mut g = Gen(7);
         let line = format!("{} {}\n", BENIGN[0], BENIGN[6]);
@@ -503,6 +543,14 @@ impl Kit<'_> {
                 input.draft.body = input.job.task.clone();
                 vec![OwnedQuestion::Prompt(input)]
             }
+            Interface::Mutation => [lines, one_line]
+                .into_iter()
+                .map(|content| {
+                    let mut input = g.mutation(3);
+                    input.files[0].content = content;
+                    OwnedQuestion::Mutation(input)
+                })
+                .collect(),
         };
         for question in questions {
             let call = self.plugin.ask(question.as_question(), LARGE as u64);

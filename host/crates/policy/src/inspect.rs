@@ -7,8 +7,9 @@ use wasmparser::{Encoding, Parser, Payload};
 /// The package whose interfaces policies implement.
 const PACKAGE: &str = "codex-worker:policy/";
 
-/// The version of the interfaces that this host speaks; patch versions are the same to it.
-pub const SPEAKS: &str = "0.1";
+/// The versions of the interfaces that this host speaks, the oldest first; patch versions are
+/// the same to it. Interfaces are versioned one by one: a component may mix them.
+pub const SPEAKS: [&str; 2] = ["0.1", "0.2"];
 
 /// The largest component file, in bytes.
 pub const MAX_FILE: u64 = 32 * 1024 * 1024;
@@ -51,12 +52,20 @@ pub enum Interface {
     Redaction,
     /// Rewrites the prompt.
     Prompt,
+    /// Says what to alter so that a check must fail.
+    Mutation,
 }
 
 impl Interface {
     /// All of them, in the order in which a job meets them.
-    pub const ALL: [Interface; 5] =
-        [Interface::Scope, Interface::Verifier, Interface::Signals, Interface::Redaction, Interface::Prompt];
+    pub const ALL: [Interface; 6] = [
+        Interface::Scope,
+        Interface::Verifier,
+        Interface::Signals,
+        Interface::Redaction,
+        Interface::Prompt,
+        Interface::Mutation,
+    ];
 
     /// The name in WIT.
     pub fn name(self) -> &'static str {
@@ -66,6 +75,7 @@ impl Interface {
             Interface::Signals => "signals",
             Interface::Redaction => "redaction",
             Interface::Prompt => "prompt",
+            Interface::Mutation => "mutation",
         }
     }
 
@@ -98,6 +108,15 @@ pub struct Outside {
 }
 
 impl Outside {
+    /// The full name of an exported interface of ours, the newest version where there are
+    /// several.
+    pub fn export(&self, interface: &str) -> Option<&str> {
+        let versions =
+            self.exports.iter().filter_map(|name| ours(name).map(|(own, version)| (own, version, name)));
+        let newest = versions.filter(|(own, _, _)| *own == interface).max_by_key(|(_, version, _)| *version);
+        newest.map(|(_, _, name)| name.as_str())
+    }
+
     /// It needs the empty WASI.
     pub fn uses_wasi(&self) -> bool {
         self.imports.iter().any(|name| name.starts_with("wasi:"))
@@ -123,7 +142,7 @@ pub enum Refusal {
     #[error("it is truncated or damaged: {0}")]
     Damaged(String),
     /// Made for other interfaces.
-    #[error("it is built for codex-worker:policy@{0}, this host speaks {SPEAKS}")]
+    #[error("it is built for codex-worker:policy@{0}, this host speaks {speaks}", speaks = SPEAKS.join(" and "))]
     OtherVersion(String),
     /// Imports what no policy may have.
     #[error(
@@ -186,12 +205,12 @@ pub fn outside(bytes: &[u8]) -> Result<Outside, Refusal> {
     let exports =
         |interface: &str| outside.exports.iter().any(|name| ours(name).is_some_and(|(n, _)| n == interface));
     if !exports("plugin") {
-        return Err(Refusal::MissingExport(format!("{PACKAGE}plugin@{SPEAKS}")));
+        return Err(Refusal::MissingExport(format!("{PACKAGE}plugin@{}", SPEAKS[0])));
     }
     let interfaces: Vec<_> = Interface::ALL.into_iter().filter(|i| exports(i.name())).collect();
     if interfaces.is_empty() {
         return Err(Refusal::MissingExport(
-            "any of the interfaces scope, verifier, signals, redaction and prompt".into(),
+            "any of the interfaces scope, verifier, signals, redaction, prompt and mutation".into(),
         ));
     }
     Ok(Outside { interfaces, ..outside })
@@ -265,7 +284,7 @@ fn split_version(name: &str) -> (&str, &str) {
 }
 
 fn speaks(version: &str) -> bool {
-    version.strip_prefix(SPEAKS).is_some_and(|patch| patch.starts_with('.'))
+    SPEAKS.iter().any(|spoken| version.strip_prefix(spoken).is_some_and(|patch| patch.starts_with('.')))
 }
 
 fn allowed_import(name: &str) -> bool {

@@ -148,8 +148,8 @@ impl Prepared {
         let limits = Limits::default();
         let start = |error: CallError| Refusal::Start(format!("it does not start: {error}"));
         let mut instance = code.start(limits).map_err(start)?;
-        let about = code
-            .call(&mut instance, limits, |store, guest| guest.plugin.call_describe(store))
+        let (about,) = code
+            .call(&mut instance, limits, |store, guest| guest.describe.call(store, ()))
             .map_err(|error| Refusal::Description(error.to_string()))?;
         let about =
             accept::about(about.name, &about.version, &about.summary).map_err(Refusal::Description)?;
@@ -161,9 +161,9 @@ impl Prepared {
         let limits = Limits { transfer_bytes: 16 * 1024 * 1024, ..Limits::default() };
         let start = |error: CallError| Refusal::Start(format!("its examples cannot be read: {error}"));
         let mut instance = self.code.start(limits).map_err(start)?;
-        let examples = self
+        let (examples,) = self
             .code
-            .call(&mut instance, limits, |store, guest| guest.plugin.call_examples(store))
+            .call(&mut instance, limits, |store, guest| guest.examples.call(store, ()))
             .map_err(start)?;
         let own = |example: super::bindings::v0_1::plugin::Example| {
             accept::example(Example {
@@ -255,9 +255,10 @@ fn start(code: &Code, limits: Limits, config: &str) -> Result<Instance, Refusal>
     let mut instance =
         code.start(limits).map_err(|error| Refusal::Start(format!("it does not start: {error}")))?;
     let config = if config.trim().is_empty() { "{}" } else { config };
-    code.call(&mut instance, limits, |store, guest| guest.plugin.call_configure(store, config))
-        .map_err(|error| Refusal::Start(format!("it cannot be configured: {error}")))?
-        .map_err(|refusal| Refusal::Configuration(accept::refusal(&refusal)))?;
+    let (configured,) = code
+        .call(&mut instance, limits, |store, guest| guest.configure.call(store, (config.to_owned(),)))
+        .map_err(|error| Refusal::Start(format!("it cannot be configured: {error}")))?;
+    configured.map_err(|refusal| Refusal::Configuration(accept::refusal(&refusal)))?;
     Ok(instance)
 }
 

@@ -14,7 +14,8 @@ use super::plugin::{Call, Origin, Plugin, PluginId};
 use super::record::{self, Decision};
 use super::replay::Verdict;
 use model::types::{
-    CommandOutput, Draft, Finding, Found, PromptInput, ScopeInput, Signal, Span, VerifyInput,
+    CommandOutput, Draft, Finding, Found, Mutants, MutationInput, PromptInput, ScopeInput, Signal, Span,
+    VerifyInput,
 };
 
 /// Redaction is asked piece by piece; a piece has at most about this many bytes.
@@ -178,6 +179,34 @@ impl PolicySet {
             }
         }
         shaped
+    }
+
+    /// Asks all mutation policies what to alter; their mutants are united within the budget.
+    /// Gives them with one line for each policy that failed.
+    pub fn mutants(&self, input: &MutationInput) -> (Mutants, Vec<String>) {
+        let recorded = Recorded::new(input);
+        let mut all = Mutants::default();
+        let mut notes = self.broken_notes(Interface::Mutation);
+        for plugin in self.deciding(Interface::Mutation) {
+            let call = self.ask(plugin, Question::Mutation(input), &recorded);
+            let enforced = plugin.id.mode == Mode::Enforce;
+            match call.answer {
+                Ok(Answer::Mutants(mut mutants)) if enforced => {
+                    all.mutants.append(&mut mutants.mutants);
+                    all.not_mutated.append(&mut mutants.not_mutated);
+                }
+                Ok(Answer::Mutants(mutants)) => {
+                    if mutants != all {
+                        self.note_shadow(plugin, "would have made other mutants".to_owned());
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if enforced => notes.push(skipped(plugin, &error)),
+                Err(error) => self.note_shadow(plugin, error.to_string()),
+            }
+        }
+        // Ranges of two policies may overlap: the first one's stand.
+        (super::compose::within(all, &input.budget), notes)
     }
 
     /// `name@version` of each policy that counts.

@@ -14,6 +14,7 @@ use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiC
 
 use super::accept;
 use super::bindings::v0_1::{host, wit};
+use super::bindings::v0_2;
 use super::limits::Limits;
 
 /// A limit that a call can run into.
@@ -140,21 +141,40 @@ impl ResourceLimiter for State {
 
 impl wit::Host for State {}
 
-impl host::Host for State {
-    fn log(&mut self, level: host::Level, message: String) {
+/// The level's name; the enum is generated once a version.
+macro_rules! host_level {
+    ($host:path, $level:expr) => {{
+        use $host as host;
+        match $level {
+            host::Level::Debug => "debug",
+            host::Level::Info => "info",
+            host::Level::Warn => "warn",
+            host::Level::Error => "error",
+        }
+    }};
+}
+
+impl State {
+    fn log_line(&mut self, level: &str, message: &str) {
         let size = message.len() as u64 + 1;
         if size > self.log_left {
             self.log_dropped += 1;
             return;
         }
         self.log_left -= size;
-        let level = match level {
-            host::Level::Debug => "debug",
-            host::Level::Info => "info",
-            host::Level::Warn => "warn",
-            host::Level::Error => "error",
-        };
-        self.log.push(format!("{level}: {}", accept::log_line(&message)));
+        self.log.push(format!("{level}: {}", accept::log_line(message)));
+    }
+}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) {
+        self.log_line(host_level!(host, level), &message);
+    }
+}
+
+impl v0_2::host::Host for State {
+    fn log(&mut self, level: v0_2::host::Level, message: String) {
+        self.log_line(host_level!(v0_2::host, level), &message);
     }
 }
 
@@ -200,6 +220,9 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let l = linker;
     host::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    v0_2::host::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    // Types alone: there is nothing to link behind the instance.
+    l.instance("codex-worker:policy/types@0.2.0")?;
 
     wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
     sync::io::poll::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;

@@ -12,7 +12,7 @@ use policy::inspect::{self, Interface};
 use policy::record::digest;
 
 /// The shipped policies: crate `codex-worker-<name>` in `plugins/<name>`.
-const SHIPPED: [&str; 5] = ["integrity", "prompt", "redaction", "scope", "signals"];
+const SHIPPED: [&str; 6] = ["integrity", "mutation", "prompt", "redaction", "scope", "signals"];
 
 /// Rebuild plugins/dist from plugins/ (in the source tree).
 #[derive(Debug, clap::Args)]

@@ -46,6 +46,7 @@ fn template(kind: Interface) -> &'static str {
         Interface::Signals => include_str!("templates/signals.rs.txt"),
         Interface::Redaction => include_str!("templates/redaction.rs.txt"),
         Interface::Prompt => include_str!("templates/prompt.rs.txt"),
+        Interface::Mutation => include_str!("templates/mutation.rs.txt"),
     }
 }
 

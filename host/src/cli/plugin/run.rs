@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::one::Which;
 use crate::cli::print;
 use model::error::{Error, Kind, Result};
-use model::types::{Finding, Signal};
+use model::types::{Finding, Mutant, MutantKind, Signal};
 use policy::ask::{Answer, OwnedQuestion};
 use policy::conformance::mask;
 use policy::inspect::Interface;
@@ -85,7 +85,27 @@ fn render(question: &OwnedQuestion, answer: &Answer) -> String {
             format!("--- stable\n{}\n--- body\n{}\n", draft.stable.trim_end(), draft.body)
         }
         (Answer::Found(_), _) => String::new(),
+        (Answer::Mutants(mutants), _) => {
+            let made = mutants.mutants.iter().map(mutant);
+            let not_made = mutants.not_mutated.iter().map(|not| {
+                let path = not.path.as_ref().map(|path| format!(" [{path}]")).unwrap_or_default();
+                format!("not mutated: {}{path}: {}\n", not.check, not.reason)
+            });
+            made.chain(not_made).collect()
+        }
     }
+}
+
+/// A mutant for a person.
+pub fn mutant(mutant: &Mutant) -> String {
+    let kind = match mutant.kind {
+        MutantKind::Oracle => "oracle",
+        MutantKind::Source => "source",
+    };
+    let test =
+        if mutant.test.is_empty() { String::new() } else { format!(" in {}", mutant.test.join(" > ")) };
+    let Mutant { path, line, mutator, altered, .. } = mutant;
+    format!("{kind} {mutator}: {altered}{test} [{path}:{line}] ({})\n", mutant.checks.join(", "))
 }
 
 /// A signal for a person.

@@ -107,7 +107,7 @@ fn count(jobs: &[Vec<Decision>], known: &[Known]) -> BTreeMap<String, Policy> {
                     );
                 }),
                 Answer::Found(found) => found.spans.iter().for_each(|s| fire(&s.rule, |f| f.masked += 1)),
-                Answer::Signals(_) | Answer::Draft(_) => {}
+                Answer::Signals(_) | Answer::Draft(_) | Answer::Mutants(_) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `codex-worker:policy@0.1.0`: the generated bindings, and conversions between them and
-//! [`model::types`].
+//! [`model::types`]. The same records serve what `@0.2.0` took over: types of components are
+//! compared field by field.
 
 use model::types as own;
 
