@@ -22,8 +22,8 @@ use super::literals::{all, holds, is_number, trivial};
 const GAP: u32 = 3;
 /// Units of a file that are looked at.
 const UNITS: usize = 20_000;
-/// Cases that are tried on one unit.
-const TRIED: usize = 200;
+/// Cases that are tried on one unit: with the lines that are read they bound the time.
+const TRIED: usize = 32;
 
 /// What a test says: these inputs give this result.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,7 +160,8 @@ pub fn answers(file: &File<'_>, cases: &Cases<'_>, severity: Severity, findings:
     if cases.by_expected.is_empty() || file.in_tests || translates(file.path) {
         return;
     }
-    let before: Vec<Vec<String>> = file.removed().take(UNITS).map(|line| all(&line.code)).collect();
+    // What was there before, and only moved.
+    let known: BTreeSet<&Case> = file.removed().flat_map(|line| cases.in_unit(&all(&line.code))).collect();
     let units = units(file);
     for table in units.chunk_by(|row, next| next.line.saturating_sub(row.line) <= GAP) {
         let mut found: BTreeSet<&Case> = BTreeSet::new();
@@ -168,11 +169,8 @@ pub fn answers(file: &File<'_>, cases: &Cases<'_>, severity: Severity, findings:
         let mut first = None;
         for unit in table {
             literals += unit.literals.len();
-            let here: Vec<&Case> = cases
-                .in_unit(&unit.literals)
-                .into_iter()
-                .filter(|case| !before.iter().any(|old| case.stands_in(old)))
-                .collect();
+            let mut here = cases.in_unit(&unit.literals);
+            here.retain(|case| !known.contains(case));
             let is_answer = |literal: &&String| {
                 here.iter().any(|case| case.expected == **literal || case.inputs.contains(literal))
             };
