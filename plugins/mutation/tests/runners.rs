@@ -754,6 +754,79 @@ public class MoneyTest {
     });
 }
 
+/// Debian's package junit5.
+#[test]
+fn junit5() {
+    check(&Case {
+        runner: "junit5",
+        probe: "javac -version && test -f /usr/share/java/junit-platform-console.jar",
+        files: &[
+            (
+                "run.sh",
+                "d=/usr/share/java\nfor j in junit-jupiter-api junit-jupiter-engine junit-jupiter-params junit-platform-commons junit-platform-engine junit-platform-launcher junit-platform-console junit-platform-reporting opentest4j opentest4j-reporting-events opentest4j-reporting-schema apiguardian-api picocli; do cp=$cp:$d/$j.jar; done\nrm -rf out && javac -cp $cp -d out *.java && java -cp out:$cp org.junit.platform.console.ConsoleLauncher --scan-classpath out --disable-banner --disable-ansi-colors\n",
+            ),
+            (
+                "Money.java",
+                "class Money { static int add(int a, int b) { if (a < 0) throw new IllegalArgumentException(\"no\"); return a + b; } static byte max() { return 127; } static String text() { return \"a\\nb\"; } }\n",
+            ),
+            (
+                "MoneyTest.java",
+                r#"
+import static org.junit.jupiter.api.Assertions.*;
+import java.util.Map;
+import org.junit.jupiter.api.*;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class MoneyTest {
+    @Test
+    void adds() {
+        assertEquals(4, Money.add(2, 2), "sum");
+    }
+
+    @Test void isLargest() { assertEquals((byte) 127, Money.max()); }
+
+    @Test void isText() {
+        assertEquals("""
+            a
+            b""", Money.text());
+    }
+
+    @Test void fails() {
+        assertThrows(IllegalArgumentException.class, () -> Money.add(-1, 2));
+    }
+
+    @Test void saysWhy() {
+        IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> Money.add(-1, 2));
+        assertEquals("no", e.getMessage());
+    }
+
+    @Test void isSmall() { assertTrue(Money.add(1, 1) == 2); }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1, 2", "2, 2, 4"})
+    void isTabled(int a, int b, int expected) { assertEquals(expected, Money.add(a, b)); }
+
+    @Disabled @Test void later() { assertEquals(5, Money.add(2, 2)); }
+
+    @Nested
+    class Deep {
+        @Test void isMapped() { assertEquals(Map.of("a", 2L), Map.of("a", (long) Money.add(1, 1))); }
+    }
+}
+"#,
+            ),
+        ],
+        command: "sh run.sh",
+        signal: Some("junit"),
+        mutants: 8,
+        cheats: &[&[(
+            "Money.java",
+            "class Money { static { Runtime.getRuntime().halt(0); } static int add(int a, int b) { return 0; } static byte max() { return 0; } static String text() { return null; } }\n",
+        )]],
+    });
+}
+
 const RB_MONEY: (&str, &str) = (
     "lib/money.rb",
     "def add(a, b)\n  raise ArgumentError, 'no' if a.nil?\n  a + b\nend\n\ndef names\n  %w[a b]\nend\n\ndef find(k)\n  { 'a' => 1 }[k]\nend\n",
