@@ -204,15 +204,36 @@ fn speaks(runner: &Runner, path: &str) -> bool {
     }
 }
 
-/// Whether a report says that the test passed; true where there is none.
-fn reported(check: &PassedCheck, test: &[String]) -> bool {
-    if check.passed_tests.is_empty() || test.is_empty() {
-        return true;
+/// Whether a report says that the test passed; where there is none, whether it surely ran.
+fn reported(check: &PassedCheck, found: &Candidate) -> bool {
+    if check.passed_tests.is_empty() || found.test.is_empty() {
+        return found.sure;
     }
-    let name = Mutant { test: test.to_vec(), ..Mutant::default() };
+    let name = Mutant { test: found.test.clone(), ..Mutant::default() };
     check.passed_tests.iter().any(|id| name.is_of_test(id))
         // A report may name a test without its suites.
-        || test.last().is_some_and(|last| check.passed_tests.iter().any(|id| id == last))
+        || found.test.last().is_some_and(|last| check.passed_tests.iter().any(|id| id == last))
+}
+
+/// Why a file may not be compiled at all on this machine, or with these features.
+fn conditional(language: &str, file: &TextFile) -> bool {
+    let head = || file.content.lines().take(60);
+    match language {
+        "Go" => {
+            const SYSTEMS: &[&str] = &[
+                "windows", "darwin", "linux", "freebsd", "openbsd", "netbsd", "plan9", "js", "wasip1",
+                "android", "ios", "amd64", "arm64", "386", "arm", "wasm", "unix",
+            ];
+            let stem = file.path.strip_suffix("_test.go").unwrap_or_default();
+            let system = stem.rsplit(['/', '_']).next().filter(|last| stem.ends_with(&format!("_{last}")));
+            system.is_some_and(|last| SYSTEMS.contains(&last))
+                || head()
+                    .take_while(|line| !line.starts_with("package "))
+                    .any(|line| line.starts_with("//go:build") || line.starts_with("// +build"))
+        }
+        "Rust" => head().any(|line| line.starts_with("#![cfg(")),
+        _ => false,
+    }
 }
 
 fn analyse(file: &TextFile, script: bool) -> Analysed {
@@ -230,6 +251,9 @@ fn analyse(file: &TextFile, script: bool) -> Analysed {
             )),
         };
     };
+    if conditional(language.name, file) {
+        return broken("it is compiled on some condition only".to_owned());
+    }
     match Source::read(&file.content, language) {
         Err(error) => broken(format!(
             "it cannot be read as {}: {} (line {})",
@@ -265,6 +289,7 @@ fn record<'a>(input: &'a MutationInput, played: &[Played<'a>], near: &Nearness<'
         let Some(owner) = owner else { continue };
         let Some(edit) = recorded::alter(&kind, &file.content) else { continue };
         let candidate = Candidate {
+            sure: true,
             line: LineIndex::new(&file.content).of(edit.range.0),
             edit,
             mutator: "recorded-value",
@@ -342,7 +367,7 @@ impl Picker<'_> {
         for at in checks {
             let check = &self.input.checks[*at];
             self.compared += check.passed_tests.len();
-            if self.compared <= MAX_COMPARED && reported(check, &found.test) {
+            if self.compared <= MAX_COMPARED && reported(check, found) {
                 running.push(*at);
             }
         }

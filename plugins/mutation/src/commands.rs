@@ -17,8 +17,12 @@ pub struct Runner {
     /// The directory that it runs in, relative to the base, with a slash at the end unless
     /// it is the base.
     pub directory: String,
-    /// What it was given of paths: files, directories, beginnings of paths. None: all.
+    /// What it was given of paths: files, directories, patterns. None: all.
     pub paths: Vec<String>,
+    /// A directory stands for the files in it, not for those further below.
+    pub flat: bool,
+    /// The packages of Python that unittest's discovery descends into; none of other runners.
+    pub packages: Vec<String>,
     /// Texts of which one must be in a test's name.
     pub filters: Vec<String>,
     /// It selects in a way that is not understood.
@@ -46,6 +50,18 @@ const MAX_COMMANDS: usize = 200;
 
 /// Reads a check's command.
 pub fn plan(check: &PassedCheck, files: &[TextFile]) -> Plan {
+    let mut plan = read(check, files);
+    if plan.runners.iter().any(|runner| runner.name == "unittest") {
+        let packages = files.iter().filter_map(|file| file.path.strip_suffix("__init__.py"));
+        let packages: Vec<String> = packages.map(str::to_owned).collect();
+        for runner in plan.runners.iter_mut().filter(|runner| runner.name == "unittest") {
+            runner.packages.clone_from(&packages);
+        }
+    }
+    plan
+}
+
+fn read(check: &PassedCheck, files: &[TextFile]) -> Plan {
     let mut reader = Reader { files, runners: Vec::new(), left: MAX_COMMANDS };
     reader.line(&check.command, &directory(&check.directory), 0);
     let mut plan = Plan { runners: reader.runners, guessed: false };
@@ -104,6 +120,8 @@ fn runner(name: &'static str, language: &'static str, directory: &str) -> Runner
         language,
         directory: directory.to_owned(),
         paths: Vec::new(),
+        flat: false,
+        packages: Vec::new(),
         filters: Vec::new(),
         opaque: false,
         stops: false,
@@ -456,6 +474,7 @@ impl Reader<'_> {
     /// A runner with its arguments.
     fn add(&mut self, name: &'static str, language: &'static str, rest: &[&str], directory: &str) {
         let mut found = runner(name, language, directory);
+        found.flat = matches!(name, "mocha" | "bats");
         let mut words = rest.iter().copied().peekable();
         let mut own = true;
         while let Some(word) = words.next() {
@@ -483,6 +502,11 @@ impl Reader<'_> {
                     Some((flag, value)) => (flag, Some(value)),
                     None => (word, None),
                 };
+                if matches!(flag, "--recursive" | "-r") && matches!(name, "mocha" | "bats") && flag != "-r"
+                    || (name, flag) == ("bats", "-r")
+                {
+                    found.flat = false;
+                }
                 if stops(name, flag, attached) {
                     found.stops = true;
                 }
@@ -521,6 +545,9 @@ impl Reader<'_> {
         }
         if name == "go-test" && found.paths.is_empty() {
             found.paths.push(format!("{directory}*"));
+        }
+        if name == "mocha" && found.paths.is_empty() {
+            found.paths.push(format!("{directory}test"));
         }
         self.runners.push(found);
     }
@@ -580,13 +607,13 @@ fn without_wrappers<'a, 'b>(words: &'a [&'b str]) -> &'a [&'b str] {
     &words[at..]
 }
 
-/// A path, or its part before a wildcard.
+/// A path or a pattern. What no quotes protect is the shell's, to which `**` is `*`.
 fn path_argument(directory: &str, word: &str) -> String {
+    let quoted = word.starts_with(['"', '\'']);
     let word = word.trim_matches(['"', '\'']);
-    let fixed = word.find(['*', '?', '{', '[']).map_or(word, |at| &word[..at]);
-    let slash = fixed.ends_with('/') || fixed.len() < word.len();
-    let path = join(directory, fixed);
-    if slash { path } else { path.trim_end_matches('/').to_owned() }
+    let path = join(directory, word);
+    let path = if word.ends_with('/') { path.as_str() } else { path.trim_end_matches('/') };
+    if quoted { path.to_owned() } else { path.replace("**", "*") }
 }
 
 fn stops(runner: &str, flag: &str, value: Option<&str>) -> bool {
@@ -753,15 +780,30 @@ impl Runner {
     /// Whether it surely runs this file.
     pub fn runs(&self, path: &str) -> bool {
         let Some(inside) = path.strip_prefix(&self.directory) else { return false };
-        let named = self.paths.iter().any(|given| covers(given, path, self.name));
+        let named = self.paths.iter().any(|given| covers(given, path, self));
         if self.script {
             return self.paths.iter().any(|given| given == path);
         }
         if !self.paths.is_empty() && !named {
             return false;
         }
-        let exact = self.paths.iter().any(|given| given == path);
-        exact || self.collects(inside)
+        let exact =
+            self.paths.iter().any(|given| path.strip_suffix(".py").unwrap_or(path) == given || given == path);
+        exact || self.collects(inside) && self.discovers(path)
+    }
+
+    /// unittest descends into packages alone.
+    fn discovers(&self, path: &str) -> bool {
+        if self.name != "unittest" {
+            return true;
+        }
+        let start =
+            self.paths.iter().find(|given| path.starts_with(given.as_str())).unwrap_or(&self.directory);
+        let Some(inside) = path.strip_prefix(start.as_str()) else { return false };
+        inside.match_indices('/').all(|(at, _)| {
+            let directory = &path[..start.len() + at + 1];
+            at == 0 || self.packages.iter().any(|package| package == directory)
+        })
     }
 
     /// Whether its own patterns take a file, seen from its directory.
@@ -826,19 +868,74 @@ impl Runner {
     }
 }
 
-/// Whether an argument takes a path: the file itself, a directory, a beginning.
-fn covers(given: &str, path: &str, runner: &str) -> bool {
-    if let Some(directory) = given.strip_suffix('*') {
-        return path.strip_prefix(directory).is_some_and(|rest| !rest.contains('/'));
+/// Whether an argument takes a path: the file itself, a directory, a pattern.
+fn covers(given: &str, path: &str, runner: &Runner) -> bool {
+    if given.contains(['*', '?', '{']) {
+        return matches(given, path);
     }
     if given.is_empty() || path == given {
         return true;
     }
-    if given.ends_with('/') {
-        return path.starts_with(given);
+    let directory = given.trim_end_matches('/');
+    let below = path.strip_prefix(directory).is_some_and(|rest| {
+        rest.strip_prefix('/').is_some_and(|inside| !runner.flat || !inside.contains('/'))
+            // Without its extension.
+            || rest.starts_with('.') && !given.ends_with('/')
+    });
+    below || matches!(runner.name, "jest" | "vitest") && path.contains(given)
+}
+
+/// A pattern with `*`, `?`, `{a,b}` (as any text within a component) and `**`.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut parts, mut names) = (pattern.split('/').peekable(), path.split('/'));
+    while let Some(part) = parts.next() {
+        if part == "**" {
+            let rest: Vec<&str> = parts.collect();
+            let names: Vec<&str> = names.collect();
+            // At any depth: the last components decide.
+            let rest = rest.join("/");
+            return rest.is_empty()
+                || (0..names.len())
+                    .take(32)
+                    .any(|from| !rest.contains("**") && matches(&rest, &names[from..].join("/")));
+        }
+        match names.next() {
+            Some(name) if component(part.as_bytes(), name.as_bytes()) => {}
+            _ => return false,
+        }
     }
-    let below = path.strip_prefix(given).is_some_and(|rest| rest.starts_with('/') || rest.starts_with('.'));
-    below || matches!(runner, "jest" | "vitest") && path.contains(given)
+    names.next().is_none()
+}
+
+/// One component of a path against one of a pattern.
+fn component(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p, n));
+                p += 1;
+            }
+            Some(b'{') => {
+                back = Some((p + pattern[p..].iter().position(|byte| *byte == b'}').unwrap_or(0), n));
+                p = back.map_or(p, |(at, _)| at) + 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match back {
+                Some((star, from)) => {
+                    back = Some((star, from + 1));
+                    p = star + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p.min(pattern.len())..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -854,8 +951,12 @@ mod tests {
                 "package.json",
                 r#"{"scripts": {"test": "npm run unit", "unit": "vitest run"}}"#,
             ),
+            TextFile::test("other/test_a.py", ""),
             TextFile::definition("scripts/ci.sh", "#!/bin/sh\nset -e\ngo test ./...\n"),
+            TextFile::test("tests/__init__.py", ""),
         ];
+        let mut files = files;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
         let plan = plan(&PassedCheck::new("c", command), &files);
         let runs = plan.runners.iter().any(|runner| !runner.opaque && runner.runs(path));
         assert_eq!(runs, expected, "{command} {path} {plan:?}");
@@ -873,7 +974,19 @@ mod tests {
             ("cd py && pytest", "test_a.py", false),
             ("PYTHONPATH=. timeout 60 pytest -x", "test_a.py", true),
             ("poetry run pytest", "test_a.py", true),
+            ("python -m unittest", "test_a.py", true),
             ("python -m unittest", "tests/test_a.py", true),
+            ("python -m unittest", "other/test_a.py", false),
+            ("python -m unittest discover -s other", "other/test_a.py", true),
+            ("mocha", "test/a.js", true),
+            ("mocha test/", "test/a.js", true),
+            ("mocha test/", "test/deep/a.js", false),
+            ("mocha --recursive test", "test/deep/a.js", true),
+            ("mocha 'test/**/*.js'", "test/deep/er/a.js", true),
+            ("mocha test/**/*.js", "test/deep/er/a.js", false),
+            ("mocha test/*.{js,ts}", "test/a.js", true),
+            ("bats -r test", "test/deep/a.bats", true),
+            ("bats test", "test/deep/a.bats", false),
             ("python -m unittest tests.test_a", "tests/test_a.py", true),
             ("python -m unittest tests.test_a.A.test_b", "tests/test_a.py", true),
             ("python -m unittest tests.test_b", "tests/test_a.py", false),

@@ -27,6 +27,9 @@ pub struct Candidate {
     pub test: Vec<String>,
     /// How little it tells: 0 is best.
     pub cost: u8,
+    /// It runs unless its test gives up on the way, or the runner leaves tests of its kind
+    /// out: only a report can tell.
+    pub sure: bool,
     /// The line of the edit.
     pub line: u32,
     /// The first and the last line of the test, header included.
@@ -79,6 +82,8 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
     let mut order: Vec<(usize, Option<usize>)> = vec![(0, None)];
     // Tests whose rest is not reached.
     let mut dead: Vec<bool> = vec![false];
+    // Tests that may give up.
+    let mut unsure: Vec<bool> = vec![false];
     for at in 0..source.len() {
         while path.last().is_some_and(|index| source.blocks[*index].body.1 <= at) {
             path.pop();
@@ -96,12 +101,18 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
                     best.push(None);
                     counts.push(0);
                     dead.push(false);
+                    unsure.push(false);
                 }
             }
             next_block += 1;
         }
         if !source.is_word(at) || path.len() > MAX_DEPTH {
             continue;
+        }
+        if gives_up(source.at(at))
+            && let Some(test) = path.iter().rev().find(|index| source.blocks[**index].role == Role::Test)
+        {
+            unsure[slots[*test]] = true;
         }
         let Some(place) = place(source, &path, script, only) else { continue };
         let slot = place.test.map_or(0, |test| slots[test]);
@@ -138,6 +149,7 @@ pub fn find(source: &Source<'_>, script: bool) -> Found {
             (source.lines.of(start), source.lines.of(end))
         });
         found.candidates.push(Candidate {
+            sure: !unsure[slot] && !path.iter().any(|index| source.blocks[*index].unsure),
             line: source.lines.of(offer.edit.range.0),
             edit: offer.edit,
             mutator: offer.mutator,
@@ -191,6 +203,26 @@ fn place(source: &Source<'_>, path: &[usize], script: bool, only: bool) -> Optio
     let test = path.iter().rev().copied().find(|index| source.blocks[*index].role == Role::Test)?;
     let straight = blocks().skip(outer).all(|block| block.role != Role::Loop);
     Some(Place { test: Some(test), straight })
+}
+
+/// A word by which a test gives up, on some condition perhaps.
+fn gives_up(word: &str) -> bool {
+    matches!(
+        word,
+        "Skip"
+            | "SkipNow"
+            | "Skipf"
+            | "skipTest"
+            | "markTestSkipped"
+            | "markTestIncomplete"
+            | "importorskip"
+            | "assumeTrue"
+            | "assumeFalse"
+            | "assumeThat"
+            | "assumingThat"
+            | "Assume"
+            | "Short"
+    )
 }
 
 /// What follows in a test is not reached: it returns, or gives up.

@@ -721,6 +721,7 @@ impl<'a> Script<'a> {
             edit,
             test: name.into_iter().filter(|name| !name.is_empty()).collect(),
             cost: cost + if looped { 4 } else { 0 },
+            sure: true,
             line,
             lines: (line, line),
         })
@@ -738,7 +739,10 @@ pub fn commands(text: &str) -> Vec<Vec<String>> {
         match item.what {
             What::Word { .. } => {
                 if let Some(last) = commands.last_mut() {
-                    last.push(script.at(index).trim_matches(['"', '\'']).to_owned());
+                    let word = script.at(index);
+                    // Quotes around a pattern tell who reads it.
+                    let plain = if word.contains('*') { word } else { word.trim_matches(['"', '\'']) };
+                    last.push(plain.to_owned());
                 }
             }
             _ => commands.push(Vec::new()),

@@ -45,11 +45,13 @@ pub struct Block {
     pub skipped: bool,
     /// The runner runs nothing but this.
     pub only: bool,
+    /// It is marked as of a kind that runners are often told to leave out.
+    pub unsure: bool,
 }
 
 impl Block {
     pub fn new(head: usize, body: Span, role: Role) -> Self {
-        Block { head, body, role, name: String::new(), skipped: false, only: false }
+        Block { head, body, role, name: String::new(), skipped: false, only: false, unsure: false }
     }
 
     pub fn named(mut self, name: impl Into<String>) -> Self {

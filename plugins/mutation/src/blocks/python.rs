@@ -24,6 +24,10 @@ const RAISES: &[&str] = &[
 
 const SKIPS: &[&str] = &["skip", "skipif", "skipIf", "skipUnless", "xfail", "expectedFailure"];
 
+/// Marks of tests that runs often leave out.
+const KINDS: &[&str] =
+    &["slow", "integration", "network", "online", "e2e", "gpu", "benchmark", "external", "remote", "manual"];
+
 pub fn find(source: &Source<'_>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     // Indentation of the header, and the block's index.
@@ -103,6 +107,7 @@ fn header(source: &Source<'_>, line: Span, decorators: Option<usize>) -> Option<
         "class" => {
             let mut block = Block { role: Role::Suite, ..block }.named(source.at(start + 1));
             block.skipped = source.has_word(decorated, SKIPS);
+            block.unsure = source.has_word(decorated, KINDS);
             return Some(block);
         }
         "def" => {
@@ -111,6 +116,7 @@ fn header(source: &Source<'_>, line: Span, decorators: Option<usize>) -> Option<
             let mut block =
                 Block { role: if test { Role::Test } else { Role::Function }, ..block }.named(name);
             block.skipped = source.has_word(decorated, SKIPS);
+            block.unsure = source.has_word(decorated, KINDS);
             return Some(block);
         }
         "for" | "while" => Role::Loop,
