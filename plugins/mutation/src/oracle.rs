@@ -327,6 +327,10 @@ fn offer(source: &Source<'_>, at: usize, path: &[usize]) -> Option<Offer> {
         // The `testing.T`.
         let first = arguments.first()?;
         skip = usize::from(matches!(source.slice(*first), "t" | "tb" | "b" | "s.T()" | "suite.T()" | "c"));
+        // A library's own tests hand it a stand-in, and expect it to fail.
+        if ["mock", "fake"].iter().any(|word| source.slice(*first).starts_with(word)) {
+            return None;
+        }
         // `bytes.Equal(…)` is no assertion.
         let owner = source.at(at.checked_sub(2)?);
         if skip == 0
