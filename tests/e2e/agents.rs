@@ -166,13 +166,10 @@ impl Place {
             check_commands: vec!["grep -q right a.txt".into()],
             limits: Limits {
                 writable: vec![self.path("work"), self.path("home"), self.path("tmp")],
-                hidden: Vec::new(),
                 connect_ports: Some(vec![model.port]),
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
+                ..Limits::default()
             },
-            mark: format!("agent-{}-{}", std::process::id(), model.port),
+            tag: format!("agent-{}-{}", std::process::id(), model.port),
             timeout: Duration::from_secs(90),
         }
     }
@@ -299,7 +296,7 @@ async fn a_cancel_ends_the_agents_commands() {
         assert_eq!(report.outcome.ended, AgentEnd::Cancelled, "{}", agent.name());
         eprintln!("{}: gone {:?} after the cancel", agent.name(), cancelled.elapsed());
         assert!(cancelled.elapsed() < Duration::from_secs(10), "{}", agent.name());
-        assert_eq!(contain::kill_mark(&place.pass(&model).mark), 0, "{}", agent.name());
+        assert_eq!(contain::kill_tagged(&place.pass(&model).tag), 0, "{}", agent.name());
     }
 }
 
@@ -410,7 +407,7 @@ async fn claude_code_under_every_strength() {
             cwd: pass.cwd.clone(),
             stdin: pass.prompt.clone().into_bytes(),
             limits: Limits { max_memory: Some(4 << 30), max_file_size: Some(1 << 30), ..pass.limits.clone() },
-            mark: pass.mark.clone(),
+            tag: pass.tag.clone(),
         };
         let mut text = String::new();
         let sink = |_, bytes: bytes::Bytes| {

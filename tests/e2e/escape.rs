@@ -14,12 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(10);
 
 /// A place with a worktree, a home with a planted key, and something outside.
-struct Place {
+pub(super) struct Place {
     root: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
         // Not in /tmp, which every containment replaces by one of its own.
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary directory");
@@ -31,12 +31,12 @@ impl Place {
         Place { root }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
     /// A shell script in the worktree; `$ROOT` is the place.
-    fn shell(&self, script: &str) -> Command {
+    pub(super) fn shell(&self, script: &str) -> Command {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         Command {
             argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
@@ -46,20 +46,13 @@ impl Place {
             ]),
             cwd: self.path("work"),
             stdin: Vec::new(),
-            limits: Limits {
-                writable: vec![self.path("work")],
-                hidden: Vec::new(),
-                connect_ports: None,
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
-            },
-            mark: unique("mark"),
+            limits: Limits { writable: vec![self.path("work")], ..Limits::default() },
+            tag: unique("tag"),
         }
     }
 }
 
-fn unique(what: &str) -> String {
+pub(super) fn unique(what: &str) -> String {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     format!("{what}-{}-{next}", std::process::id())
@@ -67,14 +60,14 @@ fn unique(what: &str) -> String {
 
 /// A number of seconds that only one test sleeps, so that its process can be recognised
 /// from outside whatever its environment and its process id inside.
-fn unique_sleep() -> String {
+pub(super) fn unique_sleep() -> String {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     format!("86{:07}.{next}", std::process::id())
 }
 
 /// How many processes sleep that long.
-fn sleeping(seconds: &str) -> usize {
+pub(super) fn sleeping(seconds: &str) -> usize {
     let wanted = format!("sleep\0{seconds}\0");
     let Ok(dir) = std::fs::read_dir("/proc") else { return 0 };
     let cmdlines = dir.flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
@@ -82,13 +75,18 @@ fn sleeping(seconds: &str) -> usize {
 }
 
 /// The machine offers this, by its name in the probe.
-fn offered(name: &str) -> bool {
+pub(super) fn offered(name: &str) -> bool {
     contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
     contain::probe().findings.iter().any(|finding| finding.name == name && finding.works)
 }
 
 /// Runs a Python script inside; none where there is no Python.
-async fn python(place: &Place, script: &str, strength: Strength, ports: Option<Vec<u16>>) -> Option<String> {
+pub(super) async fn python(
+    place: &Place,
+    script: &str,
+    strength: Strength,
+    ports: Option<Vec<u16>>,
+) -> Option<String> {
     if !Path::new("/usr/bin/python3").exists() {
         test_support::missing::tool("what makes system calls with python3: install it");
         return None;
@@ -100,7 +98,7 @@ async fn python(place: &Place, script: &str, strength: Strength, ports: Option<V
 }
 
 /// The strengths that this machine offers, strongest first.
-fn strengths() -> Vec<Strength> {
+pub(super) fn strengths() -> Vec<Strength> {
     contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
     let probe = contain::probe();
     let works = |name: &str| probe.findings.iter().any(|finding| finding.name == name && finding.works);
@@ -116,13 +114,13 @@ fn strengths() -> Vec<Strength> {
     all
 }
 
-struct Ran {
-    exit: Exit,
-    in_force: InForce,
-    text: String,
+pub(super) struct Ran {
+    pub(super) exit: Exit,
+    pub(super) in_force: InForce,
+    pub(super) text: String,
 }
 
-async fn try_run(
+pub(super) async fn try_run(
     place: &Place,
     command: Command,
     strength: Strength,
@@ -144,13 +142,13 @@ async fn try_run(
     Ok(Ran { exit, in_force, text: String::from_utf8_lossy(&text).into_owned() })
 }
 
-async fn run(place: &Place, command: Command, strength: Strength) -> Ran {
+pub(super) async fn run(place: &Place, command: Command, strength: Strength) -> Ran {
     let ran = try_run(place, command, strength, PATIENCE, CancellationToken::new()).await;
     ran.unwrap_or_else(|error| panic!("{strength}: {error}"))
 }
 
 /// Waits for a condition with a deadline.
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -245,19 +243,21 @@ async fn the_temporary_directory_is_not_the_machines() {
 async fn read_a_key() {
     for strength in strengths() {
         let place = Place::new();
-        let ran = run(
-            &place,
-            place.shell("cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; cat /proc/[0-9]*/environ"),
-            strength,
-        )
-        .await;
+        let script =
+            "cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; ls $ROOT/home; cat /proc/[0-9]*/environ";
+        let ran = run(&place, place.shell(script), strength).await;
         assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
-        // A fresh /tmp hides all of a place that lies there.
-        let gone = strength == Strength::Bubblewrap && place.path("home").starts_with("/tmp");
-        assert_eq!(ran.text.contains("readable"), !gone, "{strength}: {}", ran.text);
+        // The home is not on the list of what can be read.
+        assert_eq!(!ran.text.contains("readable"), strength.limits_files(), "{strength}: {}", ran.text);
         if strength == Strength::ProcessGroup {
             assert!(ran.in_force.warnings.iter().any(|warning| warning.contains("can be read")));
         }
+        // What the operator names can, but for credentials in it.
+        let mut command = place.shell(script);
+        command.limits.readable = vec![place.path("home")];
+        let ran = run(&place, command, strength).await;
+        assert!(ran.text.contains("readable"), "{strength}: {}", ran.text);
+        assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
     }
 }
 
@@ -325,7 +325,9 @@ async fn fill_the_memory_with_files() {
     let place = Place::new();
     let script = "echo x > /dev/codex; echo y > $ROOT/home/.ssh/new; \
         for dir in /tmp /var/tmp /run /dev/shm; do df -kP $dir | tail -1 | awk '{print $2}'; done";
-    let ran = run(&place, place.shell(script), Strength::Bubblewrap).await;
+    let mut command = place.shell(script);
+    command.limits.readable = vec![place.path("home")];
+    let ran = run(&place, command, Strength::Bubblewrap).await;
     let sizes: Vec<u64> = ran.text.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(sizes.len(), 4, "{}", ran.text);
     assert!(sizes.iter().all(|kib| *kib <= 1 << 20), "{}", ran.text);
@@ -707,7 +709,7 @@ async fn a_worker_to_be_killed() {
     let seconds = var("ESCAPE_SLEEP");
     let script = format!("setsid env -i sleep {seconds} & (setsid sleep {seconds} &) ; sleep {seconds}");
     let mut command = place.shell(&script);
-    command.mark = var("ESCAPE_MARK");
+    command.tag = var("ESCAPE_MARK");
     run(&place, command, strength).await;
 }
 

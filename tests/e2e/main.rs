@@ -9,6 +9,8 @@ mod answer;
 mod cheats;
 mod codex;
 mod conformance;
+#[cfg(target_os = "linux")]
+mod contained_git;
 mod drop_in;
 mod ends;
 #[cfg(target_os = "linux")]
@@ -17,6 +19,8 @@ mod jobs;
 mod main_job;
 mod mcp_stdio;
 mod plugins;
+#[cfg(target_os = "linux")]
+mod promises;
 mod store;
 mod support;
 mod verification;

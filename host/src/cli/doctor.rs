@@ -100,24 +100,71 @@ fn look(config: &Config) -> Vec<Row> {
             config.config_file.as_deref().map_or("no file".to_owned(), |file| file.display().to_string()),
         ),
         git(),
+        programs(config),
         agent_row(config),
         gateway(config),
         sandbox(config),
         Row::of("state directory", state(&config.home)),
     ];
+    rows.extend(user());
     rows.extend(policies(config));
     rows.extend(containment());
     rows
 }
 
 fn git() -> Row {
-    match Command::new("git").arg("--version").output() {
-        Ok(output) if output.status.success() => {
-            Row::ok("git", String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        }
-        // Trees are recorded by a library: only the agent and the checks would miss it.
-        _ => Row::warning("git", "not found on PATH", "install git: agents and checks expect it"),
+    let version = |git: &Path| {
+        let output = Command::new(git).arg("--version").output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match contain::find_on_path("git").and_then(|git| Some((version(&git)?, git))) {
+        Some((version, git)) => Row::ok("git", format!("{version}, {}", git.display())),
+        None => Row::warning("git", "not found on PATH", "install git: agents and checks expect it"),
     }
+}
+
+/// Where the host looks for programs, and where it does not although `PATH` says so.
+fn programs(config: &Config) -> Row {
+    let path = config.env.get("PATH").unwrap_or_default();
+    let (trusted, left_out) = config::handover::trusted_path(path, config.sandbox_root.as_deref());
+    let shown = |dirs: &[std::path::PathBuf]| {
+        let dirs: Vec<String> = dirs
+            .iter()
+            .map(|dir| if dir.as_os_str().is_empty() { "(empty)".into() } else { dir.display().to_string() })
+            .collect();
+        dirs.join(", ")
+    };
+    if trusted.is_empty() {
+        return Row::warning(
+            "programs",
+            "PATH has no absolute directory",
+            "set PATH to where git and bwrap are",
+        );
+    }
+    if left_out.is_empty() {
+        return Row::ok("programs", format!("looked for in {}", shown(&trusted)));
+    }
+    // Jobs still have them: they are no fault.
+    Row::ok(
+        "programs",
+        format!(
+            "looked for in {}; for the host's own not in {}: relative, or where jobs write",
+            shown(&trusted),
+            shown(&left_out)
+        ),
+    )
+}
+
+fn user() -> Option<Row> {
+    #[cfg(unix)]
+    if rustix::process::geteuid().is_root() {
+        return Some(Row::warning(
+            "user",
+            "root: what gets out of a containment is root, and so is what it leaves in your directories",
+            "run codex-worker as a user of its own, without other rights than its repositories",
+        ));
+    }
+    None
 }
 
 fn agent_row(config: &Config) -> Row {

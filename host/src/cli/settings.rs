@@ -38,8 +38,23 @@ impl SettingsArgs {
         }
     }
 
-    /// Loads the settings.
+    /// Loads the settings and leaves the environment behind, so that nothing that this process
+    /// starts inherits the gateway's key or finds its programs where jobs write.
     pub fn load(self) -> Result<Config> {
+        let config = self.peek()?;
+        let root = config.sandbox_root.as_deref();
+        if let Err(error) = config::handover::leave_environment(&config.env, root) {
+            tracing::warn!(%error, "the environment stays as it is");
+        }
+        if let Some(root) = root {
+            contain::set_sandbox_root(root);
+        }
+        contain::protect_this_process();
+        Ok(config)
+    }
+
+    /// Loads the settings, for what starts an author's own tools.
+    pub fn peek(self) -> Result<Config> {
         Config::load(self.overrides())
     }
 }

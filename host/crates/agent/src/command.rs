@@ -136,15 +136,8 @@ mod tests {
                 "grep -q 'a b' x".into(),
                 "sh -c \"$(x)\"".into(),
             ],
-            limits: Limits {
-                writable: vec![],
-                hidden: vec![],
-                connect_ports: None,
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
-            },
-            mark: "m".into(),
+            limits: Limits::default(),
+            tag: "m".into(),
             timeout: std::time::Duration::from_secs(60),
         }
     }

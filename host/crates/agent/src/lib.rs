@@ -51,8 +51,8 @@ pub struct Pass {
     pub check_commands: Vec<String>,
     /// What its process tree may do.
     pub limits: Limits,
-    /// See [`contain::Command::mark`].
-    pub mark: String,
+    /// See [`contain::Command::tag`].
+    pub tag: String,
     /// The time limit of this pass.
     pub timeout: std::time::Duration,
 }

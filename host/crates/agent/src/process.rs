@@ -45,7 +45,7 @@ pub(super) async fn run(
         cwd: pass.cwd.clone(),
         stdin: program.stdin,
         limits: pass.limits.clone(),
-        mark: pass.mark.clone(),
+        tag: pass.tag.clone(),
     };
     // Ours alone, so that the end after a result is told from the caller's cancel.
     let enough = cancel.child_token();

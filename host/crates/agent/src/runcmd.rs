@@ -45,7 +45,7 @@ impl CommandLine {
             cwd: pass.cwd,
             stdin: pass.prompt.into_bytes(),
             limits: pass.limits,
-            mark: pass.mark,
+            tag: pass.tag,
         };
         let (sender, mut pieces) = mpsc::channel(16);
         let running = contain::run_streaming(command, sender, pass.timeout, cancel);

@@ -2,20 +2,25 @@
 //! a map and never touch the real environment.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The environment of a process: names and values that are valid Unicode.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Env(Arc<BTreeMap<String, String>>);
 
 impl Env {
-    /// The environment of this process. Variables that are not Unicode are left out: no
-    /// setting of ours can have such a value.
+    /// The environment with which this process was started, by whoever started the first
+    /// process of the host (see [`handover`](super::handover)). Variables that are not
+    /// Unicode are left out: no setting of ours can have such a value.
     #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
     pub fn of_this_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        static CAPTURED: OnceLock<Env> = OnceLock::new();
+        let own = || {
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect()
+        };
+        CAPTURED.get_or_init(|| super::handover::received().unwrap_or_else(own)).clone()
     }
 
     /// The value of `name`. An empty value counts as not set, as shells and launchers that

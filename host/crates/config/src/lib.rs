@@ -5,6 +5,7 @@
 #![warn(clippy::unwrap_used)]
 
 mod env;
+pub mod handover;
 mod load;
 mod table;
 #[cfg(test)]
@@ -191,6 +192,8 @@ pub struct ContainmentSettings {
     pub require: Strength,
     /// `WORKER_CACHE_DIRS`: directories that every job may write.
     pub cache_dirs: Vec<PathBuf>,
+    /// `WORKER_READ_PATHS`: further files and directories that every job may read.
+    pub read_paths: Vec<PathBuf>,
     /// `WORKER_MAX_MEMORY_MB`, as bytes.
     pub max_memory: Option<u64>,
     /// `WORKER_MAX_PROCESSES`.
@@ -452,6 +455,7 @@ fn assemble(
                 _ => Strength::ProcessGroup,
             },
             cache_dirs: values.list("containment.cache_dirs").iter().map(PathBuf::from).collect(),
+            read_paths: values.list("containment.read_paths").iter().map(PathBuf::from).collect(),
             max_memory: values.int("containment.max_memory_mb").map(|mb| mb << 20),
             max_processes: values.int("containment.max_processes"),
             max_file_size: values.int("containment.max_file_mb").map(|mb| mb << 20),

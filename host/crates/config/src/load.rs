@@ -218,16 +218,7 @@ fn from_text(setting: &Setting, text: &str, home: Option<&Path>, location: &str)
             }
             Value::Text(text.trim_end_matches('/').to_owned())
         }
-        Accepts::Path => {
-            let path = match (text.strip_prefix("~/"), home) {
-                (Some(rest), Some(home)) => home.join(rest),
-                _ => PathBuf::from(text),
-            };
-            if !path.is_absolute() {
-                return Err(wrong());
-            }
-            Value::Path(path)
-        }
+        Accepts::Path => Value::Path(absolute(text, home).ok_or_else(wrong)?),
         Accepts::Bool => match text.to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Value::Bool(true),
             "0" | "false" | "no" | "off" => Value::Bool(false),
@@ -241,15 +232,34 @@ fn from_text(setting: &Setting, text: &str, home: Option<&Path>, location: &str)
             Ok(number) if number.is_finite() && number >= 0.0 => Value::Number(number),
             _ => return Err(wrong()),
         },
-        Accepts::List(max) => {
+        Accepts::List(max) | Accepts::Paths(max) => {
             let list: Vec<String> =
                 text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
-            if list.len() > max {
-                return Err(wrong());
-            }
-            Value::List(list)
+            list_of(setting, list, max, home).ok_or_else(wrong)?
         }
     })
+}
+
+/// The list, if it is short enough and each item fits.
+fn list_of(setting: &Setting, list: Vec<String>, max: usize, home: Option<&Path>) -> Option<Value> {
+    if list.len() > max {
+        return None;
+    }
+    if !matches!(setting.accepts, Accepts::Paths(_)) {
+        return Some(Value::List(list));
+    }
+    let paths: Option<Vec<String>> =
+        list.iter().map(|item| absolute(item, home)?.into_os_string().into_string().ok()).collect();
+    paths.map(Value::List)
+}
+
+/// The path, with `~/` at its start resolved; none unless it is absolute.
+fn absolute(text: &str, home: Option<&Path>) -> Option<PathBuf> {
+    let path = match (text.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    };
+    path.is_absolute().then_some(path)
 }
 
 /// Parses a value of the file: the TOML type must fit, then the same rules hold.
@@ -259,13 +269,12 @@ fn from_toml(setting: &Setting, value: &toml::Value, home: Option<&Path>, file: 
         (Accepts::Bool, toml::Value::Boolean(flag)) => flag.to_string(),
         (Accepts::Int(..) | Accepts::Number, toml::Value::Integer(number)) => number.to_string(),
         (Accepts::Number, toml::Value::Float(number)) => number.to_string(),
-        (Accepts::List(max), toml::Value::Array(items)) => {
+        (Accepts::List(max) | Accepts::Paths(max), toml::Value::Array(items)) => {
             let texts: Option<Vec<String>> =
                 items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-            return match texts {
-                Some(list) if list.len() <= max => Ok(Value::List(list)),
-                _ => Err(bad(setting, &location, &value.to_string())),
-            };
+            return texts
+                .and_then(|list| list_of(setting, list, max, home))
+                .ok_or_else(|| bad(setting, &location, &value.to_string()));
         }
         (Accepts::Text | Accepts::Url | Accepts::Path | Accepts::OneOf(_), toml::Value::String(text)) => {
             text.clone()

@@ -21,6 +21,8 @@ pub enum Accepts {
     OneOf(&'static [&'static str]),
     /// At most this many texts; in the environment separated by commas.
     List(usize),
+    /// At most this many paths, written as in [`Accepts::Path`].
+    Paths(usize),
 }
 
 impl std::fmt::Display for Accepts {
@@ -35,6 +37,7 @@ impl std::fmt::Display for Accepts {
             Accepts::Number => f.write_str("a number that is not negative"),
             Accepts::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Accepts::List(max) => write!(f, "at most {max} names, separated by commas"),
+            Accepts::Paths(max) => write!(f, "at most {max} absolute paths, separated by commas"),
         }
     }
 }
@@ -70,7 +73,7 @@ const fn secret(key: &'static str, env: &'static [&'static str], doc: &'static s
     Setting { key, env, accepts: Accepts::Text, default: None, secret: true, doc }
 }
 
-use Accepts::{Bool, Int, List, Number, OneOf, Path, Text, Url};
+use Accepts::{Bool, Int, List, Number, OneOf, Path, Paths, Text, Url};
 
 /// A week: longer time limits are taken for mistakes.
 const WEEK_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -118,7 +121,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("jobs.keep_days", &["WORKER_KEEP_DAYS"], Int(0, 36_500), Some("14"), "ended jobs older than this are deleted by themselves; 0 keeps them"),
     setting("jobs.keep_mb", &["WORKER_KEEP_MB"], Int(0, 1 << 24), Some("20480"), "the oldest ended jobs are deleted until no more than this is used; 0 sets no limit"),
     setting("containment.require", &["WORKER_REQUIRE_CONTAINMENT"], OneOf(&["process-group", "landlock", "bubblewrap"]), Some("process-group"), "refuse jobs where the machine offers nothing as strong"),
-    setting("containment.cache_dirs", &["WORKER_CACHE_DIRS"], List(20), None, "directories that every job may write, such as a package manager's cache"),
+    setting("containment.cache_dirs", &["WORKER_CACHE_DIRS"], Paths(20), None, "directories that every job may write, such as a package manager's cache"),
+    setting("containment.read_paths", &["WORKER_READ_PATHS"], Paths(50), None, "further files and directories that every job may read; the system, toolchains and the job's own tree can be read anyway"),
     setting("containment.max_memory_mb", &["WORKER_MAX_MEMORY_MB"], Int(64, 1 << 24), None, "memory of a job's processes together where control groups work, else of each; no limit by default"),
     setting("containment.max_processes", &["WORKER_MAX_PROCESSES"], Int(16, 1 << 20), Some("8192"), "processes of a job; root's are counted where control groups work"),
     setting("containment.max_file_mb", &["WORKER_MAX_FILE_MB"], Int(1, 1 << 24), None, "size of one file that a job writes; no limit by default"),

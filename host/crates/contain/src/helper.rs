@@ -3,10 +3,11 @@
 //! process; a second process can do it plainly.
 //!
 //! It waits until the worker has put it where it belongs, applies the rules to one thread,
-//! starts the command from that thread, adopts what the command orphans, and when the command ends kills all that is left and tells the worker
-//! how it ended. It is itself outside the rules, and a command under Landlock (since 6.12)
-//! or in another PID namespace cannot signal it away.
+//! starts the command from that thread and adopts what the command orphans. When the command
+//! ends it kills all that is left and tells the worker how it ended. It is itself outside
+//! the rules. The command can neither look into it nor signal it by its number.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,8 +20,9 @@ use tokio::net::{TcpListener, UnixStream as TokioUnixStream};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::home::Furniture;
 use super::rlimits::{self, Rlimits};
-use super::seccomp::{self, Sockets};
+use super::seccomp::{self, Filter};
 use super::{landlock, tree};
 
 /// What the helper is told; a JSON file (an argument may not be long enough for the rules).
@@ -30,6 +32,13 @@ pub struct Spec {
     /// The socket on which the worker hears of start and end. One connection only, made
     /// before the command starts, so that the command cannot speak there.
     pub control: PathBuf,
+    /// The command's whole environment. Not the helper's own: it may say which libraries a
+    /// program loads, and the helper is outside the rules.
+    pub env: BTreeMap<String, String>,
+    /// What must still be what it was when the rules were made.
+    pub same: Vec<landlock::Identity>,
+    /// What the job's home gets.
+    pub furniture: Furniture,
     /// Loopback ports to serve inside, each with the socket that leads outside.
     pub forward: Vec<(u16, PathBuf)>,
     /// Landlock rules for the command.
@@ -37,7 +46,7 @@ pub struct Spec {
     /// Limits for the command.
     pub limits: Rlimits,
     /// The filter on system calls; none where it does not work.
-    pub sockets: Option<Sockets>,
+    pub filter: Option<Filter>,
     /// End everything when the worker dies. Bubblewrap does so itself.
     pub watch_parent: bool,
 }
@@ -45,7 +54,7 @@ pub struct Spec {
 /// What the helper says on the control socket, one JSON value a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Said {
+pub enum HelperMessage {
     /// The command runs.
     Started,
     /// The command was not started.
@@ -56,6 +65,8 @@ pub enum Said {
 
 /// Runs `argv` as `spec` says; gives the exit code for this process.
 pub fn run(spec: Spec, argv: Vec<OsString>) -> Result<u8, String> {
+    // Its memory and its environment are no business of what it starts, root or not.
+    super::os::protect_this_process();
     // A session of its own: what is contained has no terminal to type into. Fails, and is
     // not needed, where bubblewrap has made one.
     let _ = rustix::process::setsid();
@@ -71,28 +82,28 @@ pub fn run(spec: Spec, argv: Vec<OsString>) -> Result<u8, String> {
     match ended {
         Ok(status) => {
             use std::os::unix::process::ExitStatusExt;
-            say(&mut control, &Said::Ended(status.code(), status.signal()));
+            say(&mut control, &HelperMessage::Ended(status.code(), status.signal()));
             // A shell's convention, for whoever looks at this process itself.
             let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
             Ok(u8::try_from(code & 0xff).unwrap_or(1))
         }
         Err(error) => {
-            say(&mut control, &Said::Failed(error));
+            say(&mut control, &HelperMessage::Failed(error));
             Ok(125)
         }
     }
 }
 
-fn say(control: &mut UnixStream, said: &Said) {
+fn say(control: &mut UnixStream, message: &HelperMessage) {
     // If the worker is gone nobody needs to know.
-    if let Ok(text) = serde_json::to_string(said) {
+    if let Ok(text) = serde_json::to_string(message) {
         let _ = writeln!(control, "{text}");
     }
 }
 
 async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) -> Result<ExitStatus, String> {
     let parent = rustix::process::getppid();
-    // Handled from here on, so that a signal to the whole tree leaves its keeper alive.
+    // Handled from here on, so that a signal to the whole tree leaves its helper alive.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     tree::become_subreaper();
     #[cfg(target_os = "linux")]
@@ -100,18 +111,22 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
         rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
             .map_err(|error| error.to_string())?;
     }
+    if let Some(place) = spec.same.iter().find(|place| !place.holds()) {
+        return Err(format!("{} was replaced while the containment was made", place.path.display()));
+    }
     for (port, socket) in &spec.forward {
         serve(*port, socket.clone()).await.map_err(|error| format!("serve port {port}: {error}"))?;
     }
-    let mut child = start(spec.rules, spec.limits, spec.sockets, argv).await?;
-    say(control, &Said::Started);
+    let watch_parent = spec.watch_parent;
+    let mut child = start(spec, argv)?;
+    say(control, &HelperMessage::Started);
     let own = rustix::process::getpid().as_raw_pid();
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
             _ = terminate.recv() => {
                 // The worker directs the end of the tree itself, unless it is dead.
-                if spec.watch_parent && rustix::process::getppid() != parent {
+                if watch_parent && rustix::process::getppid() != parent {
                     tree::kill_until_gone(|| tree::descendants(own));
                 }
             }
@@ -122,25 +137,24 @@ async fn supervise(spec: Spec, argv: Vec<OsString>, control: &mut UnixStream) ->
 }
 
 /// Starts the command from a thread that is bound by the rules.
-async fn start(
-    rules: Option<landlock::Rules>,
-    limits: Rlimits,
-    sockets: Option<Sockets>,
-    argv: Vec<OsString>,
-) -> Result<Child, String> {
+fn start(spec: Spec, argv: Vec<OsString>) -> Result<Child, String> {
     let (program, args) = argv.split_first().ok_or("no command was given")?;
     let mut command = tokio::process::Command::new(program);
-    command.args(args);
+    command.args(args).env_clear().envs(&spec.env);
     let shown = program.to_string_lossy().into_owned();
     let runtime = tokio::runtime::Handle::current();
+    let own = [rustix::process::getpid(), rustix::process::getppid().unwrap_or(rustix::process::Pid::INIT)];
+    let apart = own.map(|pid| pid.as_raw_pid().cast_unsigned());
     let bound = std::thread::spawn(move || {
         let _inside = runtime.enter();
-        rlimits::apply(&limits)?;
-        if let Some(rules) = rules {
-            landlock::restrict_this_thread(&rules).map_err(|error| error.to_string())?;
+        rlimits::apply(&spec.limits)?;
+        if let Some(rules) = &spec.rules {
+            landlock::restrict_this_thread(rules).map_err(|error| error.to_string())?;
         }
-        if let Some(sockets) = sockets {
-            seccomp::restrict_this_thread(sockets)
+        spec.furniture.make();
+        if let Some(filter) = spec.filter {
+            let filter = Filter { apart: apart.to_vec(), ..filter };
+            seccomp::restrict_this_thread(&filter)
                 .map_err(|error| format!("filter system calls: {error}"))?;
         }
         command.spawn().map_err(|error| format!("start {shown}: {error}"))

@@ -2,8 +2,9 @@
 //! from it. Linux 5.13 and later; connects since 6.7, signals and abstract sockets since
 //! 6.12.
 //!
-//! Landlock can only allow. To hide a directory, everything beside it is allowed instead
-//! (see [`readable_beside`]). Names in a directory can be listed anywhere; contents not.
+//! Landlock can only allow. To hide a place inside an allowed one, everything beside it is
+//! allowed instead (see [`readable_beside`]). What it has no rule for (modes, times, extended
+//! attributes, socket files) stays open everywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct Rules {
     /// Limits on files; none leaves files alone.
     pub files: Option<Files>,
-    /// TCP ports that may be connected to; none leaves the network alone.
+    /// TCP ports that may be connected to, and none that may be listened on; none leaves the
+    /// network alone.
     pub connect_ports: Option<Vec<u16>>,
     /// Signals and abstract sockets stay inside, where the kernel can do that.
     pub scoped: bool,
@@ -23,10 +25,37 @@ pub struct Rules {
 /// Which files may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
-    /// Everything below may be read and written.
-    pub writable: Vec<PathBuf>,
+    /// Everything below may be read and written, if it is still what was looked at.
+    pub writable: Vec<Identity>,
     /// Everything below may be read and run.
     pub readable: Vec<PathBuf>,
+    /// The names of everything below may be listed: directories of which a part is hidden.
+    pub listed: Vec<PathBuf>,
+}
+
+/// A file or directory by what it is, not by its name alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its name.
+    pub path: PathBuf,
+    /// The file system.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+}
+
+impl Identity {
+    /// What is there now, links followed.
+    pub fn of(path: &Path) -> std::io::Result<Identity> {
+        use std::os::unix::fs::MetadataExt;
+        let meta = path.metadata()?;
+        Ok(Identity { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// It is still the same.
+    pub fn holds(&self) -> bool {
+        Identity::of(&self.path).is_ok_and(|now| now == *self)
+    }
 }
 
 /// Why rules were not applied.
@@ -38,6 +67,9 @@ pub enum Error {
     /// The rules could not be made.
     #[error("landlock: {0}")]
     Rules(String),
+    /// Something else is there now.
+    #[error("{0} was replaced")]
+    Replaced(String),
     /// Capabilities could not be given up.
     #[error("give up capabilities: {0}")]
     Capabilities(std::io::Error),
@@ -73,23 +105,30 @@ pub const CONNECT_VERSION: i32 = 4;
 /// The first version that keeps signals and abstract sockets inside.
 pub const SCOPE_VERSION: i32 = 6;
 
-/// Every place that must be allowed so that all but `hidden` can be read: for each ancestor
-/// of a hidden place, its entries that hide nothing. `list` gives a directory's entries.
-pub fn readable_beside(hidden: &[PathBuf], list: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut allowed = Vec::new();
-    let mut open = vec![PathBuf::from("/")];
+/// Every place that must be allowed so that all of `roots` but `hidden` can be read: of a
+/// directory that holds a hidden place, its entries that hide nothing. Gives those
+/// directories too. `list` gives a directory's entries.
+pub fn readable_beside(
+    roots: &[PathBuf],
+    hidden: &[PathBuf],
+    list: &dyn Fn(&Path) -> Vec<PathBuf>,
+) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut allowed, mut split) = (Vec::new(), Vec::new());
+    let mut open = roots.to_vec();
     while let Some(place) = open.pop() {
-        if hidden.contains(&place) {
+        if hidden.iter().any(|hide| place.starts_with(hide)) {
             continue;
         }
         if hidden.iter().any(|hide| hide.starts_with(&place)) {
             open.extend(list(&place));
+            split.push(place);
         } else {
             allowed.push(place);
         }
     }
     allowed.sort();
-    allowed
+    split.sort();
+    (allowed, split)
 }
 
 /// A directory's entries by their own names, links not followed.
@@ -118,15 +157,31 @@ mod tests {
             };
             names.iter().map(|name| dir.join(name)).collect()
         };
-        for (hidden, expected) in [
-            (vec![], vec!["/"]),
-            (vec!["/home/u/.ssh"], vec!["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v", "/srv"]),
-            (vec!["/home/u/.ssh", "/srv"], vec!["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v"]),
-            (vec!["/absent"], vec!["/bin", "/home", "/srv"]),
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        for (roots, hidden, expected, split) in [
+            (&["/"][..], &[][..], &["/"][..], &[][..]),
+            (
+                &["/"],
+                &["/home/u/.ssh"],
+                &["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v", "/srv"],
+                &["/", "/home", "/home/u"],
+            ),
+            (
+                &["/"],
+                &["/home/u/.ssh", "/srv"],
+                &["/bin", "/home/u/.bashrc", "/home/u/work", "/home/v"],
+                &["/", "/home", "/home/u"],
+            ),
+            (
+                &["/bin", "/home/u"],
+                &["/home/u/.ssh"],
+                &["/bin", "/home/u/.bashrc", "/home/u/work"],
+                &["/home/u"],
+            ),
+            (&["/bin", "/home/u/.ssh/x"], &["/home/u/.ssh"], &["/bin"], &[]),
         ] {
-            let hidden: Vec<PathBuf> = hidden.into_iter().map(PathBuf::from).collect();
-            let got = readable_beside(&hidden, &list);
-            assert_eq!(got, expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{hidden:?}");
+            let got = readable_beside(&paths(roots), &paths(hidden), &list);
+            assert_eq!(got, (paths(expected), paths(split)), "{roots:?} {hidden:?}");
         }
     }
 }

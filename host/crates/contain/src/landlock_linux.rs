@@ -1,8 +1,9 @@
 //! The part of [`landlock`](super::landlock) that speaks to the kernel.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    path_beneath_rules,
 };
 
 use super::landlock::{Error, Rules};
@@ -40,17 +41,26 @@ pub(super) fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
         ruleset = ruleset.scope(Scope::from_all(TESTED))?;
     }
     if rules.connect_ports.is_some() {
-        ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
+        // Listening too: nobody outside is to reach a server of the tree's.
+        ruleset = ruleset.handle_access(AccessNet::ConnectTcp | AccessNet::BindTcp)?;
     }
     let mut created = ruleset.create()?;
     if let Some(files) = &rules.files {
         let read = AccessFs::from_read(TESTED);
         let all = AccessFs::from_all(TESTED);
         created = created
-            .add_rules(path_beneath_rules(["/"], BitFlags::from(AccessFs::ReadDir)))?
+            .add_rules(path_beneath_rules(&files.listed, BitFlags::from(AccessFs::ReadDir)))?
             .add_rules(path_beneath_rules(&files.readable, read))?
-            .add_rules(path_beneath_rules(DEVICES, all))?
-            .add_rules(path_beneath_rules(&files.writable, all))?;
+            .add_rules(path_beneath_rules(DEVICES, all))?;
+        for place in &files.writable {
+            // Opened once: what is compared is what the rule is on.
+            let Ok(fd) = PathFd::new(&place.path) else { continue };
+            let opened = rustix::fs::fstat(&fd).map_err(|error| Error::Rules(error.to_string()))?;
+            if (opened.st_dev, opened.st_ino) != (place.device, place.inode) {
+                return Err(Error::Replaced(place.path.display().to_string()));
+            }
+            created = created.add_rule(PathBeneath::new(fd, all))?;
+        }
     }
     if let Some(ports) = &rules.connect_ports {
         created = created

@@ -24,6 +24,7 @@ mod channel;
 pub mod environment;
 pub mod helper;
 mod hidden;
+mod home;
 pub mod landlock;
 #[cfg(target_os = "linux")]
 mod landlock_linux;
@@ -32,25 +33,39 @@ mod landlock_linux;
 mod os;
 mod plan;
 mod probe;
+pub mod promises;
+mod repository;
 pub mod rlimits;
 mod run;
 pub mod seccomp;
+mod setuid;
 mod spawn;
+mod toolchains;
 mod tree;
+mod view;
+mod watch;
 
+pub use os::protect_this_process;
 pub use probe::find_on_path;
-pub use probe::{Finding, Probe, probe};
+pub use probe::{Finding, Probe, probe, set_sandbox_root};
 pub use run::{Options, run, run_streaming, run_with};
-pub use tree::{end_of_dead_worker, kill_mark};
+pub use tree::{end_of_dead_worker, kill_tagged};
 
-/// The environment variable that carries [`Command::mark`].
-pub const MARK_VARIABLE: &str = "CODEX_WORKER_MARK";
+/// The environment variable that carries [`Command::tag`].
+pub const TAG_VARIABLE: &str = "CODEX_WORKER_MARK";
 
 /// What a tree may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// Directories it may write (and everything below them).
     pub writable: Vec<PathBuf>,
+    /// Files and directories it may read, besides the system, the user's toolchains, what it
+    /// may write and the repositories around that.
+    pub readable: Vec<PathBuf>,
+    /// Places shown under another name. Only bubblewrap can: see [`can_bind`].
+    pub binds: Vec<Bind>,
+    /// Where jobs may have put links: a writable place that is reached through one is refused.
+    pub untrusted: Vec<PathBuf>,
     /// Directories hidden from it, besides the credentials that are always hidden.
     pub hidden: Vec<PathBuf>,
     /// Loopback TCP ports it may connect to; `None` leaves the network alone.
@@ -71,9 +86,16 @@ impl Limits {
     /// named here.
     pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>, open: bool) -> Self {
         let settings = &config.containment;
-        let caches = settings.cache_dirs.iter().filter(|dir| dir.is_absolute()).cloned();
+        // What the operator's command line names by an absolute path is the agent's program.
+        let command = config.agent.command.iter().flat_map(|line| line.split_whitespace());
+        let command = command
+            .map(|word| PathBuf::from(word.trim_matches(['"', '\''])))
+            .filter(|path| path.is_absolute() && path.is_file());
         Limits {
-            writable: writable.into_iter().chain(caches).collect(),
+            writable: writable.into_iter().chain(settings.cache_dirs.iter().cloned()).collect(),
+            readable: settings.read_paths.iter().cloned().chain(command).collect(),
+            binds: Vec::new(),
+            untrusted: config.sandbox_root.iter().cloned().collect(),
             hidden: std::iter::once(&config.home)
                 .chain(&config.config_file)
                 .chain(&config.receipt_key)
@@ -104,6 +126,23 @@ pub fn check_required(config: &Config) -> model::error::Result<()> {
     .hint("or set WORKER_REQUIRE_CONTAINMENT to what will do"))
 }
 
+/// A place shown under another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// What is shown.
+    pub source: PathBuf,
+    /// Where it is shown, in place of what is there.
+    pub destination: PathBuf,
+    /// It may be written.
+    pub writable: bool,
+}
+
+/// Whether [`Limits::binds`] can be done here. Landlock and process groups leave every file
+/// at its own name: they can forbid reading the original, not show another in its place.
+pub fn can_bind() -> bool {
+    strength() == Strength::Bubblewrap
+}
+
 /// A command to contain. The environment is exactly `env`.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -118,8 +157,8 @@ pub struct Command {
     /// What it may do.
     pub limits: Limits,
     /// A value unique to the run; stands in the environment as `CODEX_WORKER_MARK`, so that
-    /// strays can be found.
-    pub mark: String,
+    /// orphaned processes can be found.
+    pub tag: String,
 }
 
 /// Where a piece of output came from.
@@ -170,6 +209,9 @@ pub enum Error {
     /// The containment could not be set up; the command did not run.
     #[error("set up the containment: {0}")]
     Setup(String),
+    /// It did what ends a run at once.
+    #[error("the command was ended: {0}")]
+    Ended(String),
     /// Waiting for the process failed.
     #[error("wait for the process: {0}")]
     Wait(std::io::Error),
@@ -181,6 +223,7 @@ impl From<Error> for model::error::Error {
         let kind = match error {
             Error::Empty => Kind::Usage,
             Error::Spawn { .. } | Error::Setup(_) => Kind::Environment,
+            Error::Ended(_) => Kind::Refused,
             Error::Wait(_) => Kind::Internal,
         };
         model::error::Error::new(kind, error.to_string())
@@ -207,8 +250,8 @@ pub fn program() -> Option<&'static std::path::Path> {
     HELPER.get().map(PathBuf::as_path)
 }
 
-/// The program as a helper. It finds strays by /proc and adopts them as a subreaper, which
-/// only Linux has.
+/// The program as a helper. It finds orphaned processes by /proc and adopts them as a
+/// subreaper, which only Linux has.
 fn helper() -> Option<&'static std::path::Path> {
     program().filter(|_| cfg!(target_os = "linux"))
 }

@@ -2,7 +2,7 @@
 
 use super::Strength;
 use super::landlock::{CONNECT_VERSION, SCOPE_VERSION};
-use super::seccomp::Sockets;
+use super::seccomp::{Filter, Sockets};
 
 /// Everything that decides.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +28,15 @@ pub(super) struct Plan {
     pub connect_ports: Option<Vec<u16>>,
     /// Landlock's scope for signals and abstract sockets.
     pub scoped: bool,
-    /// What the filter on system calls says of sockets; none without a filter.
-    pub sockets: Option<Sockets>,
+    /// The filter on system calls; none where it does not work.
+    pub filter: Option<Filter>,
     pub network_limited: bool,
     pub warnings: Vec<String>,
 }
 
 /// The strongest means that is there, no stronger than what is forced.
 pub(super) fn decide(given: &Given<'_>) -> Plan {
-    let best = if given.bwrap {
+    let best = if given.bwrap && given.helper {
         Strength::Bubblewrap
     } else if given.landlock > 0 && given.helper {
         Strength::Landlock
@@ -55,17 +55,26 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
         // Also inside bubblewrap: with the network open, D-Bus may listen on an abstract
         // socket, and it starts processes on request.
         scoped: strength != Strength::ProcessGroup && given.helper && given.landlock >= SCOPE_VERSION,
-        sockets: (given.filter && given.helper).then_some(Sockets::All),
+        filter: (given.filter && given.helper)
+            .then(|| Filter { no_attach: strength == Strength::ProcessGroup, ..Filter::default() }),
         network_limited: false,
         warnings: Vec::new(),
     };
-    let filtered = plan.sockets.is_some();
+    let filtered = plan.filter.is_some();
+    let set_sockets = |filter: &mut Option<Filter>, sockets| {
+        if let Some(filter) = filter {
+            filter.sockets = sockets;
+        }
+    };
     let mut warn = |text: &str| plan.warnings.push(text.to_owned());
     match strength {
         Strength::Bubblewrap => {}
         Strength::Landlock => {
-            warn("the temporary directory of the machine can be read, names of files anywhere listed");
+            warn("modes, times and extended attributes of the user's files can be changed anywhere");
             warn("services that listen on a socket file, such as Docker, can be reached");
+            warn(
+                "git's configuration and hooks in an allowed directory are put back after a change, not closed",
+            );
             if given.landlock < SCOPE_VERSION {
                 warn("processes of the same user can be signalled");
             }
@@ -75,8 +84,14 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
                 "files outside the allowed directories can be written; they are checked after the fact only",
             );
             warn("credentials of the user can be read");
+            warn(
+                "git's configuration and hooks in an allowed directory are put back after a change, not closed",
+            );
             warn("a process that clears its environment and kills its parent can stay behind");
         }
+    }
+    if strength != Strength::ProcessGroup && !filtered && given.landlock < SCOPE_VERSION {
+        warn("the run's own helper can be signalled: a command can end itself as killed");
     }
     if !given.helper {
         warn("memory, processes and file sizes are not limited");
@@ -86,14 +101,14 @@ pub(super) fn decide(given: &Given<'_>) -> Plan {
             plan.unshare_net = true;
             plan.forward = ports.to_vec();
             plan.network_limited = true;
-            plan.sockets = plan.sockets.map(|_| Sockets::Held);
+            set_sockets(&mut plan.filter, Sockets::Held);
             if !filtered {
                 warn("VSOCK, which leads out of a virtual machine, is not limited");
             }
         } else if strength != Strength::ProcessGroup && given.landlock >= CONNECT_VERSION && given.helper {
             plan.connect_ports = Some(ports.to_vec());
             plan.network_limited = true;
-            plan.sockets = plan.sockets.map(|_| Sockets::TcpOnly);
+            set_sockets(&mut plan.filter, Sockets::TcpOnly);
             warn("servers that a test starts on loopback cannot be reached");
             if !filtered {
                 warn("only TCP is limited, UDP is not");
@@ -162,7 +177,7 @@ mod tests {
                 false,
                 false,
             ),
-            ("no helper", Given { helper: false, ..all }, Bubblewrap, false, false, false),
+            ("no helper", Given { helper: false, ..all }, ProcessGroup, false, false, false),
             ("network open", Given { connect_ports: None, ..all }, Bubblewrap, false, false, false),
             ("no bubblewrap", Given { bwrap: false, ..all }, Landlock, false, true, true),
             ("old Landlock", Given { bwrap: false, landlock: 3, ..all }, Landlock, false, false, false),
@@ -203,12 +218,18 @@ mod tests {
                 (_, _, true) => Some(Sockets::TcpOnly),
                 _ => Some(Sockets::All),
             };
-            assert_eq!(plan.sockets, sockets, "{case}");
+            assert_eq!(plan.filter.as_ref().map(|filter| filter.sockets), sockets, "{case}");
+            assert!(
+                plan.filter.is_none_or(|filter| filter.no_attach == (strength == ProcessGroup)),
+                "{case}"
+            );
             let without = decide(&Given { filter: false, ..given });
-            assert_eq!(without.sockets, None);
+            assert_eq!(without.filter, None);
+            // Without the filter and without Landlock's scope nothing keeps the helper apart.
+            let helper = strength != ProcessGroup && given.landlock < SCOPE_VERSION;
             assert_eq!(
                 without.warnings.len() > plan.warnings.len(),
-                limited,
+                limited || helper,
                 "{case}: {:?}",
                 without.warnings
             );

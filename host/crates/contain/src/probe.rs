@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use super::Strength;
+use super::bubblewrap::Mount;
 use super::cgroup::Parent;
 use super::{bubblewrap, landlock, seccomp};
 
@@ -119,6 +120,19 @@ fn probe_now() -> Probe {
         },
         hint: (!filter).then(|| "boot a kernel with seccomp filters (x86-64 or 64-bit ARM)".to_owned()),
     });
+    findings.push(Finding {
+        name: "attributes",
+        works: bwrap.is_some(),
+        detail: if bwrap.is_some() {
+            "modes and times of files outside are closed, and services that listen on a socket file"
+                .to_owned()
+        } else {
+            "Landlock has no rule for modes, times and extended attributes, nor for socket files: \
+             those of the user are open to jobs"
+                .to_owned()
+        },
+        hint: bwrap.is_none().then(|| "install bubblewrap".to_owned()),
+    });
     let groups = Parent::find();
     findings.push(Finding {
         name: "control groups",
@@ -137,18 +151,18 @@ fn probe_now() -> Probe {
     });
     let subreaper = cfg!(target_os = "linux");
     findings.push(Finding {
-        name: "strays",
+        name: "orphaned processes",
         works: bwrap.is_some() || subreaper,
         detail: if bwrap.is_some() {
             "a PID namespace ends every descendant".to_owned()
         } else if subreaper {
-            "child subreaper, and a scan of /proc for the run's mark".to_owned()
+            "child subreaper, and a scan of /proc for the run's process tag".to_owned()
         } else {
             "process groups; a process that makes a session of its own can stay behind".to_owned()
         },
         hint: None,
     });
-    let strength = if bwrap.is_some() {
+    let strength = if bwrap.is_some() && helper {
         Strength::Bubblewrap
     } else if landlock > 0 && helper {
         Strength::Landlock
@@ -161,14 +175,18 @@ fn probe_now() -> Probe {
 /// Runs nothing inside a containment like the real ones.
 fn try_bwrap(bwrap: &Path, unshare_net: bool) -> Result<(), String> {
     let (machine, masked) = bubblewrap::proc_here();
-    let view = bubblewrap::View {
+    let system = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr", "/etc", "/nix", "/gnu/store"];
+    let system = system.iter().map(PathBuf::from).filter(|dir| dir.exists());
+    let view = bubblewrap::Layout {
         machine,
         masked,
         bwrap: bwrap.to_owned(),
-        fresh: bubblewrap::fresh_here(),
-        writable: Vec::new(),
-        hidden: Vec::new(),
-        readable: Vec::new(),
+        links: bubblewrap::links_here(),
+        mounts: bubblewrap::fresh_here()
+            .into_iter()
+            .map(Mount::Fresh)
+            .chain(system.map(|dir| Mount::Read(dir.clone(), dir)))
+            .collect(),
         cwd: "/".into(),
         unshare_net,
     };
@@ -186,10 +204,22 @@ fn try_bwrap(bwrap: &Path, unshare_net: bool) -> Result<(), String> {
     Err(stderr.lines().next().unwrap_or("bwrap failed without a word").chars().take(200).collect())
 }
 
-/// The first executable file called `name` on PATH.
+/// The first executable file called `name` in a directory of PATH that can be trusted: an
+/// absolute one, outside of what jobs may write.
 pub fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = super::environment::variable("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| is_executable(path))
+    let root = SANDBOX_ROOT.get().map(PathBuf::as_path);
+    let (trusted, _) = config::handover::trusted_path(&path, root);
+    trusted.into_iter().map(|dir| dir.join(name)).find(|path| is_executable(path))
+}
+
+/// Where no program is looked for.
+static SANDBOX_ROOT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where jobs may write: programs there are not started by the host. The first word
+/// counts.
+pub fn set_sandbox_root(root: &Path) {
+    let _ = SANDBOX_ROOT.set(root.to_owned());
 }
 
 fn is_executable(path: &Path) -> bool {

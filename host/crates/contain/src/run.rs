@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -14,9 +14,10 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::helper::Said;
+use super::helper::HelperMessage;
 use super::os::{self, Prepared};
-use super::{Command, Error, Exit, InForce, MARK_VARIABLE, Result, Stream, Strength, spawn};
+use super::watch::Watch;
+use super::{Command, Error, Exit, InForce, Result, Stream, Strength, TAG_VARIABLE, setuid, spawn};
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
@@ -89,10 +90,14 @@ pub async fn run_with<F>(
 where
     F: Future<Output = ()> + Send,
 {
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), SystemTime::now());
     let mut prepared = os::prepare(&command, &options)?;
+    let watch = Watch::start(&prepared.protection);
     let mut child = start(&command, &prepared).await?;
-    let tree = os::Tree::of(&child, &prepared, &command.mark).map_err(Error::Wait)?;
+    if let (Some(channel), Some(root)) = (&prepared.channel, child.id()) {
+        channel.started(root.cast_signed());
+    }
+    let tree = os::Tree::of(&child, &prepared, &command.tag).map_err(Error::Wait)?;
     let stdin = child.stdin.take();
     let feed = async move {
         if let Some(mut pipe) = stdin {
@@ -102,7 +107,7 @@ where
         }
     };
     let pump = pump(child.stdout.take(), child.stderr.take(), sink);
-    let control = control(child, tree, timeout, cancel, options.grace);
+    let control = control(child, tree, &watch, timeout, cancel, options.grace);
     tokio::pin!(feed, pump, control);
 
     let (mut fed, mut first_words) = (false, None);
@@ -116,6 +121,18 @@ where
     if first_words.is_none() {
         // The writers are gone, so only a slow reader can make this last.
         first_words = tokio::time::timeout(DRAIN, &mut pump).await.ok();
+    }
+    let places = std::mem::take(&mut prepared.writable);
+    let stripped = tokio::task::spawn_blocking(move || setuid::strip(&places, began)).await;
+    for path in stripped.unwrap_or_default() {
+        prepared
+            .in_force
+            .warnings
+            .push(format!("{} was set-user-id: the bit was taken away", path.display()));
+    }
+    // The tree is gone: what is put back now stays.
+    if let Some(name) = end.undone.clone().or_else(|| watch.repair()) {
+        return Err(Error::Ended(format!("{name} was changed so that git runs a program; it was put back")));
     }
     let said = match &mut prepared.channel {
         Some(channel) => Some(channel.heard().await),
@@ -139,16 +156,21 @@ enum NotRun {
 
 /// How the command ended, from what the helper said, and else from the outermost process.
 /// `said` is none without a helper.
-fn exit(end: &End, said: Option<&[Said]>, first_words: &str, duration: Duration) -> Result<Exit, NotRun> {
+fn exit(
+    end: &End,
+    said: Option<&[HelperMessage]>,
+    first_words: &str,
+    duration: Duration,
+) -> Result<Exit, NotRun> {
     let exit =
         |code, signal| Exit { code, signal, timed_out: end.timed_out, cancelled: end.cancelled, duration };
     let ours = end.timed_out || end.cancelled;
     let Some(said) = said else { return Ok(exit(end.status.code(), signal_of(end.status))) };
     match said.last() {
-        Some(Said::Ended(code, signal)) => Ok(exit(*code, *signal)),
-        Some(Said::Failed(text)) if !ours => Err(NotRun::Failed(text.clone())),
-        // It ran and its keeper was killed with it.
-        Some(Said::Started | Said::Failed(_)) => Ok(exit(None, Some(9))),
+        Some(HelperMessage::Ended(code, signal)) => Ok(exit(*code, *signal)),
+        Some(HelperMessage::Failed(text)) if !ours => Err(NotRun::Failed(text.clone())),
+        // It ran and its helper was killed with it.
+        Some(HelperMessage::Started | HelperMessage::Failed(_)) => Ok(exit(None, Some(9))),
         None if ours => Ok(exit(None, Some(9))),
         None => {
             let line = first_words.lines().next().unwrap_or("it ended before the command started");
@@ -171,13 +193,17 @@ async fn start(command: &Command, prepared: &Prepared) -> Result<Child> {
     process
         .args(&prepared.argv[1..])
         .env_clear()
-        .envs(&command.env)
-        .env(MARK_VARIABLE, &command.mark)
+        .env(TAG_VARIABLE, &command.tag)
         .current_dir(&command.cwd)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    // Bubblewrap and the helper are outside the rules: the command's environment may say which
+    // libraries they load. The helper hands it to the command.
+    if prepared.channel.is_none() {
+        process.envs(&command.env);
+    }
     // The helper makes a session of its own, which the leader of a group may not.
     #[cfg(unix)]
     if !prepared.own_session {
@@ -194,13 +220,15 @@ pub(super) trait ProcessTree: Send {
     fn terminate(&self);
     /// Kills the tree from its root. Afterwards the root can be waited for.
     fn kill(&self);
-    /// Ends strays after the root is gone. Blocking.
+    /// Ends orphaned processes after the root is gone. Blocking.
     fn finish(&mut self);
 }
 
 /// How the root ended.
 struct End {
     status: std::process::ExitStatus,
+    /// What was changed in the user's repository and was put back.
+    undone: Option<String>,
     timed_out: bool,
     cancelled: bool,
 }
@@ -208,24 +236,29 @@ struct End {
 async fn control(
     mut child: Child,
     mut tree: impl ProcessTree + 'static,
+    watch: &Watch,
     timeout: Duration,
     cancel: CancellationToken,
     grace: Duration,
 ) -> Result<End> {
-    let (mut timed_out, mut cancelled) = (false, false);
+    let (mut timed_out, mut cancelled, mut undone) = (false, false, None);
     let status = tokio::select! {
         biased;
+        name = watch.changed() => { undone = Some(name); None }
         status = child.wait() => Some(status.map_err(Error::Wait)?),
         () = cancel.cancelled() => { cancelled = true; None }
         () = tokio::time::sleep(timeout) => { timed_out = true; None }
     };
     let status = match status {
         Some(status) => status,
-        None => stop(&mut child, &tree, grace).await?,
+        None => {
+            let grace = if undone.is_some() { Duration::ZERO } else { grace };
+            stop(&mut child, &tree, grace).await?
+        }
     };
     // The scan of /proc blocks for some milliseconds.
     tokio::task::spawn_blocking(move || tree.finish()).await.map_err(|error| Error::Wait(error.into()))?;
-    Ok(End { status, timed_out, cancelled })
+    Ok(End { status, undone, timed_out, cancelled })
 }
 
 /// SIGTERM, the grace, SIGKILL.
@@ -293,26 +326,26 @@ mod tests {
     #[test]
     fn who_says_how_it_ended() {
         use std::os::unix::process::ExitStatusExt;
-        let ended = |code| Said::Ended(Some(code), None);
+        let ended = |code| HelperMessage::Ended(Some(code), None);
         let failed = |text: &str| Err(NotRun::Failed(text.to_owned()));
         for (case, raw, ours, said, expected) in [
             ("no helper", 0x0300, false, None, Ok((Some(3), None))),
             ("no helper, killed", 9, true, None, Ok((None, Some(9)))),
-            ("helper", 0x0300, false, Some(vec![Said::Started, ended(7)]), Ok((Some(7), None))),
+            ("helper", 0x0300, false, Some(vec![HelperMessage::Started, ended(7)]), Ok((Some(7), None))),
             (
                 "signal",
                 0x8900,
                 false,
-                Some(vec![Said::Started, Said::Ended(None, Some(9))]),
+                Some(vec![HelperMessage::Started, HelperMessage::Ended(None, Some(9))]),
                 Ok((None, Some(9))),
             ),
-            ("killed with its helper", 9, true, Some(vec![Said::Started]), Ok((None, Some(9)))),
-            ("not started", 0x7d00, false, Some(vec![Said::Failed("no".into())]), failed("no")),
+            ("killed with its helper", 9, true, Some(vec![HelperMessage::Started]), Ok((None, Some(9)))),
+            ("not started", 0x7d00, false, Some(vec![HelperMessage::Failed("no".into())]), failed("no")),
             ("cancelled before the start", 9, true, Some(vec![]), Ok((None, Some(9)))),
             ("bwrap failed", 0x0100, false, Some(vec![]), Err(NotRun::NoContainment("bwrap: no".into()))),
         ] {
             let status = std::process::ExitStatus::from_raw(raw);
-            let end = End { status, timed_out: false, cancelled: ours };
+            let end = End { status, undone: None, timed_out: false, cancelled: ours };
             let got = exit(&end, said.as_deref(), "bwrap: no\nmore", Duration::ZERO);
             assert_eq!(got.map(|exit| (exit.code, exit.signal)), expected, "{case}");
         }

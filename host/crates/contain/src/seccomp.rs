@@ -1,6 +1,7 @@
 //! A filter on system calls, for what neither namespaces nor Landlock close: the user's
 //! kernel keyrings, sockets that lead out of a virtual machine, typing into the terminal,
-//! and interfaces that act behind the other rules. Linux, on two processors.
+//! the memory of the tree's own helper, and interfaces that act behind the other rules.
+//! Linux, on two processors.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,26 +18,38 @@ pub enum Sockets {
     TcpOnly,
 }
 
+/// What the filter refuses besides what it always does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Sockets.
+    pub sockets: Sockets,
+    /// Processes that can be neither looked into nor signalled: the helper and its parent.
+    pub apart: Vec<u32>,
+    /// No process can be attached to or looked into: nothing else keeps those outside apart.
+    pub no_attach: bool,
+}
+
 /// Binds the calling thread, for ever, and every process started from it.
-pub fn restrict_this_thread(sockets: Sockets) -> Result<(), String> {
+pub fn restrict_this_thread(filter: &Filter) -> Result<(), String> {
     #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     {
-        filter::apply(sockets)
+        calls::apply(filter)
     }
     #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
     {
-        let _ = sockets;
+        let _ = filter;
         Err("not on this system".to_owned())
     }
 }
 
 /// Whether the filter works here; tried on a thread that ends afterwards.
 pub fn works() -> bool {
-    std::thread::spawn(|| restrict_this_thread(Sockets::TcpOnly).is_ok()).join().unwrap_or(false)
+    let filter = Filter { sockets: Sockets::TcpOnly, apart: vec![1], no_attach: true };
+    std::thread::spawn(move || restrict_this_thread(&filter).is_ok()).join().unwrap_or(false)
 }
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod filter {
+mod calls {
     use std::collections::BTreeMap;
 
     use libc::c_long;
@@ -45,7 +58,7 @@ mod filter {
         SeccompFilter, SeccompRule as Rule, TargetArch,
     };
 
-    use super::Sockets;
+    use super::{Filter, Sockets};
 
     /// Refused whatever the arguments are.
     const REFUSED: &[c_long] = &[
@@ -77,17 +90,39 @@ mod filter {
     /// The kind without the flags that may be added to it.
     const KIND: u64 = 0xf;
 
-    pub(super) fn apply(sockets: Sockets) -> Result<(), String> {
+    /// Requests of `ptrace` that begin to trace another process: attach, seize.
+    const ATTACH: &[u64] = &[16, 0x4206];
+    /// Calls that act on the process in the argument of this number.
+    const ON_PROCESS: &[(c_long, u8)] = &[
+        (libc::SYS_ptrace, 1),
+        (libc::SYS_process_vm_readv, 0),
+        (libc::SYS_process_vm_writev, 0),
+        (libc::SYS_pidfd_open, 0),
+        (libc::SYS_kcmp, 0),
+        (libc::SYS_kcmp, 1),
+        (libc::SYS_kill, 0),
+        (libc::SYS_tkill, 0),
+        (libc::SYS_tgkill, 0),
+        (libc::SYS_tgkill, 1),
+        (libc::SYS_rt_sigqueueinfo, 0),
+        (libc::SYS_rt_tgsigqueueinfo, 0),
+        (libc::SYS_rt_tgsigqueueinfo, 1),
+        (libc::SYS_prlimit64, 0),
+        (libc::SYS_sched_setaffinity, 0),
+    ];
+
+    pub(super) fn apply(filter: &Filter) -> Result<(), String> {
         let arch = if cfg!(target_arch = "x86_64") { TargetArch::x86_64 } else { TargetArch::aarch64 };
         let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-        let filter = rules(sockets)
+        let filter = rules(filter)
             .and_then(|rules| SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch))
             .and_then(TryInto::<seccompiler::BpfProgram>::try_into)
             .map_err(|error| error.to_string())?;
         seccompiler::apply_filter(&filter).map_err(|error| error.to_string())
     }
 
-    fn rules(sockets: Sockets) -> Result<BTreeMap<i64, Vec<Rule>>, seccompiler::BackendError> {
+    fn rules(filter: &Filter) -> Result<BTreeMap<i64, Vec<Rule>>, seccompiler::BackendError> {
+        let sockets = filter.sockets;
         let equal = |argument: u8, value: i32| {
             When::new(argument, Length::Dword, Is::Eq, u64::from(value.cast_unsigned()))
         };
@@ -119,6 +154,21 @@ mod filter {
         }
         if !socket.is_empty() {
             rules.insert(libc::SYS_socket, socket);
+        }
+        for (call, argument) in ON_PROCESS {
+            for pid in &filter.apart {
+                let rule = Rule::new(vec![When::new(*argument, Length::Dword, Is::Eq, u64::from(*pid))?])?;
+                rules.entry(*call).or_default().push(rule);
+            }
+        }
+        if filter.no_attach {
+            for request in ATTACH {
+                let rule = Rule::new(vec![When::new(0, Length::Dword, Is::Eq, *request)?])?;
+                rules.entry(libc::SYS_ptrace).or_default().push(rule);
+            }
+            for call in [libc::SYS_process_vm_readv, libc::SYS_process_vm_writev] {
+                rules.insert(call, Vec::new());
+            }
         }
         if cfg!(target_arch = "x86_64") {
             // The same calls by their numbers of the x32 interface.

@@ -1,4 +1,4 @@
-//! The processes of a tree: found by parentage and by the mark in their environment, and
+//! The processes of a tree: found by parentage and by the process tag in their environment, and
 //! killed until none is left. On Linux from `/proc`; elsewhere nothing is found here and
 //! the process group does what it can.
 
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use super::MARK_VARIABLE;
+use super::TAG_VARIABLE;
 
 /// How long killing may take before it is given up (a process in an uninterruptible call).
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Kills every process whose environment carries `mark`, and waits until none is left.
+/// Kills every process whose environment carries `tag`, and waits until none is left.
 /// Returns how many different ones there were. Blocking, some milliseconds when there is
 /// none; at most five seconds. For a worker that cleans up after a dead one.
-pub fn kill_mark(mark: &str) -> usize {
-    kill_until_gone(|| marked(mark))
+pub fn kill_tagged(tag: &str) -> usize {
+    kill_until_gone(|| tagged(tag))
 }
 
-/// As [`kill_mark`], for the tree of a worker that is dead: its control group goes too.
-pub fn end_of_dead_worker(mark: &str) -> usize {
-    let killed = kill_mark(mark);
+/// As [`kill_tagged`], for the tree of a worker that is dead: its control group goes too.
+pub fn end_of_dead_worker(tag: &str) -> usize {
+    let killed = kill_tagged(tag);
     if let Some(groups) = &super::probe().groups {
-        groups.remove(mark);
+        groups.remove(tag);
     }
     killed
 }
@@ -56,7 +56,7 @@ pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
     }
 }
 
-/// Dead; a stray that became our own child is reaped, so that no zombie stays.
+/// Dead; an orphaned process that became our own child is reaped, so that no zombie stays.
 fn is_gone(pid: Pid) -> bool {
     let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
     let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
@@ -105,6 +105,23 @@ fn entries() -> Vec<Entry> {
         .collect()
 }
 
+/// Whether `pid` is `root` or one of its descendants.
+pub(super) fn is_within(pid: i32, root: i32) -> bool {
+    let mut now = pid;
+    // Deeper than any chain; it ends even if ids are reused meanwhile.
+    for _ in 0..10_000 {
+        if now == root {
+            return true;
+        }
+        let Ok(stat) = std::fs::read(format!("/proc/{now}/stat")) else { return false };
+        match parse_stat(now, &String::from_utf8_lossy(&stat)) {
+            Some(entry) if entry.parent > 0 => now = entry.parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// Every living descendant of `root`, without itself.
 pub(super) fn descendants(root: i32) -> Vec<Pid> {
     descendants_in(&entries(), root).into_iter().filter_map(Pid::from_raw).collect()
@@ -139,10 +156,10 @@ pub(super) fn children(parent: i32) -> Vec<Pid> {
         .collect()
 }
 
-/// Every process that carries `mark`, but for this one. A zombie has no environment any
+/// Every process that carries `tag`, but for this one. A zombie has no environment any
 /// more and is not found.
-pub(super) fn marked(mark: &str) -> Vec<Pid> {
-    let needle = format!("{MARK_VARIABLE}={mark}");
+pub(super) fn tagged(tag: &str) -> Vec<Pid> {
+    let needle = format!("{TAG_VARIABLE}={tag}");
     let own = rustix::process::getpid().as_raw_pid();
     pids()
         .into_iter()
@@ -186,18 +203,18 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_marked_process_is_found_and_killed() {
-        let mark = format!("test-{}", std::process::id());
+    fn a_tagged_process_is_found_and_killed() {
+        let tag = format!("test-{}", std::process::id());
         let mut child = std::process::Command::new("/bin/sh")
             .args(["-c", "sleep 30 & wait"])
-            .env(MARK_VARIABLE, &mark)
+            .env(TAG_VARIABLE, &tag)
             .spawn()
             .expect("a shell");
-        while marked(&mark).len() < 2 {
+        while tagged(&tag).len() < 2 {
             std::thread::sleep(Duration::from_millis(2));
         }
-        assert!(kill_mark(&mark) >= 2);
-        assert!(marked(&mark).is_empty());
+        assert!(kill_tagged(&tag) >= 2);
+        assert!(tagged(&tag).is_empty());
         let _ = child.wait();
     }
 }

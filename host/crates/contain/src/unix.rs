@@ -8,13 +8,19 @@ use std::sync::Arc;
 
 use rustix::process::{Pid, Signal};
 
+use super::bubblewrap::Mount;
 use super::cgroup::{Group, GroupLimits};
 use super::channel::Channel;
 use super::helper;
+use super::home::Furniture;
+use super::landlock::Identity;
+use super::plan::Plan;
+use super::repository::Protection;
 use super::rlimits::Rlimits;
 use super::run::{Options, ProcessTree};
-use super::{Command, Error, InForce, Limits, Result, Strength};
-use super::{bubblewrap, environment, hidden, landlock, plan, probe, tree};
+use super::view::View;
+use super::{Command, Error, InForce, Limits, Result, Strength, TAG_VARIABLE};
+use super::{bubblewrap, environment, landlock, plan, probe, tree};
 
 /// Most processes of a tree that sets no limit: no build needs them, a fork bomb would take
 /// the whole machine.
@@ -28,6 +34,10 @@ pub(super) struct Prepared {
     pub(super) channel: Option<Channel>,
     /// The outermost process makes its own session.
     pub(super) own_session: bool,
+    /// What is watched while it runs.
+    pub(super) protection: Protection,
+    /// Where it may leave files.
+    pub(super) writable: Vec<PathBuf>,
     /// The tree's control group, gone with this value.
     _group: Option<Arc<Group>>,
 }
@@ -47,11 +57,18 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         connect_ports: command.limits.connect_ports.as_deref(),
     });
     let home = options.user_home.clone().or_else(environment::user_home);
-    let hidden = hidden::existing(home.as_deref(), &command.limits.hidden);
-    let writable = existing(&command.limits.writable);
-    // The program itself must stay visible wherever it lies.
-    let programs: Vec<PathBuf> =
-        helper.into_iter().chain([Path::new(program)]).filter_map(|path| path.canonicalize().ok()).collect();
+    let programs: Vec<&Path> = helper.into_iter().chain([Path::new(program)]).collect();
+    let view = View::of(command, home.as_deref(), &programs).map_err(Error::Setup)?;
+    plan.warnings.extend(view.protection.warnings.iter().cloned());
+    if rustix::process::getuid().is_root() {
+        plan.warnings.push("the host runs as root: use a user of its own for it".into());
+    }
+    if plan.strength != Strength::Bubblewrap {
+        let shown = view.binds.iter().map(|bind| bind.destination.display());
+        plan.warnings.extend(
+            shown.map(|place| format!("{place} is the user's own: only bubblewrap can show another")),
+        );
+    }
 
     let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
     let mut channel = None;
@@ -63,33 +80,7 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         limits = shown(&command.limits, processes, group.is_some());
         let opened = Channel::open(&plan.forward, group.clone())
             .map_err(|error| Error::Setup(format!("sockets: {error}")))?;
-        let files = (plan.strength == Strength::Landlock).then(|| {
-            let paths: Vec<PathBuf> = hidden.iter().map(|hide| hide.path.clone()).collect();
-            for path in paths.iter().filter(|path| writable.iter().any(|dir| path.starts_with(dir))) {
-                plan.warnings
-                    .push(format!("{} lies in a writable directory and is not hidden", path.display()));
-            }
-            // The devices are named one by one: the user, and root without any capability, may
-            // own the disk itself, in which every hidden file can be found.
-            let hidden: Vec<PathBuf> = paths.iter().cloned().chain([PathBuf::from("/dev")]).collect();
-            let mut readable = landlock::readable_beside(&hidden, &landlock::entries);
-            readable.extend(programs.iter().cloned());
-            landlock::Files { writable: writable.clone(), readable }
-        });
-        let spec = helper::Spec {
-            control: opened.control(),
-            forward: opened.forward().to_vec(),
-            rules: (files.is_some() || plan.connect_ports.is_some() || plan.scoped).then(|| {
-                landlock::Rules { files, connect_ports: plan.connect_ports.clone(), scoped: plan.scoped }
-            }),
-            limits: Rlimits {
-                memory: command.limits.max_memory,
-                processes: Some(processes + plan::others(plan.strength)),
-                file_size: command.limits.max_file_size,
-            },
-            sockets: plan.sockets,
-            watch_parent: plan.strength != Strength::Bubblewrap,
-        };
+        let spec = spec(command, &mut plan, &view, processes, &opened);
         let spec = serde_json::to_vec(&spec).map_err(|error| Error::Setup(error.to_string()))?;
         let file = opened.dir().join("spec.json");
         std::fs::write(&file, spec).map_err(|error| Error::Setup(format!("{}: {error}", file.display())))?;
@@ -99,28 +90,8 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         channel = Some(opened);
     }
     if let (Strength::Bubblewrap, Some(bwrap)) = (plan.strength, &probe.bwrap) {
-        let fresh = bubblewrap::fresh_here();
-        let covered = |path: &Path| {
-            fresh.iter().any(|dir| path.starts_with(dir))
-                || hidden.iter().any(|hide| path.starts_with(&hide.path))
-        };
-        let of_run = bubblewrap::FROM_RUN.iter().map(PathBuf::from).filter(|place| place.exists());
-        let mut readable: Vec<PathBuf> =
-            of_run.chain(programs.into_iter().filter(|path| covered(path))).collect();
-        readable.extend(channel.iter().map(|channel| channel.dir().to_owned()));
-        let (machine, masked) = bubblewrap::proc_here();
-        let view = bubblewrap::View {
-            machine,
-            masked,
-            bwrap: bwrap.clone(),
-            fresh,
-            writable,
-            hidden,
-            readable: readable.into_iter().map(|path| (path.clone(), path)).collect(),
-            cwd: command.cwd.clone(),
-            unshare_net: plan.unshare_net,
-        };
-        argv = bubblewrap::argv(&view, &argv);
+        let layout = layout(command, bwrap, &view, channel.as_ref(), plan.unshare_net);
+        argv = bubblewrap::argv(&layout, &argv);
     }
     let own_session = channel.is_some() && plan.strength != Strength::Bubblewrap;
     let in_force = InForce {
@@ -129,14 +100,128 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         limits,
         warnings: plan.warnings,
     };
-    Ok(Prepared { argv, in_force, channel, own_session, _group: group })
+    let writable = view.writable.iter().map(|shown| shown.source.clone()).collect();
+    Ok(Prepared {
+        argv,
+        in_force,
+        channel,
+        own_session,
+        protection: view.protection,
+        writable,
+        _group: group,
+    })
+}
+
+/// What the helper is told.
+fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel: &Channel) -> helper::Spec {
+    let identities = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<Identity> {
+        paths.filter_map(|path| Identity::of(&path).ok()).collect()
+    };
+    let writable = identities(&mut view.writable.iter().map(|shown| shown.source.clone()));
+    let files = (plan.strength == Strength::Landlock).then(|| files(plan, view, writable.clone()));
+    // Mounted by name: the helper, inside, compares what it got.
+    let same = if plan.strength == Strength::Bubblewrap {
+        let kept = identities(&mut view.protection.fixed.iter().chain(&view.protection.read_only).cloned());
+        writable.into_iter().filter(|place| !is_covered(view, &place.path)).chain(kept).collect()
+    } else {
+        Vec::new()
+    };
+    let mut env = command.env.clone();
+    env.insert(TAG_VARIABLE.to_owned(), command.tag.clone());
+    let git = environment::git_settings();
+    let home = command.env.get("HOME").map(|home| Path::new(home).join(".gitconfig"));
+    let home = home.filter(|_| !git.is_empty());
+    helper::Spec {
+        control: channel.control(),
+        env,
+        same,
+        furniture: Furniture {
+            links: view.home_links.clone(),
+            files: home.into_iter().map(|path| (path, environment::git_file(git))).collect(),
+        },
+        forward: channel.forward().to_vec(),
+        rules: (files.is_some() || plan.connect_ports.is_some() || plan.scoped).then(|| landlock::Rules {
+            files,
+            connect_ports: plan.connect_ports.clone(),
+            scoped: plan.scoped,
+        }),
+        limits: Rlimits {
+            memory: command.limits.max_memory,
+            processes: Some(processes + plan::others(plan.strength)),
+            file_size: command.limits.max_file_size,
+        },
+        filter: plan.filter.clone(),
+        watch_parent: plan.strength != Strength::Bubblewrap,
+    }
+}
+
+/// Something else is shown at the place.
+fn is_covered(view: &View, place: &Path) -> bool {
+    let by_bind = view.binds.iter().any(|bind| place.starts_with(&bind.destination));
+    by_bind || view.hidden.iter().any(|hide| hide.path == place)
+}
+
+/// Landlock's rules on files.
+fn files(plan: &mut Plan, view: &View, writable: Vec<Identity>) -> landlock::Files {
+    let hidden: Vec<PathBuf> = view.hidden.iter().map(|hide| hide.path.clone()).collect();
+    for path in hidden.iter().filter(|path| writable.iter().any(|dir| path.starts_with(&dir.path))) {
+        plan.warnings.push(format!("{} is in a writable directory and is not hidden", path.display()));
+    }
+    // The devices are named one by one (see `landlock_linux`): root without any capability
+    // may own the disk itself, in which every hidden file can be found.
+    let roots: Vec<PathBuf> = view.readable.iter().map(|shown| shown.source.clone()).collect();
+    let roots: Vec<PathBuf> = roots.into_iter().chain([PathBuf::from("/proc")]).collect();
+    let (readable, listed) = landlock::readable_beside(&roots, &hidden, &landlock::entries);
+    landlock::Files { writable, readable, listed }
+}
+
+/// Bubblewrap's mounts.
+fn layout(
+    command: &Command,
+    bwrap: &Path,
+    view: &View,
+    channel: Option<&Channel>,
+    unshare_net: bool,
+) -> bubblewrap::Layout {
+    let mut mounts: Vec<Mount> = bubblewrap::fresh_here().into_iter().map(Mount::Fresh).collect();
+    mounts.extend(view.readable.iter().map(|shown| Mount::Read(shown.source.clone(), shown.at.clone())));
+    for shown in &view.writable {
+        mounts.push(Mount::Write(shown.source.clone(), shown.source.clone()));
+        if shown.at != shown.source {
+            mounts.push(Mount::Write(shown.source.clone(), shown.at.clone()));
+        }
+    }
+    mounts.extend(view.protection.fixed.iter().cloned().map(Mount::Fix));
+    mounts.extend(view.protection.read_only.iter().cloned().map(Mount::Keep));
+    // What is covered by another place is not looked for below it.
+    mounts
+        .retain(|mount| !matches!(mount, Mount::Fix(place) | Mount::Keep(place) if is_covered(view, place)));
+    mounts.extend(view.binds.iter().map(|bind| {
+        let (source, destination) = (bind.source.clone(), bind.destination.clone());
+        if bind.writable { Mount::Write(source, destination) } else { Mount::Read(source, destination) }
+    }));
+    if let Some(channel) = channel {
+        mounts.push(Mount::Read(channel.dir().to_owned(), channel.dir().to_owned()));
+    }
+    // What is not shown need not be hidden.
+    mounts.extend(view.hidden.iter().filter(|hide| view.shows(&hide.path)).cloned().map(Mount::Hide));
+    let (machine, masked) = bubblewrap::proc_here();
+    bubblewrap::Layout {
+        bwrap: bwrap.to_owned(),
+        links: bubblewrap::links_here(),
+        mounts,
+        cwd: command.cwd.clone(),
+        unshare_net,
+        machine,
+        masked,
+    }
 }
 
 /// The tree's control group, where one can be made.
 fn group_of(command: &Command, processes: u64, warnings: &mut Vec<String>) -> Option<Group> {
     let limits =
         GroupLimits { processes: Some(processes + plan::PLUMBING), memory: command.limits.max_memory };
-    match probe().groups.as_ref().map(|parent| parent.group(&command.mark, limits)) {
+    match probe().groups.as_ref().map(|parent| parent.group(&command.tag, limits)) {
         Some(Ok(group)) => return Some(group),
         Some(Err(error)) => warnings.push(format!("a control group could not be made: {error}")),
         None => {}
@@ -168,37 +253,25 @@ fn shown(limits: &Limits, processes: u64, group: bool) -> Vec<String> {
     shown
 }
 
-/// Resolved paths of those that exist: what is not there cannot be mounted.
-fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found: Vec<_> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    found.sort();
-    found.dedup();
-    found
-}
-
 /// The tree of one run; dropping it kills what is left.
 pub(super) struct Tree {
     root: Pid,
     strength: Strength,
     /// The root is the helper, which ends by itself when its command is gone.
-    keeper: bool,
-    mark: String,
+    by_helper: bool,
+    tag: String,
     gone: bool,
 }
 
 impl Tree {
     /// The tree whose first process is `child`.
-    pub(super) fn of(
-        child: &tokio::process::Child,
-        prepared: &Prepared,
-        mark: &str,
-    ) -> std::io::Result<Self> {
+    pub(super) fn of(child: &tokio::process::Child, prepared: &Prepared, tag: &str) -> std::io::Result<Self> {
         let root = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Tree {
             root: root.ok_or_else(|| std::io::Error::other("the process has no id"))?,
             strength: prepared.in_force.strength,
-            keeper: prepared.channel.is_some(),
-            mark: mark.to_owned(),
+            by_helper: prepared.channel.is_some(),
+            tag: tag.to_owned(),
             gone: false,
         })
     }
@@ -221,7 +294,7 @@ impl ProcessTree for Tree {
                 tree::signal_all(&tree::children(self.root.as_raw_pid()), Signal::KILL);
             }
             Strength::Landlock | Strength::ProcessGroup => {
-                if !self.keeper {
+                if !self.by_helper {
                     let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
                 }
                 tree::kill_until_gone(|| tree::descendants(self.root.as_raw_pid()));
@@ -230,10 +303,10 @@ impl ProcessTree for Tree {
     }
 
     fn finish(&mut self) {
-        if self.strength != Strength::Bubblewrap && !self.keeper {
+        if self.strength != Strength::Bubblewrap && !self.by_helper {
             let _ = rustix::process::kill_process_group(self.root, Signal::KILL);
         }
-        tree::kill_mark(&self.mark);
+        tree::kill_tagged(&self.tag);
         self.gone = true;
     }
 }
@@ -253,9 +326,17 @@ pub(super) fn prepare_this_process() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         tree::become_subreaper();
-        // Our environment holds the gateway's key. Other processes of the same user cannot
-        // read it any more; without this a contained tree in process groups could.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        protect_this_process();
     });
+}
+
+/// Closes this process's memory, and with it the gateway's key, to other processes of the
+/// same user: it can be neither traced nor read through `/proc`. Execution of a program
+/// opens it again.
+pub fn protect_this_process() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "this process's memory stays open to others of the user");
+    }
 }

@@ -21,6 +21,27 @@ pub struct Upstream {
     host: String,
 }
 
+/// The proxies of an environment in which one has a password. Such variables do not stay in
+/// the environment of this process; without one the HTTP client finds them by itself.
+fn proxies(env: &config::Env) -> Vec<reqwest::Proxy> {
+    let get = |name: &str| env.get(name).or_else(|| env.get(&name.to_ascii_lowercase()));
+    let named = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, get(name)));
+    if !named.iter().any(|(_, value)| value.is_some_and(|value| value.contains('@'))) {
+        return Vec::new();
+    }
+    let except = get("NO_PROXY").and_then(reqwest::NoProxy::from_string);
+    let proxies = named.into_iter().filter_map(|(name, value)| {
+        let url = value?;
+        let proxy = match name {
+            "HTTPS_PROXY" => reqwest::Proxy::https(url),
+            "HTTP_PROXY" => reqwest::Proxy::http(url),
+            _ => reqwest::Proxy::all(url),
+        };
+        Some(proxy.ok()?.no_proxy(except.clone()))
+    });
+    proxies.collect()
+}
+
 impl Upstream {
     /// A client with its own connection pool. Proxy variables and the system's certificates
     /// are honoured (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
@@ -54,6 +75,10 @@ impl Upstream {
         };
         if loopback {
             builder = builder.no_proxy();
+        } else {
+            for proxy in proxies(&config::Env::of_this_process()) {
+                builder = builder.proxy(proxy);
+            }
         }
         if base.scheme() == "http" && loopback {
             // Reading the system's certificates takes longer than starting does.

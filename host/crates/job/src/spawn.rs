@@ -1,9 +1,10 @@
 //! Starting worker processes: detached, each in a session of its own, so that they outlive
 //! the server, the planner's thread and a closed terminal.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::paths::create_private;
@@ -21,8 +22,8 @@ pub fn log_path(home: &Path) -> PathBuf {
 
 /// Starts `codex-worker work --until-idle --detached` and returns when it has a session of
 /// its own (some milliseconds), so that whoever ends this process's group afterwards does
-/// not end the worker. It finds its settings as this process did: the same environment,
-/// with the paths that were resolved here.
+/// not end the worker. It finds its settings as this process did: the same environment is
+/// handed over, with the paths that were resolved here.
 pub fn spawn_worker(config: &Config) -> Result<()> {
     let environment = |message: String| Error::new(Kind::Environment, message);
     let program = std::env::current_exe()
@@ -33,21 +34,26 @@ pub fn spawn_worker(config: &Config) -> Result<()> {
                 .hint("make the state directory writable for this user")
         })
     };
+    let mut vars: BTreeMap<String, String> =
+        config.env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let resolved = [
+        ("CODEX_WORKER_HOME", Some(&config.home)),
+        ("CODEX_WORKER_PLUGINS", Some(&config.plugins_dir)),
+        ("CODEX_WORKER_CONFIG", config.config_file.as_ref()),
+        ("SANDBOX_ROOT", config.sandbox_root.as_ref()),
+    ];
+    // A path that is no text was not one in the environment either.
+    let resolved = resolved.into_iter().filter_map(|(name, path)| Some((name, path?.to_str()?)));
+    vars.extend(resolved.map(|(name, path)| (name.to_owned(), path.to_owned())));
     let mut command = Command::new(&program);
     command
         .args(["work", "--until-idle", "--detached"])
         .args(config.cli.to_args())
-        .env("CODEX_WORKER_HOME", &config.home)
-        .env("CODEX_WORKER_PLUGINS", &config.plugins_dir)
-        .envs(config.config_file.iter().map(|file| ("CODEX_WORKER_CONFIG", file)))
-        .envs(config.sandbox_root.iter().map(|root| ("SANDBOX_ROOT", root)))
         // Not the caller's: that would keep somebody's directory busy.
         .current_dir(&config.home)
-        .stdin(Stdio::null())
         .stdout(open()?)
         .stderr(open()?);
-    let mut child = command
-        .spawn()
+    let mut child = config::handover::spawn(&mut command, &vars, config.sandbox_root.as_deref())
         .map_err(|e| environment(format!("cannot start a worker from {}: {e}", program.display())))?;
     wait_for_own_session(&mut child);
     // Collects the exit code, so that no zombie stays while this process lives.

@@ -137,7 +137,7 @@ async fn run_one(
         cwd: cwd.clone(),
         stdin: Vec::new(),
         limits: site.limits.clone(),
-        mark: tag,
+        tag,
     };
     let start = SystemTime::now();
     let capped = Mutex::new(Capped::new(LOG_MAX));
@@ -281,14 +281,7 @@ mod tests {
         let site = Site {
             dir: dir.to_owned(),
             env: [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())].into(),
-            limits: Limits {
-                writable: vec![dir.to_owned()],
-                hidden: vec![],
-                connect_ports: None,
-                max_memory: None,
-                max_processes: None,
-                max_file_size: None,
-            },
+            limits: Limits { writable: vec![dir.to_owned()], ..Limits::default() },
             // The end of a run kills every process with its tag, other tests' too.
             tag: format!("test-{}", dir.display()),
             output_max: 1000,

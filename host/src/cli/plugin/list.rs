@@ -35,7 +35,7 @@ pub struct LockArgs {
 
 /// Lists.
 pub fn run(args: Args) -> Result<()> {
-    let config = args.settings.load()?;
+    let config = args.settings.peek()?;
     let set = PolicySet::load(&Settings::from_config(&config));
     let errors = last_errors(&config.home)?;
     if args.json {
@@ -132,7 +132,7 @@ fn effect(interfaces: Option<&[Interface]>) -> &'static str {
 
 /// Writes the lock.
 pub fn lock(args: LockArgs) -> Result<()> {
-    let config = args.settings.load()?;
+    let config = args.settings.peek()?;
     let mut settings = Settings::from_config(&config);
     // Order and mode of the lock that there is, but not its digests: else a changed file
     // could never be locked again.

@@ -37,7 +37,7 @@ impl Which {
         let bytes = self.bytes()?;
         // Compiled code is kept where the state directory is known; without one it still works.
         let cache =
-            self.settings.clone().load().ok().map(|config| config.home.join("cache").join("policies"));
+            self.settings.clone().peek().ok().map(|config| config.home.join("cache").join("policies"));
         let settings = Settings { cache_dir: cache, ..Settings::default() };
         let runtime = settings.runtime().map_err(|error| Error::new(Kind::Internal, error))?;
         Prepared::new(&runtime, &bytes, record::digest(&bytes))

@@ -246,6 +246,8 @@ impl GuardedRun<'_> {
     async fn run_in_copy(&self, which: &[CheckCommand], copy: &Path, label: &str) -> Result<Vec<Ran>> {
         let job = &self.pass.prepared.job;
         let mut site = job.site(copy, vec![job.paths.trees()], label)?;
+        // The copy links to the tree's dependencies.
+        site.limits.readable.push(self.pass.prepared.recorder.top().to_owned());
         let target = job.paths.trees().join("target");
         site.env.insert("CARGO_TARGET_DIR".to_owned(), target.to_string_lossy().into_owned());
         Ok(checks::run(which, &site, &job.reader, job.control.token()).await)

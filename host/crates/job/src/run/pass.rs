@@ -80,7 +80,7 @@ impl PassContext<'_> {
     pub(super) async fn run_agent(&self, prompt: String, session: Option<String>) -> Result<Report> {
         let (prepared, job) = (self.prepared, &self.prepared.job);
         let pass = self.agent_pass(prompt, session);
-        note_process_tag(&job.paths, &pass.mark).map_err(|e| Error::new(Kind::Environment, e.to_string()))?;
+        note_process_tag(&job.paths, &pass.tag).map_err(|e| Error::new(Kind::Environment, e.to_string()))?;
         let mut report = prepared.agent.run(pass, job.journal.agent(), job.control.token().clone()).await;
         job.journal.flush().await;
         job.note_agent_containment(&report.in_force);
@@ -116,7 +116,7 @@ impl PassContext<'_> {
             session,
             check_commands: spec.checks.iter().map(|check| check.command.clone()).collect(),
             limits: Limits::of_job(&job.config, writable, ports, job.config.allow_network),
-            mark: job.process_tag(&format!("{}a", self.attempt)),
+            tag: job.process_tag(&format!("{}a", self.attempt)),
             // The control ends it; this is for an agent that does not listen.
             timeout: job.control.time_left() + Duration::from_secs(5),
         }
