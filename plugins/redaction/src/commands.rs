@@ -71,6 +71,7 @@ const COMMANDS: &[Command] = &[
     c("cmdkey", Opt(&["/pass:"])),
     c("schtasks", Opt(&["/rp "])),
     c("wmic", Opt(&["/password:"])),
+    c("sudo -", Opt(&["<<< "])),
     c("kinit", Opt(&["<<< "])),
     c("passwd", Opt(&["<<< "])),
     c("db2 ", Opt(&["using "])),

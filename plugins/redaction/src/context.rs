@@ -8,6 +8,7 @@ mod name;
 mod position;
 mod quotes;
 
+use crate::provider::says_public;
 use crate::rules::names::NameWord;
 use crate::value::{self, Level, Position};
 use between::Between;
@@ -88,6 +89,7 @@ pub fn look(line: &str, at: usize, end: usize, word: &NameWord, provider: bool) 
             owned,
             directory: name.directory,
             chosen: name.chosen,
+            longer: name.longer,
             name_start,
             name_end,
             outcome: &mut outcome,
@@ -118,6 +120,8 @@ struct Reader<'a> {
     owned: bool,
     /// A word that somebody chose can be the value.
     chosen: bool,
+    /// The name goes on behind the secret's word: `secret-scanner`.
+    longer: bool,
     /// The name is a directory's too.
     directory: bool,
     name_start: usize,
@@ -170,7 +174,8 @@ impl Reader<'_> {
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(&self.line[at..at + word]));
             if known {
-                at = self.blanks(at + word);
+                let dot = usize::from(self.byte(at + word) == b'.');
+                at = self.blanks(at + word + dot);
             }
         }
         let Some((between, mut at)) = self.between(at, blank, quoted_name) else { return };
@@ -203,29 +208,8 @@ impl Reader<'_> {
 
     /// `token 4Fk9…`, `the key is 4Fk9…`: only what is random beyond doubt.
     fn loose(&mut self, at: usize) {
-        let (first, mut at) = (at, at);
-        // `password for the wifi: …`
-        if let Some(rest) = ["for ", "of "].iter().find_map(|word| self.line[at..].strip_prefix(word)) {
-            let words =
-                rest.find([':', '=']).or_else(|| rest.find(" is ").map(|n| n + 1)).filter(|n| *n <= 30);
-            let end = words
-                .filter(|n| rest[..*n].bytes().all(|b| b.is_ascii_alphanumeric() || b" '\"`_-".contains(&b)));
-            if let Some(end) = end {
-                at = self.line.len() - rest.len() + end;
-                if matches!(self.byte(at), b':' | b'=') {
-                    at = self.blanks(at + 1);
-                }
-            }
-        }
-        // `password 0 …`, `secret 5 …` of routers.
-        if matches!(self.byte(at), b'0' | b'5' | b'7' | b'8' | b'9') && self.byte(at + 1) == b' ' {
-            at = self.blanks(at + 2);
-        }
-        while let Some(length) = self.line[at..].find(' ').filter(|n| *n <= 8)
-            && SAID.contains(&self.line[at..at + length].trim_end_matches(':'))
-        {
-            at = self.blanks(at + length);
-        }
+        let first = at;
+        let at = self.behind_said(at);
         let said = at > first;
         if let Some((start, end, _)) = self.quoted(at) {
             self.judge(start, end, if said { Position::Quoted } else { Position::Argument });
@@ -277,11 +261,39 @@ impl Reader<'_> {
             self.judge(start, end, Position::Bare);
             return;
         }
-        let hex = value.iter().all(u8::is_ascii_hexdigit) && self.level == Level::Weak;
+        let hex = value.iter().all(u8::is_ascii_hexdigit) && (self.level == Level::Weak || self.longer);
         let digest = hex || text.contains(':');
         if value.len() >= 16 && self.spoken && !value::is_uuid(value) && !digest && value::is_random(value) {
             self.judge(start, end, Position::Bare);
         }
+    }
+
+    /// Behind what is said between a name and its value: `for the wifi: `, `was changed to `.
+    fn behind_said(&self, at: usize) -> usize {
+        let mut at = at;
+        // `password for the wifi: …`
+        if let Some(rest) = ["for ", "of "].iter().find_map(|word| self.line[at..].strip_prefix(word)) {
+            let words =
+                rest.find([':', '=']).or_else(|| rest.find(" is ").map(|n| n + 1)).filter(|n| *n <= 30);
+            let end = words
+                .filter(|n| rest[..*n].bytes().all(|b| b.is_ascii_alphanumeric() || b" '\"`_-".contains(&b)));
+            if let Some(end) = end {
+                at = self.line.len() - rest.len() + end;
+                if matches!(self.byte(at), b':' | b'=') {
+                    at = self.blanks(at + 1);
+                }
+            }
+        }
+        // `password 0 …`, `secret 5 …` of routers.
+        if matches!(self.byte(at), b'0' | b'5' | b'7' | b'8' | b'9') && self.byte(at + 1) == b' ' {
+            at = self.blanks(at + 2);
+        }
+        while let Some(length) = self.line[at..].find(' ').filter(|n| *n <= 8)
+            && SAID.contains(&self.line[at..at + length].trim_end_matches(':'))
+        {
+            at = self.blanks(at + length);
+        }
+        at
     }
 
     /// `pass` alone is a verb as well: `pass "x" to it`.
@@ -421,7 +433,11 @@ impl Reader<'_> {
             return;
         }
         let position = self.position(start, end, between);
-        if !self.judge(start, end, position) && between != Between::Element && between != Between::Cell {
+        // `firebase: appId: "…"`: of what everybody may see.
+        let word = self.line[start..end].trim_end_matches([':', '=']);
+        let public = self.level == Level::Vendor && !self.spoken && says_public(word);
+        let quiet = public || matches!(between, Between::Element | Between::Cell);
+        if !self.judge(start, end, position) && !quiet {
             self.arguments(at);
         }
     }
@@ -504,7 +520,13 @@ impl Reader<'_> {
             return false;
         }
         let rooted = inner.starts_with(['/', '~', '\\', '.']) || inner.get(1..2) == Some(":");
-        if (self.directory && rooted) || is_fingerprint(whole_name, inner) {
+        let gpg = self.line[..self.name_start].contains("gpg ");
+        // `X-GitHub-Delivery: f81d4fae-…`
+        let header = whole_name.to_ascii_lowercase().starts_with("x-")
+            && self.level == Level::Vendor
+            && !self.spoken
+            && value::is_uuid(inner.as_bytes());
+        if (self.directory && rooted) || is_fingerprint(whole_name, inner, gpg) || header {
             return false;
         }
         let hex = self.owned && position != Position::Bare && self.is_hex_key(inner.as_bytes());
@@ -518,14 +540,14 @@ impl Reader<'_> {
 }
 
 /// The fingerprint or the id of a public key, behind a name such as `GPG_KEY`, `signing-key`.
-fn is_fingerprint(name: &str, value: &str) -> bool {
+fn is_fingerprint(name: &str, value: &str, gpg: bool) -> bool {
     let hex = value.strip_prefix("0x").unwrap_or(value);
     if !matches!(hex.len(), 8 | 16 | 40 | 64) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return false;
     }
     let name = name.to_ascii_lowercase();
     let capitals = !hex.bytes().any(|b| b.is_ascii_lowercase());
-    ["gpg", "pgp"].iter().any(|word| name.contains(word))
+    gpg || ["gpg", "pgp"].iter().any(|word| name.contains(word))
         || (capitals
             && hex.len() <= 40
             && ["sign", "release", "maintainer", "trusted", "recv"].iter().any(|word| name.contains(word)))

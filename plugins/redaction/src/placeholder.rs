@@ -195,7 +195,8 @@ pub fn is_placeholder(value: &str) -> bool {
         || ["<%", "secrets.", "process.env", "os.environ", "getenv", "env.", "ENV[", "vault:", "[REDACTED"]
             .iter()
             .any(|sign| value.contains(sign));
-    let pattern = ["a-z", "A-Z", "0-9]", "].", "\\d", "\\w"].iter().any(|sign| value.contains(sign));
+    let pattern =
+        ["[a-z", "[A-Z", "[0-9", "0-9]", "].", "\\d", "\\w"].iter().any(|sign| value.contains(sign));
     if wrapped
         || reference
         || pattern

@@ -198,7 +198,7 @@ pub(crate) fn is_border(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Whether a word, or the rest of a name, is of what everybody may see: `ClientId`, `release`.
-fn says_public(word: &str) -> bool {
+pub(crate) fn says_public(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     word.ends_with("id")
         || word.ends_with("ids")
@@ -230,7 +230,8 @@ fn says_public(word: &str) -> bool {
 /// `data-sitekey="`, `RECAPTCHA_SITE_KEY=`
 fn names_a_site(before: &str) -> bool {
     let near = &before[before.floor_char_boundary(before.len().saturating_sub(16))..];
-    near.to_ascii_lowercase().contains("site")
+    let near = near.to_ascii_lowercase();
+    ["site", "execute(", "render="].iter().any(|word| near.contains(word))
 }
 
 /// A longer word is no key.

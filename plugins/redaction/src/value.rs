@@ -321,6 +321,8 @@ pub fn is_secret(level: Level, value: &str, position: Position, strict: bool) ->
                     && !bytes.iter().all(u8::is_ascii_hexdigit))
         }
         Level::Weak | Level::Token if is_grouped_key(value) => true,
+        // A captcha's key has a format of its own, which says which of the two it is.
+        Level::Vendor if n == 40 && value.starts_with("6L") => false,
         Level::Vendor => {
             n >= 12
                 && (n >= 20 || bytes.iter().any(u8::is_ascii_digit))

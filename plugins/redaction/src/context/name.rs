@@ -13,6 +13,8 @@ pub(super) struct Name {
     pub(super) directory: bool,
     /// It ends with `secret` or `secret_key`: also a word that somebody chose can be one.
     pub(super) chosen: bool,
+    /// It goes on behind the secret's word.
+    pub(super) longer: bool,
     /// It is that of several: `passwords`.
     pub(super) plural: bool,
     pub(super) level: Level,
@@ -42,56 +44,13 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     }
     let starts_word = before.is_none_or(|b| !b.is_ascii_alphanumeric())
         || (bytes[at].is_ascii_uppercase() && before.is_some_and(|b| !b.is_ascii_uppercase()));
-    let mut start = at;
-    while start > 0
-        && at - start < 60
-        && (is_name(bytes[start - 1]) || (bytes[start - 1] == b'.' && start > 1 && is_name(bytes[start - 2])))
-    {
-        start -= 1;
-    }
-    let mut stop = end;
-    while stop - end < 60
-        && bytes.get(stop).is_some_and(|b| match b {
-            b'-' => bytes.get(stop + 1) != Some(&b'>'),
-            b'.' => bytes.get(stop + 1).is_some_and(u8::is_ascii_alphabetic),
-            _ if bytes[stop..].starts_with("：".as_bytes()) => false,
-            b => is_name(*b),
-        })
-    {
-        stop += 1;
-    }
+    let (start, stop) = extent(bytes, at, end);
     let lead: String = bytes[start..at]
         .iter()
         .filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80)
         .map(|b| b.to_ascii_lowercase() as char)
         .collect();
-    let mut level = word.level;
-    let query = start == at && before.is_some_and(|b| matches!(b, b'?' | b'&'));
-    if query && level == Level::Weak {
-        level = Level::Token;
-    }
-    if word.text == "key" {
-        let owned = KEY_OF.iter().any(|of| lead.ends_with(of));
-        if !starts_word && !owned {
-            return None;
-        }
-        if owned || query {
-            level = Level::Token;
-        } else if start == at {
-            // `API Key: …` in prose and tables.
-            let spaced = bytes[..at].strip_suffix(b" ").is_some_and(|head| {
-                KEY_OF.iter().any(|of| {
-                    head.len() >= of.len()
-                        && head[head.len() - of.len()..].eq_ignore_ascii_case(of.as_bytes())
-                })
-            });
-            if spaced {
-                level = Level::Token;
-            }
-        }
-    } else if word.at_start && !starts_word {
-        return None;
-    }
+    let level = promised(bytes, at, start, word, &lead, starts_word)?;
     // `AWS::KMS::Key` is a type.
     if level < Level::Password && bytes[..start].ends_with(b"::") {
         return None;
@@ -115,13 +74,7 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
         return None;
     }
     let strict = !of_id && tail.iter().any(|part| NOT_AFTER.contains(&part.as_str()));
-    let public_id = tail.windows(2).any(|pair| {
-        pair[1] == "id"
-            && ["client", "app", "tenant", "account", "project", "zone", "org"].contains(&pair[0].as_str())
-    });
-    if level == Level::Vendor
-        && (strict || public_id || tail.iter().any(|part| NOT_A_VENDORS_KEY.contains(&part.as_str())))
-    {
+    if level == Level::Vendor && (strict || is_public(&tail)) {
         return None;
     }
     // Token counts, not tokens.
@@ -133,6 +86,7 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
     let chosen = word.text == "secret" && (tail.is_empty() || tail == ["key"]);
     Some(Name {
         chosen,
+        longer: !tail.is_empty(),
         directory,
         plural: plural == 1 && stop == end + 1,
         level,
@@ -141,6 +95,68 @@ pub(super) fn read(bytes: &[u8], at: usize, end: usize, word: &NameWord) -> Opti
         stop,
         of_something,
     })
+}
+
+/// The whole name around the word: letters, digits, `_`, `-`, and dots between them.
+fn extent(bytes: &[u8], at: usize, end: usize) -> (usize, usize) {
+    let mut start = at;
+    while start > 0
+        && at - start < 60
+        && (is_name(bytes[start - 1]) || (bytes[start - 1] == b'.' && start > 1 && is_name(bytes[start - 2])))
+    {
+        start -= 1;
+    }
+    let mut stop = end;
+    while stop - end < 60
+        && bytes.get(stop).is_some_and(|b| match b {
+            b'-' => bytes.get(stop + 1) != Some(&b'>'),
+            b'.' => bytes.get(stop + 1).is_some_and(u8::is_ascii_alphabetic),
+            _ if bytes[stop..].starts_with("：".as_bytes()) => false,
+            b => is_name(*b),
+        })
+    {
+        stop += 1;
+    }
+    (start, stop)
+}
+
+/// What the word promises, with what is in front of it; nothing when it is a part of another
+/// word.
+fn promised(
+    bytes: &[u8],
+    at: usize,
+    start: usize,
+    word: &NameWord,
+    lead: &str,
+    starts_word: bool,
+) -> Option<Level> {
+    let query = start == at && at.checked_sub(1).is_some_and(|n| matches!(bytes[n], b'?' | b'&'));
+    let level = if query && word.level == Level::Weak { Level::Token } else { word.level };
+    if word.text != "key" {
+        return (starts_word || !word.at_start).then_some(level);
+    }
+    let owned = KEY_OF.iter().any(|of| lead.ends_with(of));
+    if !starts_word && !owned {
+        return None;
+    }
+    // `API Key: …` in prose and tables.
+    let spaced = || {
+        start == at
+            && bytes[..at].strip_suffix(b" ").is_some_and(|head| {
+                KEY_OF.iter().any(|of| {
+                    head.len() >= of.len()
+                        && head[head.len() - of.len()..].eq_ignore_ascii_case(of.as_bytes())
+                })
+            })
+    };
+    Some(if owned || query || spaced() { Level::Token } else { level })
+}
+
+/// What follows a provider's name says that everybody may see it.
+fn is_public(tail: &[String]) -> bool {
+    let owners = ["client", "app", "tenant", "account", "project", "zone", "org"];
+    tail.windows(2).any(|pair| pair[1] == "id" && owners.contains(&pair[0].as_str()))
+        || tail.iter().any(|part| NOT_A_VENDORS_KEY.contains(&part.as_str()))
 }
 
 /// Parts of a name with a provider's that say what is public: `github_commit`,
