@@ -6,15 +6,8 @@ use crate::lex::Strings;
 use crate::operand::Edit;
 use crate::source::{Role, Source, Span};
 
-/// A function that returns at once.
-pub struct Emptied {
-    pub edit: Edit,
-    /// The lines of the function.
-    pub lines: (u32, u32),
-}
-
 /// The functions of a file that can be emptied, of those that hold one of these lines.
-pub fn find(source: &Source<'_>, changed: &[u32]) -> Vec<Emptied> {
+pub fn find(source: &Source<'_>, changed: &[u32]) -> Vec<Edit> {
     let mut found = Vec::new();
     let mut tests_until = 0;
     for block in &source.blocks {
@@ -34,7 +27,7 @@ pub fn find(source: &Source<'_>, changed: &[u32]) -> Vec<Emptied> {
             continue;
         }
         if let Some(edit) = emptied(source, block.head, block.body, &block.name) {
-            found.push(Emptied { edit, lines });
+            found.push(edit);
         }
         if found.len() >= 16 {
             break;
@@ -179,8 +172,8 @@ mod tests {
         let mutated: Vec<String> = found
             .iter()
             .map(|emptied| {
-                let (start, end) = emptied.edit.range;
-                let mutated = [&text[..start], &emptied.edit.text, &text[end..]].concat();
+                let (start, end) = emptied.range;
+                let mutated = [&text[..start], &emptied.text, &text[end..]].concat();
                 let line = source.lines.of(start) as usize;
                 mutated.lines().nth(line - 1).unwrap_or_default().trim().to_owned()
             })

@@ -465,14 +465,13 @@ fn emptied(input: &MutationInput, oracles: &[Mutant], budget: &mut Budget) -> Ve
         let Ok(source) = Source::read(&file.content, language) else { continue };
         let lines: Vec<u32> = lines.iter().copied().collect();
         for found in body::find(&source, &lines) {
-            if mutants.len() >= most || !budget.take(&found.edit.text) {
+            if mutants.len() >= most || !budget.take(&found.text) {
                 return mutants;
             }
-            let range = found.edit.range.0..found.edit.range.1;
-            let mutant = Mutant::source(file, range, found.edit.text, found.edit.altered);
+            let range = found.range.0..found.range.1;
+            let mutant = Mutant::source(file, range, found.text, found.altered);
             mutants.push(Mutant {
                 kind: MutantKind::Source,
-                line: found.lines.0,
                 checks: checks.iter().map(|name| (*name).clone()).collect(),
                 ..mutant
             });

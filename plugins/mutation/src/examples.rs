@@ -62,7 +62,6 @@ pub fn source() -> Example {
         Mutant::oracle(&test, 35..38, "'y'", "expected 'x' became 'y'").check("unit").test(["test_a"]);
     let emptied =
         Mutant::source(&source, 14..14, "return None\n    ", "the body of `a` was emptied").check("unit");
-    let emptied = Mutant { line: 1, ..emptied };
     Example::mutation(
         "a changed function",
         MutationInput {
