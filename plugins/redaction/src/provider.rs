@@ -132,6 +132,7 @@ impl Line<'_> {
             && plain
             && bytes.len() <= LONGEST_KEY
             && !value[kind..].starts_with('_')
+            && !(bytes.len() == 40 && value.starts_with("6L"))
             && !value::is_uuid(bytes)
             && value::is_random(bytes)
             && !value::is_placeholder(value)
