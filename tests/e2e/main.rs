@@ -21,6 +21,7 @@ mod mcp_stdio;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod promises;
+mod secrets;
 mod store;
 mod support;
 mod verification;

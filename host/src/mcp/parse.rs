@@ -33,11 +33,16 @@ fn usage(message: impl Into<String>, hint: impl Into<String>) -> Error {
 /// Checks `args` and fills in what they leave out: first from the reliability tier,
 /// then from `config`. Whether `resume` names a job is for the store to say.
 pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
-    let prompt = prompt(&args.prompt)?;
+    // Neither the store nor the agent gets a key that the planner repeats.
+    let secrets = adapter::certain_secrets(config);
+    let prompt = secrets.known_secrets_only(&prompt(&args.prompt)?);
     let permission_mode = permission_mode(&args, config)?;
     let preset = Preset::of(args.reliability_tier.or_else(|| configured_tier(config)), config);
     let allowed_dirs = directories(&args.allowed_dirs, config)?;
-    let checks = checks(args.checks, config)?;
+    let mut checks = checks(args.checks, config)?;
+    for check in &mut checks {
+        check.name = secrets.known_secrets_only(&check.name);
+    }
     let scoped_patch = args.scoped_patch.map(scope).transpose()?;
     // Checked now, and not when the agent has done its work.
     Patterns::new(&config.guard_patterns).map_err(|e| {
@@ -75,7 +80,10 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
         timeout_ms: timeout(args.timeout_ms, config.job_timeout.as_millis(), "timeout_ms", 1000)?,
         resume: resume(args.resume.as_deref())?,
         idempotency_key: short(args.idempotency_key, "idempotency_key")?,
-        labels: labels(args.labels)?,
+        labels: labels(args.labels)?
+            .into_iter()
+            .map(|(name, value)| (secrets.known_secrets_only(&name), secrets.known_secrets_only(&value)))
+            .collect(),
     })
 }
 

@@ -128,3 +128,23 @@ fn bypass_is_allowed_when_the_operator_says_so() {
         .expect("allowed");
     assert_eq!(spec.permission_mode, PermissionMode::BypassPermissions);
 }
+
+/// A key that the planner repeats gets neither into the store nor to the agent.
+#[test]
+fn a_key_of_the_gateway_is_masked_in_what_is_kept() {
+    let mut place = place();
+    let key = "sk-Zq8Lw2Vx9Rt4Yb7Nc1";
+    place.config.gateway.primary = Some(config::Endpoint {
+        base_url: "https://gw.example/v1".to_owned(),
+        api_key: Some(config::Secret::new(key)),
+    });
+    let given = json!({
+        "prompt": format!("use {key} and s\u{200b}k-Zq8Lw2Vx9Rt4Yb7Nc1"),
+        "checks": [{"name": format!("with {key}"), "command": "true"}],
+        "labels": {"note": format!("{key}!")},
+    });
+    let spec = job_spec(args(&place, given), &place.config).expect("taken");
+    assert_eq!(spec.prompt, "use [REDACTED:gateway-key] and [REDACTED:gateway-key]");
+    assert_eq!(spec.checks[0].name, "with [REDACTED:gateway-key]");
+    assert_eq!(spec.labels["note"], "[REDACTED:gateway-key]!");
+}

@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use config::{Config, Secret};
 use gateway::{Account, Gateway, Tuning};
 pub use gateway::{GatewayFailure, Totals};
+pub use masked::certain_secrets;
 use model::error::{Error, Kind, Result};
 use redact::Redactor;
 
@@ -100,7 +101,7 @@ impl Adapter {
             account: Account::default(),
             capabilities: Capabilities::new(Profiles::from_config(config)?),
             anthropic: !config.gateway.use_openai_adapter,
-            secrets: masked::certain(config),
+            secrets: certain_secrets(config),
             calibration: count::Calibration::default(),
             signatures: Signatures::default(),
             cancel: CancellationToken::new(),

@@ -14,7 +14,7 @@ const SURE: usize = 16;
 
 /// The secrets that are certainly secrets: the gateways' keys and passwords, and long values of
 /// the environment that are no words.
-pub fn certain(config: &Config) -> Redactor {
+pub fn certain_secrets(config: &Config) -> Redactor {
     let endpoints = [&config.gateway.primary, &config.gateway.fallback];
     let keys =
         endpoints.into_iter().flatten().filter_map(|e| Some(("gateway-key".to_owned(), e.api_key.clone()?)));

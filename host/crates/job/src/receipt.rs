@@ -128,7 +128,7 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
         .iter()
         .map(|check| {
             json!({
-                "name": check.name, "command": (facts.redact)(&check.command), "status": check.status,
+                "name": (facts.redact)(&check.name), "command": (facts.redact)(&check.command), "status": check.status,
                 "exit_code": check.exit_code, "signal": check.signal, "guarded": check.guarded,
                 "baseline": check.baseline, "log": format!("artifacts/{}", artifacts::check_log(&check.name)),
                 "output_sha256": std::fs::read(paths.artifacts().join(artifacts::check_log(&check.name)))

@@ -77,6 +77,67 @@ fn known_secrets() {
     }
 }
 
+/// A token in which something invisible hides is found in each form of output.
+#[test]
+fn nothing_hides_a_secret() {
+    let r = planted();
+    for hidden in [
+        "\u{200b}",
+        "\u{200d}",
+        "\u{2060}",
+        "\u{feff}",
+        "\u{ad}",
+        "\u{34f}",
+        "\u{fe0f}",
+        "\u{e0101}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{200f}",
+        "\u{61c}",
+        "\u{180e}",
+        "\u{180b}",
+        "\u{3164}",
+        "\u{115f}",
+        "\u{ffa0}",
+        "\u{2062}",
+        "\u{1d173}",
+        "\u{1bca0}",
+        "\u{e0041}",
+        "\u{17b5}",
+        "\u{fff9}",
+        "\0",
+        "\u{8}",
+        "\u{7f}",
+        "\u{9d}",
+        "\x1b[31m",
+        "\x1b]0;x\x07",
+    ] {
+        let secret = SECRET.replacen("Jq", &format!("J{hidden}q"), 1);
+        for many in [1, 3000] {
+            let token = format!("to{}k_abc", hidden.repeat(many));
+            let text = format!("a {secret} b {token} c");
+            let masked = "a [REDACTED:oneapi-api-key] b [REDACTED:token] c";
+            assert_eq!(r.text(&text), masked, "{hidden:?}");
+            assert_eq!(r.exact(&text), masked, "{hidden:?}");
+            let mut stream = r.stream();
+            let mut out = String::new();
+            for piece in text.chars().collect::<Vec<_>>().chunks(5) {
+                out.push_str(&stream.push(&piece.iter().collect::<String>()));
+            }
+            assert_eq!(out + &stream.finish(), masked, "{hidden:?} in pieces");
+        }
+        let known = format!("x {secret} y");
+        assert_eq!(r.known_secrets_only(&known), "x [REDACTED:oneapi-api-key] y", "{hidden:?}");
+        let harmless = format!("x{hidden}y");
+        assert_eq!(r.exact(&harmless), harmless, "what has no secret keeps its bytes");
+        assert_eq!(r.known_secrets_only(&harmless), harmless);
+        assert_eq!(r.text(&harmless), "xy");
+    }
+    // A secret that itself holds such a character.
+    let odd = Redactor::new(vec![("odd".to_owned(), Secret::new("pass\u{200b}word-99"))], None);
+    assert_eq!(odd.text("pass\u{200b}word-99 password-99"), "[REDACTED:odd] [REDACTED:odd]");
+}
+
 #[test]
 fn policies_see_what_known_secret_redaction_left() {
     let r = planted();

@@ -13,6 +13,9 @@ use model::error::{Error, Kind, Result};
 use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
 use policy::PolicySet;
 use redact::Redactor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use verify::checks::{self, Ran, Reader, Site};
 use verify::outcome::Verdict;
 
@@ -29,13 +32,35 @@ impl Reader for JobReader {
     }
 
     fn signals(&self, output: &CommandOutput) -> (Vec<Signal>, Vec<String>) {
-        let facts = self.policies.signals(output);
+        let facts = match shown(&self.redactor, output) {
+            Ok(output) => self.policies.signals(&output),
+            Err(error) => return (Vec::new(), vec![format!("the output was not read: {error}")]),
+        };
         (facts.signals.into_iter().map(|(_, signal)| signal).collect(), facts.notes)
     }
 
     fn started(&self, tag: &str) -> std::io::Result<()> {
         note_process_tag(&self.paths, tag)
     }
+}
+
+/// What policies are shown: known secrets masked in every text, so that no decision on disk
+/// holds one.
+pub(super) fn shown<T: Serialize + DeserializeOwned>(redactor: &Redactor, input: &T) -> Result<T> {
+    fn mask(redactor: &Redactor, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = redactor.known_secrets_only(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| mask(redactor, item)),
+            Value::Object(members) => members.values_mut().for_each(|member| mask(redactor, member)),
+            _ => {}
+        }
+    }
+    let fault = |error: serde_json::Error| {
+        Error::new(Kind::Internal, format!("cannot mask what a policy is shown: {error}"))
+    };
+    let mut value = serde_json::to_value(input).map_err(fault)?;
+    mask(redactor, &mut value);
+    serde_json::from_value(value).map_err(fault)
 }
 
 /// Writes a process tag down before a process tree that carries it is started.

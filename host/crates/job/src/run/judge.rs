@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Progress;
+use super::checks::shown;
 use super::pass::{PassContext, may_edit};
 use super::prepare::Prepared;
 use crate::artifacts::{DIFF, FINDINGS};
@@ -121,15 +122,17 @@ impl PassContext<'_> {
             checks: checks.to_vec(),
             agent: agent.clone(),
         };
-        let policies = Arc::clone(&self.prepared.job.policies);
-        let judged = blocking(move || Ok(policies.verify(&input))).await?;
+        let job = &self.prepared.job;
+        let (policies, redactor) = (Arc::clone(&job.policies), job.redactor.clone());
+        let judged = blocking(move || Ok(policies.verify(&shown(&redactor, &input)?))).await?;
         Ok(verdicts(Source::Verifier, judged))
     }
 
     async fn scope(&self, recorded: &Recorded) -> Result<Vec<Verdict>> {
         let input = ScopeInput { job: self.facts(), changes: recorded.changes.clone() };
-        let policies = Arc::clone(&self.prepared.job.policies);
-        let judged = blocking(move || Ok(policies.scope(&input))).await?;
+        let job = &self.prepared.job;
+        let (policies, redactor) = (Arc::clone(&job.policies), job.redactor.clone());
+        let judged = blocking(move || Ok(policies.scope(&shown(&redactor, &input)?))).await?;
         Ok(verdicts(Source::Scope, judged))
     }
 

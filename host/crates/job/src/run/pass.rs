@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checks::note_process_tag;
+use super::checks::{note_process_tag, shown};
 use super::nonce;
 use super::prepare::Prepared;
 use crate::worker::blocking;
@@ -69,8 +69,9 @@ impl PassContext<'_> {
             repair,
             fence: nonce()?,
         };
-        let policies = Arc::clone(&job.policies);
-        let shaped = blocking(move || Ok(policies.shape(&input))).await?;
+        // The agent must get the task as it is, but for what is certainly a secret.
+        let (policies, redactor) = (Arc::clone(&job.policies), adapter::certain_secrets(&job.config));
+        let shaped = blocking(move || Ok(policies.shape(&shown(&redactor, &input)?))).await?;
         let parts = [if again { first } else { "" }, &shaped.draft.stable, &shaped.draft.body];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
         Ok((parts.join("\n\n"), shaped.notes))
