@@ -97,7 +97,7 @@ fn invisible_characters_hide_no_token() {
         .chain(
             holding(&world.home, "zwsp")
                 .into_iter()
-                .filter(|path| !is_history(path))
+                .filter(|path| is_for_readers(path))
                 .map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()),
         )
         .collect();
@@ -110,11 +110,11 @@ fn invisible_characters_hide_no_token() {
     }
 }
 
-/// The agent's own conversation and what was recorded of the tree: they hold what the agent
-/// and the tree hold.
-fn is_history(path: &Path) -> bool {
+/// What the host keeps for others to read. The agent's own conversation and what was recorded of
+/// the tree hold what the agent and the tree hold.
+fn is_for_readers(path: &Path) -> bool {
     let text = path.to_string_lossy();
-    ["/agent", "/git", "conversation", "decisions.jsonl"].iter().any(|part| text.contains(part))
+    ["/artifacts/", "jobs.db", "events", "receipt", "worker.log"].iter().any(|part| text.contains(part))
 }
 
 /// An address at which nobody answers: `doctor` says to look at the address.
