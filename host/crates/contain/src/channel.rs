@@ -112,10 +112,8 @@ async fn hear(
     };
     drop(listener);
     let _ = std::fs::remove_file(path);
-    if let Some(group) = group {
-        if let Err(error) = group.enter(peer.cast_unsigned()) {
-            tracing::warn!(%error, "a command runs outside its control group");
-        }
+    if let Some(Err(error)) = group.map(|group| group.enter(peer.cast_unsigned())) {
+        tracing::warn!(%error, "a command runs outside its control group");
     }
     // A helper that is gone is noticed below.
     let _ = stream.write_all(b"go\n").await;

@@ -395,7 +395,7 @@ mod tests {
         );
         assert_eq!(found.warnings, [""; 0]);
         // The host's own directories, and places without a repository.
-        assert_eq!(Protection::of(&[root.join("repo")], &[root.clone()]), Protection::default());
+        assert_eq!(Protection::of(&[root.join("repo")], std::slice::from_ref(&root)), Protection::default());
         assert_eq!(Protection::of(&[root.join("repo/tools")], &[]), Protection::default());
     }
 
@@ -414,8 +414,8 @@ mod tests {
         // A directory below the top; a home that is a repository is not opened.
         write(&root.join("w/a/b"), "");
         assert_eq!(readable_around(&root.join("w/a"), None, None)[0], root.join("w"));
-        assert_eq!(readable_around(&root.join("w/a"), Some(&root.join("w")), None), [PathBuf::new(); 0]);
-        assert_eq!(readable_around(&root.join("w/a"), None, Some(&root.join("w"))), [PathBuf::new(); 0]);
+        assert!(readable_around(&root.join("w/a"), Some(&root.join("w")), None).is_empty());
+        assert!(readable_around(&root.join("w/a"), None, Some(&root.join("w"))).is_empty());
     }
 
     #[test]

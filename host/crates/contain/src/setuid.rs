@@ -77,7 +77,7 @@ mod tests {
         set("plain", 0o755);
         let mode = |name: &str| path(name).metadata().expect("there").mode() & 0o7777;
         let places = [dir.path().to_owned()];
-        assert_eq!(strip_since(&places, i64::MAX), [PathBuf::new(); 0], "files from before stay");
+        assert!(strip_since(&places, i64::MAX).is_empty(), "files from before stay");
         let mut stripped = strip_since(&places, 0);
         stripped.sort();
         assert_eq!(stripped, [path("below/user"), path("group")]);
