@@ -4,10 +4,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use jobfs::Tree;
+use jobfs::own as fs;
 use serde::{Deserialize, Serialize};
 
 use super::git::{Git, GitError};
-use super::{Error, Result};
+use super::{Error, Result, names};
 
 /// A repository as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,16 +20,31 @@ pub struct Repository {
     pub git_dir: PathBuf,
     /// The shared git directory; the same unless this is a linked worktree.
     pub common_dir: PathBuf,
-    /// Where its objects lie, its own alternates included by git itself.
+    /// Where its objects are.
     pub objects: PathBuf,
+    /// Where it borrows objects, as it said at the start.
+    #[serde(default)]
+    pub alternates: Vec<PathBuf>,
     /// `sha1` or `sha256`.
     pub object_format: String,
     /// `files` or `reftable`.
     pub ref_format: String,
 }
 
+impl Repository {
+    /// All directories that its objects are read from.
+    pub fn object_dirs(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.objects).chain(&self.alternates).cloned().collect()
+    }
+}
+
 /// The repository whose work tree holds `dir`; none if there is none.
 pub fn repository(dir: &Path) -> Result<Option<Repository>> {
+    let refuse = |said: String| Error::Repository { path: dir.to_owned(), said };
+    let holder = dir.ancestors().find(|above| is_git_dir_of(above));
+    if let Some(file) = holder.and_then(special_file) {
+        return Err(refuse(format!("{file} is neither a file nor a link")));
+    }
     let asked = Git::new("rev-parse")
         .args(["--path-format=absolute", "--is-inside-work-tree", "--show-object-format"])
         .args(["--show-ref-format", "--git-dir", "--git-common-dir", "--show-toplevel"])
@@ -41,34 +58,92 @@ pub fn repository(dir: &Path) -> Result<Option<Repository>> {
         if none.iter().any(|n| text.contains(n)) {
             return Ok(None);
         }
-        return Err(Error::Repository {
-            path: dir.to_owned(),
-            said: match super::git::failed("rev-parse".into(), &asked) {
-                GitError::Failed { stderr, .. } => stderr,
-                other => other.to_string(),
-            },
-        });
+        return Err(refuse(match super::git::failed("rev-parse".into(), &asked) {
+            GitError::Failed { stderr, .. } => stderr,
+            other => other.to_string(),
+        }));
     }
     let lines: Vec<&[u8]> =
         asked.stdout.strip_suffix(b"\n").unwrap_or(&asked.stdout).split(|b| *b == b'\n').collect();
     let [inside, object_format, ref_format, git_dir, common_dir, top] = lines.as_slice() else {
-        return Err(Error::Repository {
-            path: dir.to_owned(),
-            said: "its path holds a line break, or git gave an unknown answer".into(),
-        });
+        return Err(refuse("its path holds a line break, or git gave an unknown answer".into()));
     };
     if *inside != b"true" {
         return Ok(None);
     }
-    let common_dir = super::names::path(common_dir);
+    let (common_dir, top) = (names::path(common_dir), names::path(top));
+    if holder.is_some_and(|holder| holder != top) {
+        // Its configuration would otherwise lead the host to any directory.
+        let top = top.display();
+        return Err(refuse(format!(
+            "its core.worktree leads to {top}: run `git config --unset core.worktree`"
+        )));
+    }
+    let objects = common_dir.join("objects");
+    let objects = fs::canonicalize(&objects).unwrap_or(objects);
     Ok(Some(Repository {
-        top: super::names::path(top),
-        git_dir: super::names::path(git_dir),
-        objects: common_dir.join("objects"),
+        top,
+        git_dir: names::path(git_dir),
+        alternates: alternates(&objects),
+        objects,
         common_dir,
         object_format: String::from_utf8_lossy(object_format).into_owned(),
         ref_format: String::from_utf8_lossy(ref_format).into_owned(),
     }))
+}
+
+/// Does `dir` hold a `.git` of any kind?
+fn is_git_dir_of(dir: &Path) -> bool {
+    Tree::open(dir).is_ok_and(|tree| tree.exists(b".git"))
+}
+
+/// A file that git reads to find the repository, and that is a pipe, socket or device: git
+/// would wait for its other end.
+fn special_file(holder: &Path) -> Option<&'static str> {
+    let tree = Tree::open(holder).ok()?;
+    let files: [(&[u8], &str); 7] = [
+        (b".git", ".git"),
+        (b".git/HEAD", ".git/HEAD"),
+        (b".git/config", ".git/config"),
+        (b".git/config.worktree", ".git/config.worktree"),
+        (b".git/commondir", ".git/commondir"),
+        (b".git/packed-refs", ".git/packed-refs"),
+        (b".git/index", ".git/index"),
+    ];
+    let special = |name: &[u8]| tree.meta(name).is_ok_and(|meta| meta.kind == jobfs::Kind::Special);
+    files.iter().find(|(name, _)| special(name)).map(|(_, text)| *text)
+}
+
+/// The object directories that `objects` borrows from, and those that these borrow from. A
+/// linked list is not read.
+fn alternates(objects: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut open = vec![(objects.to_owned(), 0)];
+    while let Some((dir, depth)) = open.pop() {
+        let text = Tree::open(&dir).and_then(|tree| tree.read(b"info/alternates", 1 << 20));
+        for line in text.unwrap_or_default().split(|b| *b == b'\n') {
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let Ok(real) = fs::canonicalize(dir.join(unquote(line))) else { continue };
+            if depth < 5 && real.is_dir() && real != objects && !found.contains(&real) {
+                found.push(real.clone());
+                open.push((real, depth + 1));
+            }
+        }
+    }
+    found
+}
+
+/// A line of an alternates file; git quotes unusual ones.
+fn unquote(line: &[u8]) -> PathBuf {
+    match line.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
+        None => names::path(line),
+        Some(quoted) => {
+            let text = String::from_utf8_lossy(quoted);
+            PathBuf::from(text.replace("\\n", "\n").replace("\\\"", "\"").replace("\\\\", "\\"))
+        }
+    }
 }
 
 /// The deepest directory that holds all of `paths` (or is the only one).

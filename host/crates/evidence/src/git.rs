@@ -11,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::confine::{self, Confinement};
+use super::interrupt::Interrupt;
+
 /// Why a git call gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -32,6 +35,12 @@ pub enum GitError {
         verb: String,
         /// The limit.
         seconds: u64,
+    },
+    /// The job ended, or the caller's time was over, and it was killed.
+    #[error("git {verb} was ended")]
+    Interrupted {
+        /// The git command.
+        verb: String,
     },
     /// It printed more than it may.
     #[error("git {verb} printed more than {limit} bytes")]
@@ -87,6 +96,8 @@ pub struct Git {
     user_config: bool,
     timeout: Duration,
     limit: usize,
+    confined: Option<Confinement>,
+    interrupt: Interrupt,
 }
 
 /// Written before the command of every call: what could start a program, or make git do
@@ -123,6 +134,8 @@ impl Git {
             user_config: false,
             timeout: Duration::from_secs(600),
             limit: 512 << 20,
+            confined: None,
+            interrupt: Interrupt::current(),
         }
     }
 
@@ -201,6 +214,13 @@ impl Git {
         self
     }
 
+    /// May use nothing of the user's but this, where the kernel can see to it. For a call
+    /// that looks at files that a job can write.
+    pub fn confined(mut self, to: Confinement) -> Self {
+        self.confined = Some(to);
+        self
+    }
+
     /// Changes the time limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -272,8 +292,14 @@ impl Git {
             }
             Input::File(f) => command.stdin(Stdio::from(f)),
         };
-        let child = command.spawn().map_err(GitError::Spawn)?;
-        supervise(child, bytes, &self.verb, self.timeout, self.limit)
+        if self.interrupt.is_set() {
+            return Err(GitError::Interrupted { verb: self.verb });
+        }
+        let child = match &self.confined {
+            Some(to) if confine::available() => confine::spawn(&mut command, to),
+            _ => command.spawn(),
+        };
+        supervise(child.map_err(GitError::Spawn)?, bytes, &self)
     }
 }
 
@@ -293,25 +319,38 @@ pub fn failed(verb: String, out: &Output) -> GitError {
     GitError::Failed { verb, code, stderr }
 }
 
+/// Why a child was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    Late,
+    Interrupted,
+}
+
+/// How often the interrupt is asked while git works.
+const ASK: Duration = Duration::from_millis(50);
+
 /// Feeds, reads and ends the child. Three helper threads: its standard input, its standard
 /// error, and one that kills it when the time is over while we read.
-fn supervise(
-    mut child: Child,
-    input: Option<Vec<u8>>,
-    verb: &str,
-    timeout: Duration,
-    limit: usize,
-) -> Result<Output, GitError> {
+fn supervise(mut child: Child, input: Option<Vec<u8>>, git: &Git) -> Result<Output, GitError> {
+    let verb = &git.verb;
     let started = Instant::now();
     let pipe = |source| GitError::Pipe { verb: verb.to_owned(), source };
-    let timed_out = || GitError::TimedOut { verb: verb.to_owned(), seconds: timeout.as_secs() };
+    let killed = |why| match why {
+        Killed::Late => GitError::TimedOut { verb: verb.to_owned(), seconds: git.timeout.as_secs() },
+        Killed::Interrupted => GitError::Interrupted { verb: verb.to_owned() },
+    };
+    let end = || match () {
+        () if started.elapsed() > git.timeout => Some(Killed::Late),
+        () if git.interrupt.is_set() => Some(Killed::Interrupted),
+        () => None,
+    };
     let stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let stderr = child.stderr.take();
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let (done, over) = mpsc::channel::<()>();
     let mut too_much = false;
-    let (read, late, err) = std::thread::scope(|scope| {
+    let (read, ended, err) = std::thread::scope(|scope| {
         if let (Some(mut stdin), Some(bytes)) = (stdin, input) {
             scope.spawn(move || {
                 // A git that ends early breaks the pipe; its exit code tells the story.
@@ -326,46 +365,49 @@ fn supervise(
             }
             kept
         });
-        let dog = scope.spawn(move || match over.recv_timeout(timeout) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {
+        let dog = scope.spawn(move || {
+            while over.recv_timeout(ASK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let Some(why) = end() else { continue };
                 // The child has not been waited for, so its id is still its own.
                 if let Some(pid) = pid {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
-                true
+                return Some(why);
             }
-            _ => false,
+            None
         });
         let mut kept = Vec::new();
         let read = match stdout {
-            Some(mut out) => out.by_ref().take(limit as u64 + 1).read_to_end(&mut kept).map(|_| ()),
+            Some(mut out) => out.by_ref().take(git.limit as u64 + 1).read_to_end(&mut kept).map(|_| ()),
             None => Ok(()),
         };
-        if kept.len() > limit {
+        if kept.len() > git.limit {
             too_much = true;
             let _ = child.kill();
         }
         let err = errors.join().unwrap_or_default();
         drop(done);
-        let late = dog.join().unwrap_or(false);
-        (read.map(|()| kept), late, err)
+        let ended = dog.join().unwrap_or(None);
+        (read.map(|()| kept), ended, err)
     });
     let status = loop {
         match child.try_wait().map_err(pipe)? {
             Some(status) => break status,
-            None if started.elapsed() > timeout => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(timed_out());
+            None => {
+                if let Some(why) = end() {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(killed(why));
+                }
+                std::thread::sleep(Duration::from_micros(300));
             }
-            None => std::thread::sleep(Duration::from_micros(300)),
         }
     };
     if too_much {
-        return Err(GitError::TooMuch { verb: verb.to_owned(), limit });
+        return Err(GitError::TooMuch { verb: verb.to_owned(), limit: git.limit });
     }
-    if late {
-        return Err(timed_out());
+    if let Some(why) = ended {
+        return Err(killed(why));
     }
     Ok(Output { code: status.code(), stdout: read.map_err(pipe)?, stderr: err })
 }
@@ -390,6 +432,23 @@ mod tests {
         let error = slow.dir(dir.path()).run(Input::File(never)).unwrap_err();
         assert!(matches!(error, GitError::TimedOut { .. }), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_cancel_ends_git_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::process::Command::new("git").arg("init").arg("-q").arg(dir.path()).status().unwrap();
+        let (read_end, _write_end) = rustix::pipe::pipe().unwrap();
+        let never: File = read_end.into();
+        let started = Instant::now();
+        let error = Interrupt::after(Duration::from_millis(300)).scope(|| {
+            Git::new("cat-file").arg("--batch").dir(dir.path()).run(Input::File(never)).unwrap_err()
+        });
+        assert!(matches!(error, GitError::Interrupted { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        let late = Interrupt::after(Duration::ZERO).scope(|| Git::new("--version").output().unwrap_err());
+        assert!(matches!(late, GitError::Interrupted { .. }), "{late}");
+        assert!(!Interrupt::current().is_set(), "it holds in its scope alone");
     }
 
     #[test]

@@ -7,20 +7,32 @@
 //! Everything blocks; call it from `spawn_blocking`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests set the scene"))]
 #![warn(clippy::unwrap_used)]
 
-pub mod changes;
 pub mod discover;
 pub mod git;
+pub mod root;
+pub mod shadow;
+
+mod record;
+mod recorder;
+
+pub mod changes;
+mod differences;
 pub mod internals;
+mod walk;
+
+mod writing;
+
+mod confine;
+mod content;
+pub mod interrupt;
 pub mod kinds;
 pub mod names;
 pub mod patch;
-mod recorder;
-pub mod shadow;
-
-mod walk;
-mod writing;
+mod settings;
+mod stamps;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use model::error::Kind;
 use model::types::ChangeSet;
 
+pub use interrupt::Interrupt;
 pub use recorder::Recorder;
 pub use writing::{entries, tree_line};
 
@@ -79,6 +92,23 @@ pub enum Error {
         /// Why.
         said: String,
     },
+    /// A file kept changing, or somebody exchanged what it is, while it was recorded.
+    #[error("{0} changed while it was recorded")]
+    ContentChanged(String),
+    /// An allowed directory is gone, or another one or a link has taken its place.
+    #[error("the allowed directory {} was replaced: {source}", path.display())]
+    Replaced {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A pipe, socket or device is where git reads a file.
+    #[error("{0} is a pipe, socket or device: git would wait for it")]
+    Pipe(String),
+    /// The job ended, or the caller's time was over.
+    #[error("the work on the job's files was ended")]
+    Interrupted,
     /// A path that would leave the recorded directories.
     #[error("{0:?} does not lie in the recorded directories")]
     Outside(String),
@@ -114,6 +144,14 @@ impl From<Error> for model::error::Error {
             Error::Forged(_) => {
                 (Kind::Refused, "run `git fsck` in the repository; do not trust this job's result")
             }
+            Error::Replaced { .. } => (
+                Kind::Refused,
+                "look at what is in its place now (another job may have put it there) and start the job again",
+            ),
+            Error::Pipe(_) => (Kind::Refused, "remove it: the job put it there, or somebody before"),
+            Error::Interrupted | Error::Git(git::GitError::Interrupted { .. }) => {
+                (Kind::Environment, "give the job more time, or a smaller directory")
+            }
             Error::Outside(_) => (Kind::Usage, "name a path as the job's changed_files name it"),
             Error::InTheWay(_) => (Kind::Refused, "move it away and try again"),
             _ => (Kind::Internal, "run `codex-worker doctor`"),
@@ -134,9 +172,9 @@ pub fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Err
     move |source| Error::Io { what, path, source }
 }
 
-/// Every file and symlink below `start` (relative to `top`), without `.git`; capped.
-pub fn files_below(top: &Path, start: &[u8]) -> Vec<Vec<u8>> {
-    walk::files_below(top, start, 100_000)
+/// Every file and symlink below `start`, without `.git`; capped.
+pub fn files_below(tree: &jobfs::Tree, start: &[u8]) -> Vec<Vec<u8>> {
+    walk::files_below(tree, start, 100_000)
 }
 
 /// More written files than this look like an installation, not like an edit.

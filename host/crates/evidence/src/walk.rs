@@ -1,14 +1,15 @@
 //! What git does not list: nested git directories, special files, names that git refuses,
-//! directories that cannot be read; and whether an ignored directory was touched.
+//! directories that cannot be read; and whether an ignored directory was changed.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::io::ErrorKind;
 
+use jobfs::{Kind, Meta, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::names;
+use super::interrupt::Interrupt;
+use super::stamps::Stamps;
+use super::{Result, names};
 
 /// More directory entries than this are not looked at; the walk says that it was cut.
 const MAX_ENTRIES: usize = 3_000_000;
@@ -22,70 +23,107 @@ pub struct Found {
     pub odd: BTreeSet<Vec<u8>>,
     /// Directories that could not be opened.
     pub closed: BTreeSet<Vec<u8>>,
+    /// Files of ignore rules and attributes; not kept with the record.
+    #[serde(skip)]
+    pub rules: BTreeSet<Vec<u8>>,
     /// The walk stopped early.
     pub cut: bool,
 }
 
-/// Walks `top` without following symlinks; does not enter `.git` nor what `skip` names.
-pub fn walk(top: &Path, start: &[u8], skip: &BTreeSet<Vec<u8>>) -> Found {
+/// Walks `tree` from `start`; does not enter `.git` nor what `skip` names.
+pub fn walk(tree: &Tree, start: &[u8], skip: &BTreeSet<Vec<u8>>) -> Result<Found> {
+    let interrupt = Interrupt::current();
     let mut found = Found::default();
     let mut seen = 0;
     let mut open = vec![start.to_vec()];
     while let Some(dir) = open.pop() {
-        let entries = match std::fs::read_dir(top.join(names::path(&dir))) {
+        interrupt.check()?;
+        let entries = match tree.entries(&dir) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(_) => {
                 found.closed.insert(dir);
                 continue;
             }
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             seen += 1;
             if seen > MAX_ENTRIES {
                 found.cut = true;
-                return found;
+                return Ok(found);
             }
-            let raw = entry.file_name();
-            let file = raw.as_bytes();
-            if file == b".git" {
+            if entry.name == b".git" {
                 if !dir.is_empty() {
                     found.nested.insert(dir.clone());
                 }
                 continue;
             }
-            let name = names::join(&dir, file);
-            let Ok(kind) = entry.file_type() else { continue };
-            if file.eq_ignore_ascii_case(b".git") || kind.is_fifo() || kind.is_socket() || is_device(kind) {
+            let name = names::join(&dir, &entry.name);
+            if RULES.contains(&entry.name.as_slice()) {
+                found.rules.insert(name.clone());
+            }
+            if entry.name.eq_ignore_ascii_case(b".git") || entry.kind == Kind::Special {
                 found.odd.insert(name);
-            } else if kind.is_dir() && !skip.contains(&name) {
+            } else if entry.kind == Kind::Dir && !skip.contains(&name) {
                 open.push(name);
             }
         }
     }
-    found
+    Ok(found)
 }
 
-fn is_device(kind: std::fs::FileType) -> bool {
-    kind.is_block_device() || kind.is_char_device()
+/// Files that git opens on its own while it looks at a work tree.
+const RULES: [&[u8]; 2] = [b".gitignore", b".gitattributes"];
+const OF_A_REPOSITORY: [&[u8]; 6] =
+    [b"HEAD", b"config", b"commondir", b"packed-refs", b"index", b"objects/info/alternates"];
+
+/// A pipe, socket or device where git opens a file on its own: it would wait for the other end.
+pub fn blocks_git(tree: &Tree) -> Result<Option<Vec<u8>>> {
+    let interrupt = Interrupt::current();
+    let special = |name: &[u8]| tree.meta(name).is_ok_and(|meta| meta.kind == Kind::Special);
+    let mut seen = 0;
+    let mut open = vec![Vec::new()];
+    while let Some(dir) = open.pop() {
+        interrupt.check()?;
+        for entry in tree.entries(&dir).unwrap_or_default() {
+            seen += 1;
+            if seen > MAX_ENTRIES {
+                return Ok(None);
+            }
+            let name = names::join(&dir, &entry.name);
+            if entry.kind == Kind::Special && RULES.contains(&entry.name.as_slice()) {
+                return Ok(Some(name));
+            }
+            if entry.kind != Kind::Dir {
+                continue;
+            }
+            if entry.name != b".git" {
+                open.push(name);
+                continue;
+            }
+            let mut files = OF_A_REPOSITORY.iter().map(|file| names::join(&name, file));
+            if let Some(found) = files.find(|file| special(file)) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
 }
 
-/// Every file and symlink below `start` (relative to `top`), without `.git`; at most `max`.
-pub fn files_below(top: &Path, start: &[u8], max: usize) -> Vec<Vec<u8>> {
+/// Every file and symlink below `start`, without `.git`; at most `max`.
+pub fn files_below(tree: &Tree, start: &[u8], max: usize) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     let mut open = vec![start.to_vec()];
     while let Some(dir) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(top.join(names::path(&dir))) else { continue };
-        for entry in entries.flatten() {
-            let raw = entry.file_name();
-            if raw.as_bytes().eq_ignore_ascii_case(b".git") {
+        for entry in tree.entries(&dir).unwrap_or_default() {
+            if entry.name.eq_ignore_ascii_case(b".git") {
                 continue;
             }
-            let name = names::join(&dir, raw.as_bytes());
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => open.push(name),
-                Ok(kind) if kind.is_file() || kind.is_symlink() => out.push(name),
-                _ => {}
+            let name = names::join(&dir, &entry.name);
+            match entry.kind {
+                Kind::Dir => open.push(name),
+                Kind::File | Kind::Symlink => out.push(name),
+                Kind::Special => {}
             }
             if out.len() >= max {
                 return out;
@@ -95,35 +133,84 @@ pub fn files_below(top: &Path, start: &[u8], max: usize) -> Vec<Vec<u8>> {
     out
 }
 
-/// Entries below `start` whose inode changed at or after `since` (nanoseconds since 1970,
-/// the file system's clock): their count and the first few names. The change time cannot
-/// be set back by whoever owns the file.
-pub fn touched_since(top: &Path, start: &[u8], since: i128, sample: usize) -> (u32, Vec<Vec<u8>>) {
-    let mut count = 0u32;
-    let mut names_kept = Vec::new();
+/// Calls `each` for every entry below the directory `start`, with its name and what it is;
+/// `each` says whether a directory is entered. Ends early when that is interrupted.
+fn each_below(tree: &Tree, start: &[u8], mut each: impl FnMut(&[u8], &Meta) -> bool) -> Result<()> {
+    let interrupt = Interrupt::current();
     let mut seen = 0;
     let mut open = vec![start.to_vec()];
     while let Some(dir) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(top.join(names::path(&dir))) else { continue };
-        for entry in entries.flatten() {
+        interrupt.check()?;
+        for (file, meta) in tree.entries_with_meta(&dir).unwrap_or_default() {
             seen += 1;
             if seen > MAX_ENTRIES {
-                return (count, names_kept);
+                return Ok(());
             }
-            let Ok(meta) = entry.metadata() else { continue };
-            let name = names::join(&dir, entry.file_name().as_bytes());
-            if changed_ns(&meta) >= since {
-                count = count.saturating_add(1);
-                if names_kept.len() < sample && !meta.is_dir() {
-                    names_kept.push(name.clone());
-                }
-            }
-            if meta.is_dir() {
+            let name = names::join(&dir, &file);
+            if each(&name, &meta) && meta.is_dir() {
                 open.push(name);
             }
         }
     }
-    (count, names_kept)
+    Ok(())
+}
+
+/// Takes down the stamps of all below `start`; gives their count. `prefix` is where the tree
+/// is below the recorder's top.
+pub fn stamp(tree: &Tree, start: &[u8], prefix: &[u8], into: &mut Stamps) -> Result<u32> {
+    let mut count = 0u32;
+    each_below(tree, start, |name, meta| {
+        into.insert(&names::join(prefix, name), meta);
+        count = count.saturating_add(1);
+        true
+    })?;
+    Ok(count)
+}
+
+/// What changed below an ignored directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Entries that are new, written or gone.
+    pub count: u32,
+    /// The names of a few, without directories.
+    pub sample: Vec<Vec<u8>>,
+    /// Code of installed dependencies.
+    pub dependencies: Vec<Vec<u8>>,
+}
+
+/// How a caller tells what changed: `(name, meta)` -> is as it was, was known.
+pub type Compare<'a> = &'a dyn Fn(&[u8], &Meta) -> (bool, bool);
+
+/// Compares all below the ignored directory `start` with the start of the job, when there
+/// were `known` entries. At most `max` dependencies are named.
+pub fn changed_below(
+    tree: &Tree,
+    start: &[u8],
+    known: Option<u32>,
+    compare: Compare<'_>,
+    max: usize,
+) -> Result<Changed> {
+    let mut out = Changed::default();
+    let mut still_there = 0u32;
+    each_below(tree, start, |name, meta| {
+        let (same, was_known) = compare(name, meta);
+        still_there = still_there.saturating_add(u32::from(was_known));
+        if !same {
+            out.count = out.count.saturating_add(1);
+            if !meta.is_dir() {
+                if out.sample.len() < 5 {
+                    out.sample.push(name.to_vec());
+                }
+                if out.dependencies.len() < max && is_dependency_code(name) {
+                    out.dependencies.push(name.to_vec());
+                }
+            }
+        }
+        true
+    })?;
+    let gone = known.map_or(0, |known| known.saturating_sub(still_there));
+    out.count = out.count.saturating_add(gone);
+    Ok(out)
 }
 
 /// Directories of installed dependencies: what the checks run beside the code itself.
@@ -135,42 +222,14 @@ const CACHES: &[&str] =
 const STATE: &[&str] =
     &[".package-lock.json", ".yarn-integrity", ".modules.yaml", ".yarn-state.yml", ".lock"];
 
-/// Files below the ignored directory `start` that are dependencies' code and were written
-/// at or after `since`; at most `max`.
-pub fn dependencies_touched(top: &Path, start: &[u8], since: i128, max: usize) -> Vec<Vec<u8>> {
+/// Is this ignored file code of an installed dependency, and not a cache or a tool's state?
+fn is_dependency_code(name: &[u8]) -> bool {
     let is = |part: &[u8], list: &[&str]| list.iter().any(|name| name.as_bytes() == part);
-    let mut out = Vec::new();
-    let mut seen = 0;
-    let inside = start.split(|b| *b == b'/').any(|part| is(part, DEPENDENCIES));
-    let mut open = vec![(start.to_vec(), inside)];
-    while let Some((dir, inside)) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(top.join(names::path(&dir))) else { continue };
-        for entry in entries.flatten() {
-            seen += 1;
-            if seen > MAX_ENTRIES || out.len() >= max {
-                return out;
-            }
-            let raw = entry.file_name();
-            let Ok(meta) = entry.metadata() else { continue };
-            let name = names::join(&dir, raw.as_bytes());
-            if meta.is_dir() {
-                if !is(raw.as_bytes(), CACHES) {
-                    open.push((name, inside || is(raw.as_bytes(), DEPENDENCIES)));
-                }
-            } else if inside
-                && changed_ns(&meta) >= since
-                && !is(raw.as_bytes(), STATE)
-                && !raw.as_bytes().ends_with(b".pyc")
-                && !raw.as_bytes().ends_with(b".tsbuildinfo")
-            {
-                out.push(name);
-            }
-        }
-    }
-    out
-}
-
-/// A file's change time in nanoseconds since 1970.
-pub fn changed_ns(meta: &std::fs::Metadata) -> i128 {
-    i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec())
+    let mut dirs: Vec<&[u8]> = name.split(|b| *b == b'/').collect();
+    let file = dirs.pop().unwrap_or_default();
+    dirs.iter().any(|dir| is(dir, DEPENDENCIES))
+        && !dirs.iter().any(|dir| is(dir, CACHES))
+        && !is(file, STATE)
+        && !file.ends_with(b".pyc")
+        && !file.ends_with(b".tsbuildinfo")
 }

@@ -1,15 +1,18 @@
 //! Recorded trees on their way out: as a patch, into a directory of their own, over one, or
 //! back into the live one. Objects are checked against their names, and nothing is written
-//! through a symlink.
+//! through a symlink, also while somebody makes one.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+
+use jobfs::Tree;
+use jobfs::own as fs;
 
 use super::changes::{self, Objects};
 use super::git::split_z;
 use super::shadow::Shadow;
-use super::{Error, Recorded, Recorder, Result, io, names};
+use super::{Error, Recorded, Recorder, Result, internals, io, names};
 
 /// Holds the tree that the directories shall be again; beside the record.
 const LAID: &str = "laid";
@@ -19,7 +22,7 @@ const LARGE_BINARY: u64 = 32 << 20;
 impl Recorder {
     /// Makes the directories `tree` again: whatever differs is written or removed.
     pub fn settle(&self, tree: &str) -> Result<()> {
-        let now = self.look()?.tree;
+        let now = self.snapshot()?.tree;
         let names: Vec<Vec<u8>> = changes::names_only(&self.record.shadow, tree, &now)?
             .into_iter()
             .map(|change| change.name)
@@ -27,30 +30,41 @@ impl Recorder {
         self.put(tree, &names, &self.record.top)
     }
 
-    /// Makes `wanted` (names below the top) in `into` what they are in `tree`.
+    /// Makes `wanted` (names below the top) in `into` what they are in `tree`. `into` has no
+    /// link in its path.
     pub fn put(&self, tree: &str, wanted: &[Vec<u8>], into: &Path) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
+        let into = self.open(into)?;
+        let interrupt = super::Interrupt::current();
+        self.check_objects()?;
         let objects = Objects::open(&self.record.shadow)?;
         let entries = entries(&self.record.shadow, tree, wanted)?;
         for name in wanted {
+            interrupt.check()?;
             let mut below = entries.iter().filter(|(n, _)| names::below(n, name).is_some()).peekable();
             if below.peek().is_none() {
-                remove(into, name)?;
+                remove(&into, name)?;
             }
             for (name, (mode, id)) in below {
-                make_room(into, name)?;
+                make_room(&into, name)?;
                 if *mode == 0o160000 {
-                    let path = into.join(names::path(name));
-                    fs::create_dir_all(&path).map_err(io("creating", &path))?;
+                    into.make_dirs(name).map_err(io("creating", &into.path().join(names::path(name))))?;
                     continue;
                 }
-                let content = self.as_checked_out(objects.read(id)?, *mode, id, name, into)?;
-                write_entry(into, name, *mode, &content)?;
+                let content = self.as_checked_out(objects.read(id)?, *mode, id, name, &into)?;
+                write_entry(&into, name, *mode, &content)?;
             }
         }
         Ok(())
+    }
+
+    /// Opens a directory that is written to. The recorded one must be the one that it was.
+    fn open(&self, dir: &Path) -> Result<Tree> {
+        let root = self.record.roots.iter().find(|root| root.dir == dir);
+        let opened = root.map_or_else(|| Tree::open(dir), |root| root.open());
+        opened.map_err(|_| Error::InTheWay(dir.display().to_string()))
     }
 
     /// The content of a file as a checkout would write it: line ends where the repository
@@ -61,21 +75,25 @@ impl Recorder {
         mode: u32,
         id: &str,
         name: &[u8],
-        into: &Path,
+        into: &Tree,
     ) -> Result<Vec<u8>> {
         let Some((at, rest)) = self.record.owner(name) else { return Ok(content) };
         let root = &self.record.roots[at];
-        let dir = into.join(names::path(&root.prefix));
-        if mode & 0o170000 != 0o100000 || !content.contains(&b'\n') || !root.asks_for_crlf(&dir, &rest) {
+        if mode & 0o170000 != 0o100000 || !content.contains(&b'\n') {
             return Ok(content);
         }
-        root.written(&self.record.shadow, id, &rest, &dir)
+        let Ok(dir) = into.dir(&root.prefix) else { return Ok(content) };
+        match root.asks_for_crlf(&dir, &rest) {
+            true => root.written(&self.record.shadow, id, &rest, dir.path()),
+            false => Ok(content),
+        }
     }
 
     /// The contents of files (as the change set names them) in a recorded tree; none for one
     /// that is no file there, or larger than `max` bytes.
     pub fn contents(&self, tree: &str, told: &[String], max: u64) -> Result<Vec<Option<Vec<u8>>>> {
         let wanted: Vec<Vec<u8>> = told.iter().map(|told| self.name_of(told)).collect::<Result<_>>()?;
+        self.check_objects()?;
         let entries = entries(&self.record.shadow, tree, &wanted)?;
         let objects = Objects::open(&self.record.shadow)?;
         let read = |name: &Vec<u8>| match entries.get(name) {
@@ -90,14 +108,14 @@ impl Recorder {
     /// Writes into files that are there in `into` (which stands for [`Recorder::top`]);
     /// paths as the change set names them. Nothing is written through a symlink.
     pub fn rewrite(&self, files: &[(String, Vec<u8>)], into: &Path) -> Result<()> {
-        for (told, content) in files {
-            let name = self.name_of(told)?;
-            let path = into.join(names::path(&name));
-            let plain = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file());
-            if !plain || parent_through_symlink(into, &name) {
-                return Err(Error::InTheWay(told.clone()));
-            }
-            fs::write(&path, content).map_err(io("writing", &path))?;
+        let into = self.open(into)?;
+        for (display, content) in files {
+            let name = self.name_of(display)?;
+            let Some(meta) = into.meta(&name).ok().filter(jobfs::Meta::is_file) else {
+                return Err(Error::InTheWay(display.clone()));
+            };
+            let written = into.replace(&name, content, meta.mode);
+            written.map_err(io("writing", &into.path().join(names::path(&name))))?;
         }
         Ok(())
     }
@@ -135,7 +153,7 @@ impl Recorder {
         // only named.
         let binary = recorded.changes.files.iter().all(|file| file.size <= LARGE_BINARY);
         let whole = self.diff(&self.record.base_tree, &recorded.tree, max, binary);
-        if whole.is_err() && self.record.read_from_is_gone() {
+        if whole.is_err() && (self.record.read_from_is_gone() || self.check_objects().is_err()) {
             // The job removed the repository: what is known is which files changed.
             let lines = recorded.stat.iter().map(|s| format!("# {s} (the old content is gone)\n"));
             return Ok(lines.collect::<String>().into_bytes());
@@ -149,6 +167,7 @@ impl Recorder {
     }
 
     fn diff(&self, from: &str, to: &str, max: usize, binary: bool) -> Result<Vec<u8>> {
+        self.check_objects()?;
         let text = self
             .record
             .shadow
@@ -163,10 +182,12 @@ impl Recorder {
         Ok(super::patch::trim(&String::from_utf8_lossy(&text), max).text.into_bytes())
     }
 
-    /// Writes a recorded tree into `into`, which stands for [`Recorder::top`] and is made if
-    /// need be. No git directory comes with it.
-    pub fn materialise(&self, tree: &str, into: &Path) -> Result<()> {
-        fs::create_dir_all(into).map_err(io("creating", into))?;
+    /// Writes a recorded tree into a new directory `name` of `parent`, which stands for
+    /// [`Recorder::top`]. No contained process may write `parent`; something of that name is
+    /// an error. No git directory comes with it.
+    pub fn materialise(&self, tree: &str, parent: &Path, name: &str) -> Result<()> {
+        let made = Tree::make(parent, name).map_err(io("creating", &parent.join(name)))?;
+        let into = made.path();
         let index = self.record.shadow.git_dir.join(format!("out.{}", std::process::id()));
         let mut git = self.record.shadow.reading("read-tree");
         for setting in self.record.roots.first().into_iter().flat_map(|root| &root.settings) {
@@ -181,9 +202,6 @@ impl Recorder {
     /// [`Recorder::top`], what they are in `tree`: written, replaced, or removed if `tree`
     /// has them not. Objects are checked against their names on the way.
     pub fn overlay(&self, tree: &str, paths: &[String], into: &Path) -> Result<()> {
-        if !fs::symlink_metadata(into).is_ok_and(|m| m.is_dir()) {
-            return Err(Error::InTheWay(into.display().to_string()));
-        }
         let mut wanted = Vec::new();
         for path in paths {
             wanted.push(self.name_of(path)?);
@@ -194,6 +212,14 @@ impl Recorder {
     /// Puts `paths` (as the change set names them) of the live directory back to the base.
     pub fn restore(&self, paths: &[String]) -> Result<()> {
         self.overlay(&self.record.base_tree, paths, &self.record.top)
+    }
+
+    /// The repositories' objects can be read without waiting for anybody.
+    fn check_objects(&self) -> Result<()> {
+        match internals::objects_are_plain(&self.record.shadow.read_from)? {
+            true => Ok(()),
+            false => Err(Error::Pipe("something among the repository's objects".into())),
+        }
     }
 
     /// The recorded name of a path as the change set tells it.
@@ -237,55 +263,50 @@ pub fn tree_line(line: &[u8]) -> Result<(Vec<u8>, u32, String)> {
 }
 
 /// Takes `name` away below `top` without going through a symlink.
-fn remove(top: &Path, name: &[u8]) -> Result<()> {
-    if parent_through_symlink(top, name) {
-        return Ok(()); // what one sees there lies elsewhere
+fn remove(top: &Tree, name: &[u8]) -> Result<()> {
+    let path = top.path().join(names::path(name));
+    match top.meta(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // A parent is a link or a file: what one sees there is elsewhere.
+        Err(error) if is_no_directory(&error) => Ok(()),
+        _ => top.remove(name).map_err(io("removing", &path)),
     }
-    let path = top.join(names::path(name));
-    let done = match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-        Ok(_) => fs::remove_file(&path),
-        Err(_) => Ok(()),
-    };
-    done.map_err(io("removing", &path))
 }
 
-fn parent_through_symlink(top: &Path, name: &[u8]) -> bool {
-    name.iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'/')
-        .any(|(at, _)| fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| m.is_symlink()))
+/// A link or a file where a directory was passed through.
+fn is_no_directory(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::MLINK))
 }
 
-/// Clears the way to `name`. Symlinks and files that stand where a directory must be are
-/// replaced, so that nothing is ever written through them.
-fn make_room(top: &Path, name: &[u8]) -> Result<()> {
+/// Clears the way to `name`. Symlinks and files where a directory must be are replaced, so
+/// that nothing is ever written through them.
+fn make_room(top: &Tree, name: &[u8]) -> Result<()> {
     for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
-        let dir = top.join(names::path(&name[..at]));
-        match fs::symlink_metadata(&dir) {
+        let dir = &name[..at];
+        let path = top.path().join(names::path(dir));
+        match top.meta(dir) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => {
-                fs::remove_file(&dir).map_err(io("removing", &dir))?;
-                fs::create_dir(&dir).map_err(io("creating", &dir))?;
+                top.remove_file(dir).map_err(io("removing", &path))?;
+                top.make_dir(dir).map_err(io("creating", &path))?;
             }
-            Err(_) => fs::create_dir(&dir).map_err(io("creating", &dir))?,
+            Err(_) => top.make_dir(dir).map_err(io("creating", &path))?,
         }
     }
     Ok(())
 }
 
-fn write_entry(top: &Path, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let path = top.join(names::path(name));
-    match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path).map_err(io("removing", &path))?,
-        Ok(_) => fs::remove_file(&path).map_err(io("removing", &path))?,
-        Err(_) => {}
-    }
+fn write_entry(top: &Tree, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+    let path = top.path().join(names::path(name));
     if mode == 0o120000 {
-        return std::os::unix::fs::symlink(names::path(content), &path).map_err(io("linking", &path));
+        top.remove(name).map_err(io("removing", &path))?;
+        return top.symlink(content, name).map_err(io("linking", &path));
     }
-    fs::write(&path, content).map_err(io("writing", &path))?;
+    if top.meta(name).is_ok_and(|meta| meta.is_dir()) {
+        top.remove(name).map_err(io("removing", &path))?;
+    }
     let bits = if mode & 0o111 != 0 { 0o755 } else { 0o644 };
-    fs::set_permissions(&path, fs::Permissions::from_mode(bits)).map_err(io("setting the mode of", &path))
+    top.replace(name, content, bits).map_err(io("writing", &path))
 }

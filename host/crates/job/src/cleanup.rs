@@ -41,7 +41,8 @@ pub fn clean_up(config: &Config, store: &dyn JobStore, id: &JobId) -> Result<()>
     }
     if row.spec.isolation == Isolation::Worktree && row.status == JobStatus::Completed {
         let owner = earlier(config, store, &row.spec)?.origin.unwrap_or(paths);
-        if !worktree::has_unsaved(owner.root()) {
+        let limited = evidence::Interrupt::after(std::time::Duration::from_secs(30));
+        if !limited.scope(|| worktree::has_unsaved(owner.root())) {
             worktree::remove(owner.root())?;
             worktree::sweep(owner.root());
         }

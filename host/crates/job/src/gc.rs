@@ -181,8 +181,11 @@ fn delete(config: &Config, store: &dyn JobStore, id: &JobId, notes: &mut Vec<Str
     if needed(&store.list(&ListFilter::default()).map_err(|error| error.message)?).contains(id) {
         return Err("a job goes on from it".to_owned());
     }
-    if worktree::has_unsaved(paths.root()) {
-        let saved = worktree::save(paths.root())
+    // What the job left may make git wait.
+    let limited = evidence::Interrupt::after(std::time::Duration::from_secs(60));
+    if limited.scope(|| worktree::has_unsaved(paths.root())) {
+        let saved = limited
+            .scope(|| worktree::save(paths.root()))
             .map_err(|error| format!("its unsaved work could not be kept: {}", error.message))?;
         notes.extend(saved.into_iter().map(|saved| format!("{id}: unsaved work is kept as {}", saved.name)));
     }

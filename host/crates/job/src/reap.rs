@@ -12,7 +12,7 @@ use super::paths::JobPaths;
 use super::store::{Claim, HEARTBEAT, JobStore, LEASE};
 use config::{Config, Isolation};
 use contain;
-use evidence::{self, Recorder};
+use evidence::{self, Interrupt, Recorder};
 use gateway::usage::Row;
 use model::error::Result;
 use model::result::{Failure, FailureKind, Usage};
@@ -94,11 +94,19 @@ fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<C
     Ok(conclude::conclude(config, claim, &redactor, &ending))
 }
 
+/// How long the record of what a dead job left may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// What changed until the worker died; none if it died before the base was recorded.
 fn partial_evidence(paths: &JobPaths, claim: &Claim) -> Result<Option<Evidence>> {
     if !paths.shadow().join("recorder.json").exists() {
         return Ok(None);
     }
+    // What the dead job left may make git wait: nobody else would be reaped then.
+    Interrupt::after(PATIENCE).scope(|| evidence_left_behind(paths, claim))
+}
+
+fn evidence_left_behind(paths: &JobPaths, claim: &Claim) -> Result<Option<Evidence>> {
     let recorder = Recorder::reopen(&paths.shadow())?;
     let recorded = recorder.record(evidence::Limits::default())?;
     let patch = String::from_utf8_lossy(&recorder.patch(&recorded, PATCH_MAX)?).into_owned();

@@ -6,6 +6,7 @@
 //! running worker is killed; the others exit.
 
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::sqlite::SqliteStore;
 use super::store::{Claim, JobStore, LEASE, Load};
 use super::{cleanup, gc, identity, reap, run, spawn};
 use config::Config;
+use evidence::Interrupt;
 use model::error::{Error, Kind, Result};
 
 /// Between looks at the queue.
@@ -137,6 +139,42 @@ fn until_asked_to_end() -> Result<CancellationToken> {
         std::process::exit(143);
     });
     Ok(token)
+}
+
+/// How long work on a job's files may go on after its interrupt before it is given up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs work on files that a job can write. `interrupt` ends it; if even a system call hangs
+/// (a file system that does not answer), the work is given up and its thread left behind.
+pub(crate) async fn on_files<T: Send + 'static>(
+    interrupt: Interrupt,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let inner = interrupt.clone();
+    // Not of the runtime's own threads: those are waited for when the worker exits.
+    let thread = std::thread::Builder::new().name("job files".to_owned());
+    let work = move || inner.scope(|| std::panic::catch_unwind(AssertUnwindSafe(work)));
+    let started = thread.spawn(move || {
+        let _nobody_waits = answer.send(work());
+    });
+    started.map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))?;
+    let given_up = async {
+        let mut since: Option<std::time::Instant> = None;
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if interrupt.is_set() && since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = answered => match done {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Error::new(Kind::Internal, "a part of the worker failed")),
+        },
+        () = given_up => Err(evidence::Error::Interrupted.into()),
+    }
 }
 
 /// Runs what blocks off the async threads.

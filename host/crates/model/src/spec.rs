@@ -39,19 +39,73 @@ impl std::fmt::Display for JobId {
 
 /// A directory that a job may work in: absolute, symlinks followed, inside the sandbox
 /// root, not the state directory. The crate `workspace` makes it, and nobody else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AllowedDir(PathBuf);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedDir {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+/// How it is kept: as a map, and as a bare path where nothing else is known (which is how
+/// releases before 0.2 kept it).
+#[derive(Serialize, Deserialize)]
+struct KeptDir {
+    path: PathBuf,
+    dev: u64,
+    ino: u64,
+}
 
 impl AllowedDir {
     /// Takes a path that `workspace::root` has resolved and found inside the sandbox root.
     pub fn resolved(path: PathBuf) -> Self {
-        AllowedDir(path)
+        AllowedDir { path, identity: None }
+    }
+
+    /// The same with the device and inode that it had then: whoever uses it later refuses
+    /// another directory in its place.
+    pub fn identified(path: PathBuf, dev: u64, ino: u64) -> Self {
+        AllowedDir { path, identity: Some((dev, ino)) }
     }
 
     /// The resolved path.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Device and inode when it was resolved, if they were taken down.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
+    }
+}
+
+impl Serialize for AllowedDir {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.identity {
+            Some((dev, ino)) => KeptDir { path: self.path.clone(), dev, ino }.serialize(serializer),
+            None => self.path.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AllowedDir {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = AllowedDir;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a path, or a map of path, dev and ino")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<AllowedDir, E> {
+                Ok(AllowedDir::resolved(PathBuf::from(path)))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<AllowedDir, A::Error> {
+                let kept = KeptDir::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(AllowedDir::identified(kept.path, kept.dev, kept.ino))
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 

@@ -3,6 +3,7 @@
 //! the pure step from changes, checks and findings to an outcome (`outcome`).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests set the scene"))]
 #![warn(clippy::unwrap_used)]
 
 pub mod checks;

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use jobfs::{Kind, Tree};
 use model::types::ReportFile;
 
 /// Bytes of one report; a larger one is left out.
@@ -19,64 +20,45 @@ const DEPTH_MAX: usize = 6;
 /// Directories that hold other people's files.
 const SKIPPED: &[&str] = &[".git", "node_modules", ".venv", "venv", "vendor", ".cargo"];
 
-/// The reports below `dir` that were written since `start`, in path order. Blocks.
+/// The reports below `dir`, an absolute path without links, that were written since `start`,
+/// in path order. Nothing is read through a link. Blocks.
 pub fn newer_than(dir: &Path, start: SystemTime) -> Vec<ReportFile> {
     let mut found = Vec::new();
     let mut left = ENTRIES_MAX;
-    walk(dir, dir, start, DEPTH_MAX, &mut left, &mut found);
+    let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    if let (Ok(tree), Ok(since)) = (Tree::open(dir), i64::try_from(since)) {
+        walk(&tree, "", since, DEPTH_MAX, &mut left, &mut found);
+    }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
-fn walk(
-    top: &Path,
-    dir: &Path,
-    start: SystemTime,
-    depth: usize,
-    left: &mut usize,
-    found: &mut Vec<ReportFile>,
-) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
+fn walk(tree: &Tree, dir: &str, since: i64, depth: usize, left: &mut usize, found: &mut Vec<ReportFile>) {
+    for entry in tree.entries(dir.as_bytes()).unwrap_or_default() {
         if *left == 0 || found.len() >= FILES_MAX {
             return;
         }
         *left -= 1;
-        let Ok(kind) = entry.file_type() else { continue };
-        let path = entry.path();
-        let name = entry.file_name();
-        if kind.is_dir() {
-            if depth > 0 && !SKIPPED.iter().any(|skipped| name == *skipped) {
-                walk(top, &path, start, depth - 1, left, found);
+        let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
+        let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+        if entry.kind == Kind::Dir {
+            if depth > 0 && !SKIPPED.contains(&name) {
+                walk(tree, &path, since, depth - 1, left, found);
             }
-        } else if kind.is_file() && path.extension().is_some_and(|e| e == "xml") {
-            found.extend(read(top, &path, start));
+        } else if name.ends_with(".xml") {
+            found.extend(read(tree, path, since));
         }
     }
 }
 
-fn read(top: &Path, path: &Path, start: SystemTime) -> Option<ReportFile> {
-    let meta = std::fs::symlink_metadata(path).ok()?;
-    if meta.len() > FILE_MAX || meta.modified().ok()? < start || changed(&meta) < start {
+fn read(tree: &Tree, path: String, since: i64) -> Option<ReportFile> {
+    let meta = tree.meta(path.as_bytes()).ok()?;
+    if meta.modified_ns < since || meta.changed_ns < since {
         return None;
     }
-    let content = std::fs::read_to_string(path).ok()?;
+    let content = String::from_utf8(tree.read(path.as_bytes(), FILE_MAX).ok()?).ok()?;
     let head = content.get(..content.floor_char_boundary(2000))?;
-    let path = path.strip_prefix(top).ok()?.to_str()?.to_owned();
     head.contains("<testsuite").then_some(ReportFile { path, content })
-}
-
-#[cfg(unix)]
-fn changed(meta: &std::fs::Metadata) -> SystemTime {
-    use std::os::unix::fs::MetadataExt as _;
-    let seconds = u64::try_from(meta.ctime()).unwrap_or_default();
-    let nanos = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
-    SystemTime::UNIX_EPOCH + std::time::Duration::new(seconds, nanos)
-}
-
-#[cfg(not(unix))]
-fn changed(meta: &std::fs::Metadata) -> SystemTime {
-    meta.created().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -102,7 +84,14 @@ mod tests {
         write("build/test-results/TEST-a.xml", "<?xml version='1.0'?><testsuites><testsuite/></testsuites>");
         write("pom.xml", "<project/>");
         write("node_modules/x/junit.xml", "<testsuite/>");
-        let paths: Vec<String> = newer_than(dir.path(), start).into_iter().map(|r| r.path).collect();
+        // What a check planted so that the host reads another file, or waits.
+        write("elsewhere/real.txt", "<testsuite/>");
+        std::os::unix::fs::symlink("elsewhere/real.txt", dir.path().join("link.xml")).expect("linked");
+        std::os::unix::fs::symlink("build", dir.path().join("twice")).expect("linked");
+        let pipe = std::process::Command::new("mkfifo").arg(dir.path().join("pipe.xml")).status();
+        assert!(pipe.expect("mkfifo").success());
+        let real = dir.path().canonicalize().expect("its real path");
+        let paths: Vec<String> = newer_than(&real, start).into_iter().map(|r| r.path).collect();
         assert_eq!(paths, ["build/test-results/TEST-a.xml"]);
     }
 }

@@ -4,10 +4,11 @@
 //! never written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use jobfs::Tree;
+use jobfs::own as fs;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{self, Lock};
@@ -173,10 +174,11 @@ impl Job {
         }
         let wanted: Vec<Vec<u8>> = self.wanted.iter().map(|w| w.name.clone()).collect();
         let entries = evidence::entries(current.shadow(), &current.base_tree(), &wanted)?;
+        let files = Tree::open(top).map_err(evidence::io("opening", top))?;
         let now = self
             .wanted
             .iter()
-            .map(|w| (w.name.clone(), look(top, &w.name, entries.get(&w.name).cloned())))
+            .map(|w| (w.name.clone(), look(&files, &w.name, entries.get(&w.name).cloned())))
             .collect();
         let plan = plan::decide(&self.wanted, &now);
         let mut reply = self.reply(&plan);
@@ -187,7 +189,7 @@ impl Job {
             if *mode == 0o160000 {
                 continue; // a submodule's commit: there is no file to write
             }
-            let content = self.recorder.as_checked_out(objects.read(id)?, *mode, id, name, top)?;
+            let content = self.recorder.as_checked_out(objects.read(id)?, *mode, id, name, &files)?;
             list.push(Change { name: name.clone(), content: Some((*mode, content)) });
         }
         list.extend(plan.remove.iter().map(|n| Change { name: n.clone(), content: None }));
@@ -298,21 +300,20 @@ impl Job {
     }
 }
 
-/// What stands at `name` below `top` now.
-fn look(top: &Path, name: &[u8], entry: plan::Entry) -> Now {
+/// What is at `name` now.
+fn look(files: &Tree, name: &[u8], entry: plan::Entry) -> Now {
     let mut now = Now { entry, ..Now::default() };
     for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
-        if fs::symlink_metadata(top.join(names::path(&name[..at]))).is_ok_and(|m| !m.is_dir()) {
+        if files.meta(&name[..at]).is_ok_and(|m| !m.is_dir()) {
             now.blocked_by = Some(name[..at].to_vec());
             return now;
         }
     }
-    match fs::symlink_metadata(top.join(names::path(name))) {
+    match files.meta(name) {
         Ok(meta) if meta.is_dir() => {
-            let git = top.join(names::path(name)).join(".git");
-            now.below = evidence::files_below(top, name);
+            now.below = evidence::files_below(files, name);
             // A repository of its own is never replaced by a file.
-            now.unrecorded = fs::symlink_metadata(git).is_ok() && now.entry.is_none();
+            now.unrecorded = files.exists(&names::join(name, b".git")) && now.entry.is_none();
         }
         Ok(_) => now.unrecorded = now.entry.is_none(),
         Err(_) => {}

@@ -1,13 +1,13 @@
 //! Carries ignored files that a job asks for (`copy_in`) into its worktree. Only files below
 //! the source are read; a symlink is carried as a symlink, and only if it stays inside.
 
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use jobfs::{Kind, Tree};
 
-use model::error::{Error, Kind, Result};
+use evidence::{Interrupt, names};
+use model::error::{Error, Kind as ErrorKind, Result};
 
 /// More files than this are not carried.
 const MAX_FILES: usize = 200_000;
@@ -26,7 +26,7 @@ pub fn patterns(globs: &[String]) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for glob in globs {
         let broken = |why: String| {
-            Error::new(Kind::Usage, format!("copy_in pattern {glob:?} cannot be used: {why}")).hint(
+            Error::new(ErrorKind::Usage, format!("copy_in pattern {glob:?} cannot be used: {why}")).hint(
                 "give globs relative to the first allowed directory, such as `.env.test` or `vendor/**`",
             )
         };
@@ -43,58 +43,67 @@ pub fn patterns(globs: &[String]) -> Result<GlobSet> {
             );
         }
     }
-    set.build().map_err(|e| Error::new(Kind::Usage, format!("copy_in is too large: {e}")))
+    set.build().map_err(|e| Error::new(ErrorKind::Usage, format!("copy_in is too large: {e}")))
 }
 
 /// Copies from `source` to `target` what `wanted` matches among `candidates`: files, and
 /// directories that are looked through.
-pub fn carry(source: &Path, target: &Path, candidates: &[PathBuf], wanted: &GlobSet) -> Result<Carried> {
+pub fn carry(source: &Tree, target: &Tree, candidates: &[PathBuf], wanted: &GlobSet) -> Result<Carried> {
+    let interrupt = Interrupt::current();
     let mut done = Carried::default();
     let mut open: Vec<PathBuf> = candidates.to_vec();
-    while let Some(name) = open.pop() {
-        let from = source.join(&name);
-        let Ok(meta) = fs::symlink_metadata(&from) else { continue };
+    while let Some(path) = open.pop() {
+        interrupt.check()?;
+        let name = names::bytes(&path);
+        let Ok(meta) = source.meta(&name) else { continue };
         if meta.is_dir() {
-            for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
-                if entry.file_name().as_bytes() != b".git" {
-                    open.push(name.join(entry.file_name()));
+            for entry in source.entries(&name).unwrap_or_default() {
+                if entry.name != b".git" {
+                    open.push(path.join(names::path(&entry.name)));
                 }
             }
             continue;
         }
-        if !wanted.is_match(&name) {
+        if !wanted.is_match(&path) {
             continue;
         }
-        let stays = !meta.is_symlink() || fs::read_link(&from).is_ok_and(|to| stays_inside(&name, &to));
-        if !(meta.is_file() || meta.is_symlink()) || !stays {
-            done.skipped.push(name);
+        let link = source.read_link(&name).ok();
+        let stays = link.as_ref().is_none_or(|to| stays_inside(&path, &names::path(to)));
+        if meta.kind == Kind::Special || !stays {
+            done.skipped.push(path);
             continue;
         }
         done.files += 1;
         if done.files > MAX_FILES {
-            return Err(Error::new(Kind::Usage, format!("copy_in matches more than {MAX_FILES} files"))
+            return Err(Error::new(ErrorKind::Usage, format!("copy_in matches more than {MAX_FILES} files"))
                 .hint("name fewer files; let a check command install dependencies"));
         }
-        let to = target.join(&name);
-        copy(&from, &to, &meta).map_err(|e| {
-            Error::new(Kind::Environment, format!("copying {} into the worktree failed: {e}", name.display()))
-                .hint("check the file's permissions and the free space of the state directory")
+        copy(source, target, &name, link.as_deref(), meta.mode).map_err(|e| {
+            Error::new(
+                ErrorKind::Environment,
+                format!("copying {} into the worktree failed: {e}", path.display()),
+            )
+            .hint("check the file's permissions and the free space of the state directory")
         })?;
     }
     Ok(done)
 }
 
-fn copy(from: &Path, to: &Path, meta: &fs::Metadata) -> std::io::Result<()> {
-    if fs::symlink_metadata(to).is_ok() {
+fn copy(from: &Tree, to: &Tree, name: &[u8], link: Option<&[u8]>, mode: u32) -> std::io::Result<()> {
+    if to.exists(name) {
         return Ok(()); // the checkout has it already
     }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)?;
+    if let Some(at) = name.iter().rposition(|b| *b == b'/') {
+        to.make_dirs(&name[..at])?;
     }
-    if meta.is_symlink() {
-        std::os::unix::fs::symlink(fs::read_link(from)?, to)
-    } else {
-        fs::copy(from, to).map(|_| ())
+    match link {
+        Some(target) => to.symlink(target, name),
+        None => {
+            let mut source = from.file(name)?;
+            let mut copy = to.create(name, 0o600)?;
+            std::io::copy(&mut source, &mut copy)?;
+            to.set_mode(name, mode & 0o777)
+        }
     }
 }
 
@@ -118,6 +127,8 @@ fn stays_inside(name: &Path, target: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -146,7 +157,8 @@ mod tests {
         std::os::unix::fs::symlink("x/lib", from.join("deps/in")).unwrap();
         let wanted = patterns(&["deps".into(), "*.test".into()]).unwrap();
         let candidates = [".env", ".env.test", "deps"].map(PathBuf::from);
-        let done = carry(&from, &to, &candidates, &wanted).unwrap();
+        let open = |dir: &Path| Tree::open(&fs::canonicalize(dir).unwrap()).unwrap();
+        let done = carry(&open(&from), &open(&to), &candidates, &wanted).unwrap();
         assert_eq!((done.files, done.skipped), (3, vec![PathBuf::from("deps/out")]));
         assert!(to.join("deps/x/lib").exists() && to.join(".env.test").exists());
         assert!(!to.join(".env").exists() && !to.join("deps/x/.git").exists());

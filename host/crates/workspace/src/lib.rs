@@ -2,6 +2,7 @@
 //! ([`worktree`]), and bringing a result back ([`apply`]).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests set the scene"))]
 #![warn(clippy::unwrap_used)]
 
 pub mod apply;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jobfs::own as fs;
+
 use sha2::{Digest, Sha256};
 
 use evidence::names;
@@ -26,7 +28,7 @@ impl Lock {
 
 /// Waits for the lock of the repository (or plain directory) at `place`, at most `patience`.
 pub fn acquire(state_home: &Path, place: &Path, patience: Duration) -> Result<Lock> {
-    let real = std::fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+    let real = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
     let digest = Sha256::digest(names::bytes(&real));
     let name: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
     let dir = state_home.join("locks");
@@ -34,7 +36,7 @@ pub fn acquire(state_home: &Path, place: &Path, patience: Duration) -> Result<Lo
         Error::new(Kind::Environment, format!("the lock in {} cannot be made: {e}", dir.display()))
             .hint("give the user who runs codex-worker access to the state directory")
     };
-    std::fs::create_dir_all(&dir).map_err(failed)?;
+    fs::create_dir_all(&dir).map_err(failed)?;
     let file = File::options()
         .create(true)
         .truncate(false)

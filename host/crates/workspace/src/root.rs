@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use jobfs::own as fs;
+
 use model::error::{Error, Kind, Result};
 use model::spec::AllowedDir;
 
@@ -18,12 +20,12 @@ pub fn resolve(raw: &str, sandbox_root: &Path, forbidden: &[PathBuf]) -> Result<
         return Err(Error::new(Kind::Usage, format!("allowed_dirs path {raw:?} holds a NUL byte"))
             .hint("take the NUL byte out"));
     }
-    let sandbox = std::fs::canonicalize(sandbox_root).map_err(|e| {
+    let sandbox = fs::canonicalize(sandbox_root).map_err(|e| {
         Error::new(Kind::Config, format!("SANDBOX_ROOT {sandbox_root:?} cannot be opened: {e}"))
             .hint("set SANDBOX_ROOT to an existing directory that holds your repositories")
     })?;
     let asked = sandbox.join(raw);
-    let real = std::fs::canonicalize(&asked).map_err(|e| {
+    let real = fs::canonicalize(&asked).map_err(|e| {
         Error::new(Kind::Usage, format!("allowed_dirs path {raw:?} cannot be opened: {e}"))
             .hint(format!("name an existing directory inside {}", sandbox.display()))
     })?;
@@ -65,7 +67,25 @@ pub fn resolve(raw: &str, sandbox_root: &Path, forbidden: &[PathBuf]) -> Result<
         )
         .hint(format!("name a directory beside it, or {remedy}")));
     }
-    Ok(AllowedDir::resolved(real))
+    // The one that this path leads to now: later uses refuse another in its place.
+    let identity = jobfs::Tree::open(&real).and_then(|dir| dir.identity()).map_err(|e| {
+        Error::new(Kind::Usage, format!("allowed_dirs path {raw:?} cannot be opened: {e}"))
+            .hint("something is changing it: try again")
+    })?;
+    Ok(AllowedDir::identified(real, identity.dev, identity.ino))
+}
+
+/// Are these still the directories that were allowed? One that another process exchanged
+/// since is refused before anything is started in it.
+pub fn unchanged(dirs: &[AllowedDir]) -> Result<()> {
+    for dir in dirs {
+        let opened = match dir.identity() {
+            Some((dev, ino)) => jobfs::Tree::open_same(dir.path(), jobfs::Identity { dev, ino }),
+            None => jobfs::Tree::open(dir.path()),
+        };
+        opened.map_err(|source| evidence::Error::Replaced { path: dir.path().to_owned(), source })?;
+    }
+    Ok(())
 }
 
 /// `path` with symlinks followed as far as it exists: a directory that is made later must
@@ -74,7 +94,7 @@ fn real_or_nearest(path: &Path) -> PathBuf {
     let mut rest = Vec::new();
     let mut at = path;
     loop {
-        if let Ok(real) = std::fs::canonicalize(at) {
+        if let Ok(real) = fs::canonicalize(at) {
             return rest.iter().rev().fold(real, |p: PathBuf, n: &std::ffi::OsString| p.join(n));
         }
         match (at.parent(), at.file_name()) {

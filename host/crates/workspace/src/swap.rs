@@ -1,12 +1,14 @@
 //! Changes several files of the user's checkout as one: all or nothing. New content is
 //! staged beside its place, old files are moved aside, and a journal lets whoever comes
-//! next undo what a killed process left half done. Nothing is written through a symlink.
+//! next undo what a killed process left half done. Nothing is written through a symlink: a
+//! job may be at work in the same directory.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use jobfs::own as fs;
+use jobfs::{Meta, Tree};
 use serde::{Deserialize, Serialize};
 
 use evidence::{Error, Result, io, names};
@@ -63,36 +65,38 @@ pub fn swap(top: &Path, changes: &[Change], journal: &Path, tag: &str, fault: Fa
         steps: Vec::new(),
         made_dirs: Vec::new(),
     };
+    let files = Tree::open(top).map_err(|_| Error::InTheWay(top.display().to_string()))?;
     // What goes makes room before what comes.
     let mut order: Vec<&Change> = changes.iter().collect();
     order.sort_by_key(|c| (c.content.is_some(), c.name.clone()));
     // Nothing is put aside in a directory that a file is about to replace.
-    let files: BTreeSet<&[u8]> =
+    let written: BTreeSet<&[u8]> =
         changes.iter().filter(|c| c.content.is_some()).map(|c| c.name.as_slice()).collect();
     for (number, change) in order.iter().enumerate() {
-        let path = top.join(names::path(&change.name));
+        let dir = nearest_dir(&files, &change.name, &written);
         let beside = |what: &str| {
-            nearest_dir(top, &change.name, &files).join(format!(".codex-worker-{tag}-{number}.{what}"))
+            let name = format!(".codex-worker-{tag}-{number}.{what}");
+            top.join(names::path(&names::join(dir, name.as_bytes())))
         };
-        let old = fs::symlink_metadata(&path).ok().filter(|m| !m.is_dir());
+        let old = files.meta(&change.name).ok().filter(|m| !m.is_dir());
         log.steps.push(Step {
             staged: change.content.is_some().then(|| beside("new")),
             aside: old.is_some().then(|| beside("old")),
             was: old.map(|m| identity(&m)),
             new: None,
-            path,
+            path: top.join(names::path(&change.name)),
         });
     }
     log.write(journal)?;
-    let made = run(top, &order, &mut log, journal, fault);
+    let made = run(&files, &order, &mut log, journal, fault);
     match made {
         Ok(()) => {
             log.done = true;
             log.write(journal)?;
-            log.clean();
+            log.clean(&files);
         }
         Err(error) => {
-            log.undo();
+            log.undo(&files);
             let _ = fs::remove_file(journal);
             return Err(error);
         }
@@ -100,7 +104,7 @@ pub fn swap(top: &Path, changes: &[Change], journal: &Path, tag: &str, fault: Fa
     fs::remove_file(journal).map_err(io("removing", journal))
 }
 
-fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: Fault<'_>) -> Result<()> {
+fn run(files: &Tree, order: &[&Change], log: &mut Journal, journal: &Path, fault: Fault<'_>) -> Result<()> {
     let mut count = 0;
     let mut step = |path: &Path| {
         count += 1;
@@ -110,35 +114,36 @@ fn run(top: &Path, order: &[&Change], log: &mut Journal, journal: &Path, fault: 
         let Some((mode, content)) = &change.content else { continue };
         let Some(staged) = log.steps[at].staged.clone() else { continue };
         step(&staged)?;
-        stage(&staged, *mode, content, &log.steps[at].path)?;
-        log.steps[at].new = fs::symlink_metadata(&staged).ok().map(|m| (m.dev(), m.ino()));
+        let name = log.name(&staged);
+        stage(files, &name, *mode, content, &change.name).map_err(io("writing", &staged))?;
+        log.steps[at].new = files.meta(&name).ok().map(|m| (m.identity.dev, m.identity.ino));
     }
     log.placing = true;
     log.write(journal)?;
     for (at, change) in order.iter().enumerate() {
-        let (path, aside) = (log.steps[at].path.clone(), log.steps[at].aside.clone());
+        let path = log.steps[at].path.clone();
         step(&path)?;
-        let found = fs::symlink_metadata(&path).ok();
+        let found = files.meta(&change.name).ok();
         if found.as_ref().filter(|m| !m.is_dir()).map(identity) != log.steps[at].was {
             return Err(Error::InTheWay(path.display().to_string()));
         }
-        if let Some(aside) = &aside {
-            fs::rename(&path, aside).map_err(io("moving aside", &path))?;
+        if let Some(aside) = &log.steps[at].aside {
+            files.rename(&change.name, &log.name(aside)).map_err(io("moving aside", &path))?;
         }
-        let Some(staged) = log.steps[at].staged.clone() else { continue };
+        let Some(staged) = log.steps[at].staged.as_ref().map(|staged| log.name(staged)) else { continue };
         step(&path)?;
-        make_parents(top, &change.name, log, journal)?;
-        if found.is_some_and(|m| m.is_dir()) && fs::symlink_metadata(&path).is_ok() {
+        make_parents(files, &change.name, log, journal)?;
+        if found.is_some_and(|m| m.is_dir()) && files.exists(&change.name) {
             // Its files went in earlier steps; what is left are empty directories.
-            remove_empty_dirs(&path);
+            remove_empty_dirs(files, &change.name);
         }
         // `rename` would put a file over one that came in this moment: link, which does not.
-        let placed = fs::hard_link(&staged, &path).or_else(|_| match fs::symlink_metadata(&path) {
-            Err(_) => fs::rename(&staged, &path),
-            Ok(_) => Err(std::io::ErrorKind::AlreadyExists.into()),
+        let placed = files.hard_link(&staged, &change.name).or_else(|_| match files.exists(&change.name) {
+            false => files.rename(&staged, &change.name),
+            true => Err(std::io::ErrorKind::AlreadyExists.into()),
         });
         placed.map_err(io("placing", &path))?;
-        let _ = fs::remove_file(&staged);
+        let _ = files.remove_file(&staged);
     }
     Ok(())
 }
@@ -156,10 +161,12 @@ pub fn recover(journal: &Path) -> Result<bool> {
     if log.version != VERSION {
         return Err(broken(format!("version {} is not {VERSION}", log.version)));
     }
-    if log.done {
-        log.clean();
-    } else {
-        log.undo();
+    match Tree::open(&log.top) {
+        Ok(files) if log.done => log.clean(&files),
+        Ok(files) => log.undo(&files),
+        // With the directory everything in it is gone.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(_) => return Err(Error::InTheWay(log.top.display().to_string())),
     }
     fs::remove_file(journal).map_err(io("removing", journal))?;
     Ok(true)
@@ -171,71 +178,79 @@ impl Journal {
         let text =
             serde_json::to_vec(self).map_err(|e| Error::Record { path: new.clone(), said: e.to_string() })?;
         fs::write(&new, text).map_err(io("writing", &new))?;
-        fs::File::open(&new).and_then(|f| f.sync_all()).map_err(io("syncing", &new))?;
+        fs::open(&new).and_then(|f| f.sync_all()).map_err(io("syncing", &new))?;
         fs::rename(&new, path).map_err(io("renaming", &new))
     }
 
-    fn clean(&self) {
+    /// The name below the top of a path that this journal holds.
+    fn name(&self, path: &Path) -> Vec<u8> {
+        path.strip_prefix(&self.top).map(names::bytes).unwrap_or_default()
+    }
+
+    fn clean(&self, files: &Tree) {
         for step in &self.steps {
             for file in [&step.aside, &step.staged].into_iter().flatten() {
-                let _ = fs::remove_file(file);
+                let _ = files.remove_file(&self.name(file));
             }
             if step.staged.is_none() {
-                remove_empty_parents(&self.top, &step.path);
+                remove_empty_parents(files, &self.name(&step.path));
             }
         }
     }
 
     /// Puts every old file back, last step first.
-    fn undo(&mut self) {
+    fn undo(&mut self, files: &Tree) {
         for step in self.steps.iter().rev() {
+            let path = self.name(&step.path);
+            let there = files.meta(&path).ok();
             // Only what was placed here is taken away: the user may have made a file since.
             let placed = self.placing
                 && step.new.is_some()
-                && fs::symlink_metadata(&step.path).ok().map(|m| (m.dev(), m.ino())) == step.new;
-            match &step.aside {
-                Some(aside) if self.placing && fs::symlink_metadata(aside).is_ok() => {
-                    if let Some(parent) = step.path.parent() {
-                        let _ = fs::create_dir_all(parent);
-                    }
+                && there.map(|m| (m.identity.dev, m.identity.ino)) == step.new;
+            match step.aside.as_ref().map(|aside| self.name(aside)) {
+                Some(aside) if self.placing && files.exists(&aside) => {
+                    let parent = path.iter().rposition(|b| *b == b'/').map_or(&[][..], |at| &path[..at]);
+                    let _ = files.make_dirs(parent);
                     if placed {
-                        let _ = fs::remove_file(&step.path);
+                        let _ = files.remove_file(&path);
                     }
                     // What the user put there since stays, and the old file beside it.
-                    if fs::symlink_metadata(&step.path).map_or(true, |m| m.is_dir()) {
-                        let _ = fs::rename(aside, &step.path);
+                    if files.meta(&path).map_or(true, |m| m.is_dir()) {
+                        let _ = files.rename(&aside, &path);
                     }
                 }
-                // Moved nothing aside, so what stands there was there before.
+                // Moved nothing aside, so what is there was there before.
                 Some(_) => {}
                 None if placed => {
-                    let _ = fs::remove_file(&step.path);
+                    let _ = files.remove_file(&path);
                 }
                 None => {}
             }
             if let Some(staged) = &step.staged {
-                let _ = fs::remove_file(staged);
+                let _ = files.remove_file(&self.name(staged));
             }
             // A directory that was made for this step would be in the way of the file that
             // the next one puts back.
             for dir in self.made_dirs.iter().rev() {
-                let _ = fs::remove_dir(dir);
+                let _ = files.remove_dir(&self.name(dir));
             }
         }
     }
 }
 
-fn identity(meta: &fs::Metadata) -> (u64, u64, i64, i64) {
-    (meta.dev(), meta.ino(), meta.ctime(), meta.ctime_nsec())
+fn identity(meta: &Meta) -> (u64, u64, i64, i64) {
+    let (seconds, rest) =
+        (meta.changed_ns.div_euclid(1_000_000_000), meta.changed_ns.rem_euclid(1_000_000_000));
+    (meta.identity.dev, meta.identity.ino, seconds, rest)
 }
 
-/// The deepest existing real directory above `name`: staged files lie there, on the same
+/// The deepest existing real directory above `name`: staged files are there, on the same
 /// file system as their place.
-fn nearest_dir(top: &Path, name: &[u8], files: &BTreeSet<&[u8]>) -> PathBuf {
-    let mut dir = top.to_owned();
+fn nearest_dir<'n>(files: &Tree, name: &'n [u8], written: &BTreeSet<&[u8]>) -> &'n [u8] {
+    let mut dir: &[u8] = &[];
     for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
-        let next = top.join(names::path(&name[..at]));
-        if files.contains(&name[..at]) || !fs::symlink_metadata(&next).is_ok_and(|m| m.is_dir()) {
+        let next = &name[..at];
+        if written.contains(next) || !files.meta(next).is_ok_and(|m| m.is_dir()) {
             break;
         }
         dir = next;
@@ -243,33 +258,33 @@ fn nearest_dir(top: &Path, name: &[u8], files: &BTreeSet<&[u8]>) -> PathBuf {
     dir
 }
 
-fn stage(staged: &Path, mode: u32, content: &[u8], target: &Path) -> Result<()> {
-    let _ = fs::remove_file(staged);
+fn stage(files: &Tree, staged: &[u8], mode: u32, content: &[u8], target: &[u8]) -> std::io::Result<()> {
+    let _ = files.remove_file(staged);
     if mode == 0o120000 {
-        return std::os::unix::fs::symlink(names::path(content), staged).map_err(io("linking", staged));
+        return files.symlink(content, staged);
     }
-    fs::write(staged, content).map_err(io("writing", staged))?;
+    let mut file = files.create(staged, 0o666)?;
+    file.write_all(content)?;
     // The permissions of the file that it replaces, else those of any new file; the
     // executable bits as git has them.
-    let old =
-        fs::symlink_metadata(target).ok().filter(fs::Metadata::is_file).or_else(|| fs::metadata(staged).ok());
-    let read = old.map_or(0o644, |m| m.permissions().mode() & 0o777) & !0o111;
+    let new = Tree::meta_of(&file)?.mode;
+    let read = files.meta(target).ok().filter(Meta::is_file).map_or(new, |m| m.mode) & 0o666;
     let bits = if mode & 0o111 != 0 { read | ((read & 0o444) >> 2) } else { read };
-    fs::set_permissions(staged, fs::Permissions::from_mode(bits))
-        .map_err(io("setting the mode of", staged))?;
-    fs::File::open(staged).and_then(|f| f.sync_all()).map_err(io("syncing", staged))
+    files.set_mode(staged, bits)?;
+    file.sync_all()
 }
 
-fn make_parents(top: &Path, name: &[u8], log: &mut Journal, journal: &Path) -> Result<()> {
+fn make_parents(files: &Tree, name: &[u8], log: &mut Journal, journal: &Path) -> Result<()> {
     for (at, _) in name.iter().enumerate().filter(|(_, b)| **b == b'/') {
-        let dir = top.join(names::path(&name[..at]));
-        match fs::symlink_metadata(&dir) {
+        let dir = &name[..at];
+        let path = log.top.join(names::path(dir));
+        match files.meta(dir) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::InTheWay(dir.display().to_string())),
+            Ok(_) => return Err(Error::InTheWay(path.display().to_string())),
             Err(_) => {
-                log.made_dirs.push(dir.clone());
+                log.made_dirs.push(path.clone());
                 log.write(journal)?;
-                fs::create_dir(&dir).map_err(io("creating", &dir))?;
+                files.make_dir(dir).map_err(io("creating", &path))?;
             }
         }
     }
@@ -277,25 +292,29 @@ fn make_parents(top: &Path, name: &[u8], log: &mut Journal, journal: &Path) -> R
 }
 
 /// Git knows no empty directories: those that a removal empties go, as `git checkout` does.
-fn remove_empty_parents(top: &Path, path: &Path) {
-    for dir in path.ancestors().skip(1).take_while(|d| *d != top && d.starts_with(top)) {
-        if fs::remove_dir(dir).is_err() {
+fn remove_empty_parents(files: &Tree, name: &[u8]) {
+    for (at, _) in name.iter().enumerate().rev().filter(|(_, b)| **b == b'/') {
+        if files.remove_dir(&name[..at]).is_err() {
             return;
         }
     }
 }
 
-fn remove_empty_dirs(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            remove_empty_dirs(&entry.path());
+fn remove_empty_dirs(files: &Tree, dir: &[u8]) {
+    for entry in files.entries(dir).unwrap_or_default() {
+        if entry.kind == jobfs::Kind::Dir {
+            remove_empty_dirs(files, &names::join(dir, &entry.name));
         }
     }
-    let _ = fs::remove_dir(dir);
+    let _ = files.remove_dir(dir);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use std::fs;
+
     use super::*;
 
     fn tree(top: &Path) -> Vec<String> {

@@ -8,17 +8,20 @@
 //! reads the user's objects. Nothing of the user's is written until [`publish_ref`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jobfs::Tree;
+use jobfs::own as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{copy_in, lock};
 use evidence::changes;
 use evidence::discover::Repository;
 use evidence::git::{Git, Input};
-use evidence::shadow::{Root, Shadow};
+use evidence::internals::{self, Fingerprint};
+use evidence::root::Root;
+use evidence::shadow::Shadow;
 use evidence::{self, Limits, Recorder, io, names};
 use model::error::{Error, Kind, Result};
 use model::spec::AllowedDir;
@@ -90,6 +93,9 @@ pub struct Part {
     pub nested: Vec<(String, Option<String>)>,
     /// What [`publish_ref`] wrote last.
     pub published: Option<Published>,
+    /// Its git directory as the host made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    internals: Option<Fingerprint>,
 }
 
 /// A result in the user's repository.
@@ -108,8 +114,10 @@ pub struct Published {
 /// Makes the worktree of a job and its record. Nothing of the user's is written. A failed
 /// attempt leaves nothing behind.
 pub fn create(options: Options<'_>) -> Result<Worktree> {
-    let path = options.job_dir.join("worktree");
-    let made = build(&options, &path);
+    // Everything below is opened without following links, also those to the state directory.
+    let job_dir = fs::canonicalize(options.job_dir).map_err(io("opening", options.job_dir))?;
+    let path = job_dir.join("worktree");
+    let made = build(&Options { job_dir: &job_dir, ..options }, &path);
     if made.is_err() {
         let _ = remove(options.job_dir);
     }
@@ -118,11 +126,10 @@ pub fn create(options: Options<'_>) -> Result<Worktree> {
 
 fn build(options: &Options<'_>, path: &Path) -> Result<Worktree> {
     let wanted = copy_in::patterns(options.copy_in)?;
-    if path.exists() {
-        remove(options.job_dir)?;
-    }
+    remove(options.job_dir)?;
     let carry = Recorder::begin_within(options.dirs, &carry_dir(options.job_dir), Some(Path::new("/")))?;
-    fs::create_dir_all(path).map_err(io("creating", path))?;
+    // New, and written by the host alone until the job's first process is started.
+    let files = Tree::make(options.job_dir, "worktree").map_err(io("creating", path))?;
     let mut worktree = Worktree {
         version: VERSION,
         job: options.job.to_owned(),
@@ -143,8 +150,9 @@ fn build(options: &Options<'_>, path: &Path) -> Result<Worktree> {
     for dir in options.dirs {
         let below = dir.path().strip_prefix(carry.top()).unwrap_or(Path::new(""));
         let inside = path.join(below);
-        fs::create_dir_all(&inside).map_err(io("creating", &inside))?;
-        worktree.dirs.push(AllowedDir::resolved(inside));
+        let made = files.make_dirs(&names::bytes(below)).and_then(|()| files.dir(&names::bytes(below)));
+        let identity = made.and_then(|dir| dir.identity()).map_err(io("creating", &inside))?;
+        worktree.dirs.push(AllowedDir::identified(inside, identity.dev, identity.ino));
     }
     if !options.copy_in.is_empty() {
         let base = carry.base_prefix();
@@ -153,7 +161,9 @@ fn build(options: &Options<'_>, path: &Path) -> Result<Worktree> {
             .iter()
             .filter_map(|n| names::path(n).strip_prefix(&base).map(Path::to_owned).ok())
             .collect();
-        let done = copy_in::carry(&carry.top().join(&base), &path.join(&base), &candidates, &wanted)?;
+        let open = |dir: PathBuf| Tree::open(&dir).map_err(io("opening", &dir));
+        let (from, to) = (open(carry.top().join(&base))?, open(path.join(&base))?);
+        let done = copy_in::carry(&from, &to, &candidates, &wanted)?;
         worktree.notes.push(format!("copy_in carried {} files", done.files));
         for skipped in done.skipped.iter().take(10) {
             worktree.notes.push(format!("copy_in left out {}: it leads outside", skipped.display()));
@@ -195,6 +205,8 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
         }
     }
     git("read-tree").args(["-m", "-u", &tree]).output()?;
+    let index = index_copy(options.job_dir, &root.prefix);
+    fs::copy(git_dir.join("index"), &index).map_err(io("copying", &index))?;
     let mut nested = Vec::new();
     for inner in carry.roots().iter().filter(|r| r.nested) {
         let Some(below) = names::below(&inner.prefix, &root.prefix).filter(|b| !b.is_empty()) else {
@@ -216,6 +228,7 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
         head,
         nested,
         published: None,
+        internals: Some(internals::fingerprint(&own_repository(&dir, shadow))?),
     })
 }
 
@@ -280,9 +293,8 @@ fn make_git_dir(git_dir: &Path, shadow: &Shadow, root: &Root, head: Option<&str>
     let alternates: Vec<Vec<u8>> = shadow.read_from.iter().map(|d| alternates_line(d)).collect();
     write("objects/info/alternates", &alternates.concat())?;
     if let Some(repository) = &root.repository {
-        let shallow = repository.common_dir.join("shallow");
-        if shallow.is_file() {
-            write("shallow", &fs::read(&shallow).map_err(io("reading", &shallow))?)?;
+        if let Ok(shallow) = fs::read(root.shallow()) {
+            write("shallow", &shallow)?;
         }
         if let Some(head) = head {
             // Versions are often made from tags (`git describe`); only those behind HEAD.
@@ -384,17 +396,79 @@ impl Worktree {
 
 /// After the setup command: what it installed is hidden like dependencies that git ignores
 /// (by `info/exclude` of the worktree's own git directory), and what it changed of the
-/// user's files is put back, so that neither is taken for the agent's work. Gives notes.
+/// user's files and of that git directory is put back, so that neither is taken for the
+/// agent's work. Gives notes.
 pub fn after_setup(job_dir: &Path, dirs: &[AllowedDir]) -> Result<Vec<String>> {
     let Some(worktree) = Worktree::open(job_dir)? else { return Ok(Vec::new()) };
-    let look = job_dir.join("setup-look");
-    let recorder = Recorder::begin_within(dirs, &look, Some(&worktree.path))?;
-    let done = hide_installed(&worktree, &recorder);
-    let _ = fs::remove_dir_all(&look);
-    done
+    let files = Tree::open(&worktree.path).map_err(io("opening", &worktree.path))?;
+    let mut notes = restore_git_dirs(job_dir, &worktree, &files)?;
+    let scan = job_dir.join("setup-look");
+    let recorder = Recorder::begin_within(dirs, &scan, Some(&worktree.path))?;
+    let done = hide_installed(&worktree, &recorder, &files);
+    let _ = fs::remove_dir_all(&scan);
+    notes.extend(done?);
+    Ok(notes)
 }
 
-fn hide_installed(worktree: &Worktree, recorder: &Recorder) -> Result<Vec<String>> {
+/// Puts git directories that the setup command changed back to what the host had made: hooks
+/// and configuration of a setup would run in the agent's and the checks' git calls.
+fn restore_git_dirs(job_dir: &Path, worktree: &Worktree, files: &Tree) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let carry = Recorder::reopen(&carry_dir(job_dir))?;
+    for part in &worktree.parts {
+        let prefix = names::unescape(&part.prefix);
+        let dir = worktree.path.join(names::path(&prefix));
+        let Some(before) = &part.internals else { continue };
+        let name = names::join(&prefix, b".git");
+        let now = match files.meta(&name).is_ok_and(|meta| meta.is_dir()) {
+            true => Some(internals::fingerprint(&own_repository(&dir, carry.shadow()))?),
+            false => None,
+        };
+        let changed = now.map(|now| before.difference(&now));
+        if changed.as_ref().is_some_and(|d| d.changed.is_empty() && d.moved.is_none()) {
+            continue;
+        }
+        let Some(root) = carry.roots().iter().find(|root| root.prefix == prefix) else { continue };
+        // Made beside the worktree, where no contained process writes, and moved in.
+        let new = job_dir.join("git-new");
+        let _ = fs::remove_dir_all(&new);
+        make_git_dir(&new, carry.shadow(), root, part.head.as_deref())?;
+        let index = index_copy(job_dir, &prefix);
+        fs::copy(&index, new.join("index")).map_err(io("copying", &index))?;
+        let path = dir.join(".git");
+        files.remove(&name).map_err(io("removing", &path))?;
+        let whole = Tree::open(&fs::canonicalize(job_dir).map_err(io("opening", job_dir))?);
+        let whole = whole.map_err(io("opening", job_dir))?;
+        whole.rename(b"git-new", &names::join(b"worktree", &name)).map_err(io("renaming", &new))?;
+        let told: Vec<String> = changed.map_or(Vec::new(), |d| d.changed);
+        let told = told.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
+        notes.push(format!("put back what setup changed in .git{told}"));
+    }
+    Ok(notes)
+}
+
+/// The git directory of a worktree's part, which is a repository of its own.
+fn own_repository(dir: &Path, shadow: &Shadow) -> Repository {
+    let git_dir = dir.join(".git");
+    Repository {
+        top: dir.to_owned(),
+        objects: git_dir.join("objects"),
+        alternates: Vec::new(),
+        common_dir: git_dir.clone(),
+        git_dir,
+        object_format: shadow.object_format.clone(),
+        ref_format: "files".into(),
+    }
+}
+
+/// Where the index of a part is kept as it was after the checkout.
+fn index_copy(job_dir: &Path, prefix: &[u8]) -> PathBuf {
+    let name: String = prefix.iter().map(|b| format!("{b:02x}")).collect();
+    carry_dir(job_dir).join(format!("index-{}", name.get(..200).unwrap_or(&name)))
+}
+
+fn hide_installed(worktree: &Worktree, recorder: &Recorder, files: &Tree) -> Result<Vec<String>> {
     let shadow = recorder.shadow();
     let changed = changes::names_only(shadow, &worktree.start_tree, &recorder.base_tree())?;
     let mut notes = Vec::new();
@@ -402,13 +476,13 @@ fn hide_installed(worktree: &Worktree, recorder: &Recorder) -> Result<Vec<String
     if !edited.is_empty() {
         let names: Vec<Vec<u8>> = edited.iter().map(|c| c.name.clone()).collect();
         recorder.put(&worktree.start_tree, &names, &worktree.path)?;
-        notes.push(format!("put back what setup changed: {}", told(&names)));
+        notes.push(format!("put back what setup changed: {}", listed(&names)));
     }
     if new.is_empty() {
         return Ok(notes);
     }
-    let listed = shadow.reading("ls-tree").args(["-r", "-d", "-z", "--name-only", &worktree.start_tree]);
-    let known: BTreeSet<Vec<u8>> = evidence::git::split_z(&listed.output()?).map(<[u8]>::to_vec).collect();
+    let dirs = shadow.reading("ls-tree").args(["-r", "-d", "-z", "--name-only", &worktree.start_tree]);
+    let known: BTreeSet<Vec<u8>> = evidence::git::split_z(&dirs.output()?).map(<[u8]>::to_vec).collect();
     // The outermost new directory stands for all in it.
     let hidden: BTreeSet<Vec<u8>> = new
         .iter()
@@ -432,19 +506,20 @@ fn hide_installed(worktree: &Worktree, recorder: &Recorder) -> Result<Vec<String
                 lines.push(b'\n');
             }
         }
-        let file = worktree.path.join(names::path(&prefix)).join(".git/info/exclude");
-        let mut text = fs::read(&file).unwrap_or_default();
+        let name = names::join(&prefix, b".git/info/exclude");
+        let path = worktree.path.join(names::path(&name));
+        let mut text = files.read(&name, 1 << 20).map_err(io("reading", &path))?;
         text.push(b'\n');
         text.extend(lines);
-        fs::write(&file, text).map_err(io("writing", &file))?;
+        files.replace(&name, &text, 0o644).map_err(io("writing", &path))?;
     }
     let hidden: Vec<Vec<u8>> = hidden.into_iter().collect();
-    notes.push(format!("setup made {}", told(&hidden)));
+    notes.push(format!("setup made {}", listed(&hidden)));
     Ok(notes)
 }
 
 /// `a, b and 3 more`.
-fn told(names: &[Vec<u8>]) -> String {
+fn listed(names: &[Vec<u8>]) -> String {
     let shown: Vec<String> = names.iter().take(4).map(|n| names::escape(n)).collect();
     match names.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
@@ -602,7 +677,7 @@ pub(super) fn transfer(
             .with_file_name(format!("{}-{id}.pack", base.file_name().unwrap_or_default().to_string_lossy())))
     };
     let result = pack().and_then(|path| {
-        let file = fs::File::open(&path).map_err(io("opening", &path))?;
+        let file = fs::open(&path).map_err(io("opening", &path))?;
         Git::new("unpack-objects")
             .args(["-q", "--strict"])
             .git_dir(&to.common_dir)
@@ -656,13 +731,13 @@ pub fn remove(job_dir: &Path) -> Result<()> {
     let job = job_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for name in ["worktree", "carry"] {
         let path = job_dir.join(name);
-        if fs::symlink_metadata(&path).is_err() {
+        if !fs::is_there(&path) {
             continue;
         }
         fs::create_dir_all(&trash).map_err(io("creating", &trash))?;
         let target = (0u32..)
             .map(|n| trash.join(format!("{job}-{name}-{}-{n}", std::process::id())))
-            .find(|p| fs::symlink_metadata(p).is_err())
+            .find(|p| !fs::is_there(p))
             .unwrap_or_else(|| trash.join(name));
         fs::rename(&path, &target).map_err(io("renaming", &path))?;
     }
@@ -673,27 +748,13 @@ pub fn remove(job_dir: &Path) -> Result<()> {
 
 /// Deletes what was renamed for deletion, by this process or a dead one. Blocks.
 pub fn sweep(job_dir: &Path) {
-    for entry in fs::read_dir(state_home(job_dir).join("trash")).into_iter().flatten().flatten() {
-        delete(&entry.path());
-    }
+    let _ = jobfs::delete(&state_home(job_dir).join("trash"));
 }
 
-/// Deletes a tree, also one whose directories the job closed.
+/// Deletes a tree of a job whose processes are gone, also one whose directories it closed.
 pub fn delete(path: &Path) {
-    if fs::remove_dir_all(path).is_ok() {
-        return;
-    }
-    use std::os::unix::fs::PermissionsExt;
-    let mut open = vec![path.to_owned()];
-    while let Some(dir) = open.pop() {
-        let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                open.push(entry.path());
-            }
-        }
-    }
-    let _ = fs::remove_dir_all(path);
+    let _ = jobfs::delete(path);
+    let _ = fs::remove_dir(path);
 }
 
 #[cfg(test)]

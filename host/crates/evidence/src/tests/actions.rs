@@ -422,7 +422,7 @@ fn a_record_can_be_reopened_and_trees_put_out_and_back() {
     assert_eq!(again.record(Limits::default()).unwrap(), recorded);
 
     let out = place.path("out");
-    again.materialise(&recorded.tree, &out).unwrap();
+    again.materialise(&recorded.tree, &place.root(), "out").unwrap();
     assert_eq!(std::fs::read_to_string(out.join("tests")).unwrap(), "no\n");
     assert!(!out.join(".git").exists() && !out.join("target").exists());
     again
@@ -449,6 +449,6 @@ fn the_patch_applies_and_gives_the_recorded_tree() {
     );
     let patch = recorder.patch(&recorded, usize::MAX).unwrap();
     std::fs::write(place.path("p.patch"), patch).unwrap();
-    recorder.materialise(&recorder.base_tree(), &place.path("was")).unwrap();
+    recorder.materialise(&recorder.base_tree(), &place.root(), "was").unwrap();
     place.sh("cd was; git apply ../p.patch; cd ..; rmdir repo/docs; diff -r --exclude=.git --exclude=target --exclude=.env was repo");
 }

@@ -157,7 +157,7 @@ fn every_format_is_recorded_and_nothing_else_is_blamed() {
             failures.push(format!("{name}: expected {wanted:?}, got {got:?}"));
         }
         recorder.patch(&recorded, usize::MAX).unwrap();
-        recorder.materialise(&recorded.tree, &place.path("out")).unwrap();
+        recorder.materialise(&recorded.tree, &place.root(), "out").unwrap();
         for file in recorded.changes.files.iter().filter(|f| f.patch.is_none() && !f.binary) {
             if file.added_lines + file.deleted_lines > 0 {
                 failures.push(format!("{name}: {} has no hunks", file.path));
@@ -180,7 +180,7 @@ fn line_ends_are_put_back_as_a_checkout_writes_them() {
         recorder.restore(&["a.bat".into()]).unwrap();
         assert_eq!(std::fs::read(place.path("repo/a.bat")).unwrap(), b"a\r\nb\r\n", "{make}");
         assert!(seen(&recorder.record(Limits::default()).unwrap()).is_empty());
-        recorder.materialise(&recorded.tree, &place.path("out")).unwrap();
+        recorder.materialise(&recorded.tree, &place.root(), "out").unwrap();
         assert_eq!(std::fs::read(place.path("out/a.bat")).unwrap(), b"x\r\n", "{make}");
     }
 }
@@ -226,7 +226,7 @@ fn several_directories_give_one_tree() {
     );
     assert_eq!(seen(&recorded), ["Added ../more/r/n", "Modified ../plain/deep/p", "Modified src/a.rs"]);
     let out = place.path("out");
-    recorder.materialise(&recorded.tree, &out).unwrap();
+    recorder.materialise(&recorded.tree, &place.root(), "out").unwrap();
     assert_eq!(recorder.base_prefix(), std::path::Path::new("repo"));
     assert_eq!(std::fs::read_to_string(out.join("more/r/n")).unwrap(), "n\n");
     recorder.restore(&["../plain/deep/p".into(), "../more/r/n".into(), "src/a.rs".into()]).unwrap();

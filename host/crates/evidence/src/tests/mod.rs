@@ -3,6 +3,7 @@
 
 mod actions;
 mod formats;
+mod hostile;
 mod planted;
 
 use super::{Limits, Recorded, Recorder};

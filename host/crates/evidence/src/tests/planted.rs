@@ -62,7 +62,7 @@ fn nothing_that_a_worker_plants_is_run() {
         let recorded = recorder.record(Limits::default()).unwrap();
         recorder.patch(&recorded, usize::MAX).unwrap();
         if place.path("repo/.git").is_dir() {
-            recorder.materialise(&recorded.tree, &place.path("out")).unwrap();
+            recorder.materialise(&recorded.tree, &place.root(), "out").unwrap();
             recorder.restore(&["src/b.rs".into()]).unwrap();
         }
         // The next job begins on what this one left behind.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Job;
 use super::pass::PassContext;
+use super::prepare::Prepared;
 use crate::artifacts::check_log;
 use crate::paths::{JobPaths, create_private};
 use contain::{Limits, environment};
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use verify::checks::{self, Ran, Reader, Site};
 use verify::outcome::Verdict;
+use workspace::{root, worktree};
 
 /// Redacts with the job's redactor, reads with its policies, and notes process tags.
 pub(super) struct JobReader {
@@ -76,6 +78,8 @@ pub(super) struct Checked {
     pub results: Vec<CheckResult>,
     pub notes: Vec<String>,
     pub verdicts: Vec<Verdict>,
+    /// Some were run again with the tests as before the job.
+    pub guarded: bool,
 }
 
 impl PassContext<'_> {
@@ -87,7 +91,7 @@ impl PassContext<'_> {
             return Ok(Checked::default());
         }
         job.artifacts.drop_logs();
-        let site = job.site(&prepared.dirs[0], prepared.dirs.clone(), &format!("{}", self.attempt))?;
+        let site = prepared.site(&format!("{}", self.attempt))?;
         let mut ran = checks::run(declared, &site, &job.reader, job.control.token()).await;
         let mut notes = Vec::new();
         for ran in &mut ran {
@@ -100,7 +104,16 @@ impl PassContext<'_> {
             notes.append(&mut ran.notes);
             job.journal.emit("check", one_line(&ran.result)).await;
         }
-        Ok(Checked { results: ran.into_iter().map(|ran| ran.result).collect(), notes, verdicts: Vec::new() })
+        Ok(Checked { results: ran.into_iter().map(|ran| ran.result).collect(), notes, ..Checked::default() })
+    }
+}
+
+impl Prepared {
+    /// What surrounds a check in the job's own directories, which must still be those that it
+    /// was allowed.
+    pub(super) fn site(&self, label: &str) -> Result<Site> {
+        root::unchanged(&self.workspace.dirs)?;
+        self.job.site(&self.dirs[0], self.dirs.clone(), label)
     }
 }
 
@@ -109,7 +122,7 @@ impl Job {
     /// writable but `writable`.
     pub(super) fn site(&self, dir: &Path, mut writable: Vec<PathBuf>, label: &str) -> Result<Site> {
         let around = self.paths.check_home();
-        let _ = std::fs::remove_dir_all(&around);
+        worktree::delete(&around);
         let (home, tmp) = (around.join("home"), around.join("tmp"));
         for dir in [&home, &tmp] {
             create_private(dir).map_err(|e| cannot("make", dir, &e))?;

@@ -10,19 +10,20 @@ use super::prepare::Prepared;
 use super::{Job, Progress, Reached, Run, RunEnd, workspace};
 use crate::cleanup;
 use crate::conclude::{self, Concluded, Ending, Evidence, Judgement, PATCH_MAX};
-use crate::worker::blocking;
+use crate::worker::{blocking, on_files};
 use adapter::Totals;
 use adapter::ask::Asker;
 use config::Isolation;
-use evidence::Recorded;
+use evidence::{Interrupt, Recorded};
 use model::result::{Failure, FailureKind, Usage};
 use model::status::JobStatus;
 use model::types::CheckResult;
 use redact::{Redactor, sanitize};
 use verify::outcome::Outcome;
 
-/// How long the last record may take, and when the worker is told to end.
-const RECORD: Duration = Duration::from_secs(60);
+/// How long the last record may take after a stop, and when the worker is told to end; and
+/// what is made of it then.
+const RECORD: Duration = Duration::from_secs(4);
 const RECORD_AT_SHUTDOWN: Duration = Duration::from_millis(1_500);
 /// Attempts to write the end: a full disk passes.
 const TRIES: u32 = 20;
@@ -193,21 +194,23 @@ impl Prepared {
     /// After a stop: what the agent had done by then.
     async fn record_last(&self, progress: &mut Progress, in_a_hurry: bool) {
         let limit = if in_a_hurry { RECORD_AT_SHUTDOWN } else { RECORD };
-        match tokio::time::timeout(limit, self.record()).await {
-            Ok(Ok(recorded)) => progress.recorded = Some(recorded),
-            Ok(Err(error)) => {
-                progress.notes.push(format!("what was changed could not be recorded: {}", error.message))
-            }
-            Err(_) => progress
+        let (recorder, stop) = (Arc::clone(&self.recorder), Interrupt::after(limit));
+        let last = stop.clone();
+        match on_files(stop, move || Ok(recorder.record(evidence::Limits::default())?)).await {
+            Ok(recorded) => progress.recorded = Some(recorded),
+            Err(_) if last.is_set() => progress
                 .notes
                 .push(format!("what was changed could not be recorded within {} s", limit.as_secs())),
+            Err(error) => {
+                progress.notes.push(format!("what was changed could not be recorded: {}", error.message))
+            }
         }
     }
 
     async fn evidence(&self, recorded: Recorded, notes: &mut Vec<String>) -> Option<Evidence> {
         let branch = self.publish(&recorded, notes).await;
         let recorder = Arc::clone(&self.recorder);
-        blocking(move || {
+        on_files(self.interrupt(), move || {
             let patch = recorder.patch(&recorded, PATCH_MAX).unwrap_or_default();
             Ok(Evidence {
                 base_tree: recorder.base_tree(),
@@ -222,14 +225,25 @@ impl Prepared {
         .ok()
     }
 
+    /// For work after the last pass: the job's end ends it, and after that it has a little time.
+    fn interrupt(&self) -> Interrupt {
+        if self.job.stopping() {
+            return Interrupt::after(RECORD);
+        }
+        let token = self.job.control.token().clone();
+        Interrupt::when(move || token.is_cancelled())
+    }
+
     /// Puts the recorded tree of a worktree into the user's repository as a ref.
     async fn publish(&self, recorded: &Recorded, notes: &mut Vec<String>) -> Option<String> {
         let isolated = self.job.claim.spec.isolation == Isolation::Worktree;
         if !isolated || recorded.tree == self.recorder.base_tree() {
             return None;
         }
-        let published =
-            workspace::publish(&self.workspace, &self.recorder, recorded, self.job.commit_message()).await;
+        let published = {
+            let message = self.job.commit_message();
+            workspace::publish(&self.workspace, &self.recorder, recorded, message, self.interrupt()).await
+        };
         published.unwrap_or_else(|error| {
             notes.push(format!("the result could not be put into the repository: {}", error.message));
             None

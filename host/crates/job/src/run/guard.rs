@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::checks::{Checked, cannot};
 use super::pass::PassContext;
 use crate::paths::create_private;
-use crate::worker::blocking;
 use config::Isolation;
 use evidence::{Recorded, names};
 use model::error::{Error, Kind, Result};
@@ -16,11 +15,12 @@ use model::types::{CheckStatus, FileKind, Finding, Severity};
 use verify::checks::{self, Ran};
 use verify::outcome::{TESTS_UNGUARDED, TESTS_WEAKENED, Verdict};
 use verify::{guard, inline};
+use workspace::worktree;
 
 /// Ignored directories that builds write: a copy of the tree starts without them. Everything
 /// else that git ignored before the job (`node_modules`, `.venv`, `.env`, generated code) is
 /// linked into it, because checks do not start without.
-const BUILD_OUTPUT: &[&str] = &[
+pub(super) const BUILD_OUTPUT: &[&str] = &[
     "target",
     "dist",
     "build",
@@ -57,6 +57,14 @@ struct GuardedRun<'a> {
     overlay: &'a Overlay,
     /// Part of the process tags.
     label: &'a str,
+}
+
+/// The recorded tree in a directory of its own.
+struct Copy {
+    /// Stands for the recorder's top; a run in it may write all below.
+    top: PathBuf,
+    /// The working directory.
+    dir: PathBuf,
 }
 
 /// What a guarded run gave.
@@ -112,7 +120,7 @@ impl PassContext<'_> {
             return Ok(Vec::new());
         }
         let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
-        blocking(move || {
+        let read = move || {
             let base = recorder.contents(&recorder.base_tree(), &old, INLINE_MAX)?;
             let result = recorder.contents(&tree, &new, INLINE_MAX)?;
             let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -124,8 +132,8 @@ impl PassContext<'_> {
                 }
             }
             Ok(files)
-        })
-        .await
+        };
+        self.prepared.job.on_files(read).await
     }
 
     fn scope_paths(&self) -> &[String] {
@@ -166,8 +174,9 @@ impl PassContext<'_> {
         job.journal.emit("check", format!("again with {} as before the job", overlay.summary().0)).await;
         let label = format!("{}{kind}", self.attempt);
         let run = GuardedRun { pass: *self, recorded, checks: &checks, overlay, label: &label };
+        checked.guarded = true;
         let ran = run.run().await;
-        let _ = std::fs::remove_dir_all(job.paths.trees());
+        worktree::delete(&job.paths.trees());
         let Guarded { ran, control } = match ran {
             Ok(both) => both,
             Err(error) => {
@@ -208,30 +217,30 @@ impl GuardedRun<'_> {
         let (prepared, job) = (self.pass.prepared, &self.pass.prepared.job);
         let recorder = Arc::clone(&prepared.recorder);
         let (tree, overlay) = (self.recorded.tree.clone(), self.overlay.clone());
-        blocking(move || Ok(recorder.lay(&tree, &overlay.restore, &overlay.files)?)).await?;
-        let site = job.site(&prepared.dirs[0], prepared.dirs.clone(), self.label)?;
+        job.on_files(move || Ok(recorder.lay(&tree, &overlay.restore, &overlay.files)?)).await?;
+        let site = prepared.site(self.label)?;
         let ran = checks::run(self.checks, &site, &job.reader, job.control.token()).await;
         let recorder = Arc::clone(&prepared.recorder);
-        blocking(move || Ok(recorder.lift()?)).await?;
+        job.on_files(move || Ok(recorder.lift()?)).await?;
         self.pass.settle(self.recorded).await?;
         let suspects = self.suspects(&ran);
         if suspects.is_empty() {
             return Ok(Guarded { ran, control: Vec::new() });
         }
-        let site = job.site(&prepared.dirs[0], prepared.dirs.clone(), &format!("{}c", self.label))?;
+        let site = prepared.site(&format!("{}c", self.label))?;
         let control = checks::run(&suspects, &site, &job.reader, job.control.token()).await;
         Ok(Guarded { ran, control })
     }
 
     async fn in_copies(&self) -> Result<Guarded> {
-        let dir = self.copy("guarded", Some(self.overlay.clone())).await?;
-        let ran = self.run_in_copy(self.checks, &dir, self.label).await?;
+        let copy = self.copy("guarded", Some(self.overlay.clone())).await?;
+        let ran = self.run_in_copy(self.checks, &copy, self.label).await?;
         let suspects = self.suspects(&ran);
         if suspects.is_empty() {
             return Ok(Guarded { ran, control: Vec::new() });
         }
-        let dir = self.copy("control", None).await?;
-        let control = self.run_in_copy(&suspects, &dir, &format!("{}c", self.label)).await?;
+        let copy = self.copy("control", None).await?;
+        let control = self.run_in_copy(&suspects, &copy, &format!("{}c", self.label)).await?;
         Ok(Guarded { ran, control })
     }
 
@@ -243,25 +252,29 @@ impl GuardedRun<'_> {
         self.checks.iter().filter(failed).cloned().collect()
     }
 
-    async fn run_in_copy(&self, which: &[CheckCommand], copy: &Path, label: &str) -> Result<Vec<Ran>> {
+    async fn run_in_copy(&self, which: &[CheckCommand], copy: &Copy, label: &str) -> Result<Vec<Ran>> {
         let job = &self.pass.prepared.job;
-        let mut site = job.site(copy, vec![job.paths.trees()], label)?;
+        let trees = job.paths.trees();
+        let target = trees.join("target");
+        create_private(&target).map_err(|e| cannot("make", &target, &e))?;
+        // Not their parent: in that the host makes the next copy.
+        let mut site = job.site(&copy.dir, vec![copy.top.clone(), target.clone()], label)?;
         // The copy links to the tree's dependencies.
         site.limits.readable.push(self.pass.prepared.recorder.top().to_owned());
-        let target = job.paths.trees().join("target");
         site.env.insert("CARGO_TARGET_DIR".to_owned(), target.to_string_lossy().into_owned());
         Ok(checks::run(which, &site, &job.reader, job.control.token()).await)
     }
 
-    /// Writes the recorded tree into a directory of its own, and over it the overlay. Gives
-    /// the working directory in it.
-    async fn copy(&self, name: &str, overlay: Option<Overlay>) -> Result<PathBuf> {
+    /// Writes the recorded tree into a new directory, and over it the overlay.
+    async fn copy(&self, name: &str, overlay: Option<Overlay>) -> Result<Copy> {
         let prepared = self.pass.prepared;
-        let into = prepared.job.paths.trees().join(name);
+        let (trees, name) = (prepared.job.paths.trees(), name.to_owned());
         let (recorder, tree) = (Arc::clone(&prepared.recorder), self.recorded.tree.clone());
-        blocking(move || {
-            create_private(&into).map_err(|e| cannot("make", &into, &e))?;
-            recorder.materialise(&tree, &into)?;
+        let make = move || {
+            create_private(&trees).map_err(|e| cannot("make", &trees, &e))?;
+            let trees = trees.canonicalize().map_err(|e| cannot("open", &trees, &e))?;
+            recorder.materialise(&tree, &trees, &name)?;
+            let into = trees.join(&name);
             if let Some(overlay) = overlay {
                 recorder.overlay(&recorder.base_tree(), &overlay.restore, &into)?;
                 recorder.rewrite(&overlay.files, &into)?;
@@ -269,9 +282,9 @@ impl GuardedRun<'_> {
             for name in recorder.ignored_at_start() {
                 link(recorder.top(), &into, &names::path(&name));
             }
-            Ok(into.join(recorder.base_prefix()))
-        })
-        .await
+            Ok(Copy { dir: into.join(recorder.base_prefix()), top: into })
+        };
+        prepared.job.on_files(make).await
     }
 
     /// What the guarded run says of one check: its status there, where that means something,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Progress;
 use super::checks::shown;
+use super::guard::BUILD_OUTPUT;
 use super::pass::{PassContext, may_edit};
 use super::prepare::Prepared;
 use crate::artifacts::{DIFF, FINDINGS};
@@ -15,7 +16,7 @@ use evidence::{Limits, MAX_DEPENDENCIES, Recorded};
 use model::error::{Error, Kind, Result};
 use model::spec::OnViolation;
 use model::types::{
-    AgentOutcome, ChangedFile, CheckResult, Finding, Repair, ScopeInput, Severity, VerifyInput,
+    AgentOutcome, ChangeKind, ChangedFile, CheckResult, Finding, Repair, ScopeInput, Severity, VerifyInput,
 };
 use policy::Judged as Judgement;
 use verify::outcome::{self, Inputs, Outcome, Source, Verdict};
@@ -52,12 +53,12 @@ impl PassContext<'_> {
     /// Records what the agent left behind, asks the scope policies, and restores what they
     /// deny where the job wants that.
     pub(super) async fn record(&self, progress: &mut Progress) -> Result<Scoped> {
-        let mut recorded = self.record_agents(&progress.concurrent).await?;
+        let mut recorded = self.record_without(&progress.tool_output).await?;
         let mut verdicts = self.scope(&recorded).await?;
         if self.prepared.job.claim.spec.on_violation == OnViolation::Revert
             && let Some(note) = self.restore_denied(&verdicts).await?
         {
-            recorded = self.record_agents(&progress.concurrent).await?;
+            recorded = self.record_without(&progress.tool_output).await?;
             verdicts = self.scope(&recorded).await?;
             progress.notes.push(note);
         }
@@ -75,24 +76,29 @@ impl PassContext<'_> {
         agent: &Report,
         progress: &mut Progress,
     ) -> Result<Option<Judged>> {
-        let Scoped { recorded, mut verdicts } = scoped;
+        let Scoped { mut recorded, mut verdicts } = scoped;
         let job = &self.prepared.job;
         let mut checked = self.check().await?;
         if job.stopping() {
             return Ok(None);
         }
         if !checked.results.is_empty() {
-            self.after_checks(&recorded, progress).await?;
+            let after = self.after_checks(&recorded, progress).await?;
             self.guard(&recorded, &mut checked).await?;
             self.guard_inline(&recorded, &mut checked).await?;
             if job.stopping() {
                 return Ok(None);
             }
+            let last = if checked.guarded { self.prepared.record().await? } else { after.clone() };
             self.settle(&recorded).await?;
+            let during = self.written_by_checks(recorded, &[after, last], progress).await?;
+            recorded = during.recorded;
+            verdicts = during.verdicts.unwrap_or(verdicts);
+            progress.recorded = Some(recorded.clone());
         }
         progress.pass_notes.extend(checked.notes);
         verdicts.extend(checked.verdicts);
-        verdicts.extend(self.own_findings(&recorded));
+        verdicts.extend(self.own_findings(&recorded, &verdicts));
         verdicts.extend(self.verify(&recorded, &checked.results, &agent.outcome).await?);
         for verdict in verdicts.iter().filter(|verdict| verdict.finding.severity != Severity::Info) {
             let word = if verdict.finding.severity == Severity::Deny { "denied" } else { "warned" };
@@ -136,51 +142,83 @@ impl PassContext<'_> {
         Ok(verdicts(Source::Scope, judged))
     }
 
-    /// The tree as it is now, without what earlier checks (or the user) left in the
-    /// working directory and the agent has not touched since.
-    async fn record_agents(&self, concurrent: &[ChangedFile]) -> Result<Recorded> {
+    /// The tree as it is now, without what tools left when checks were run, as long as nobody
+    /// has touched that since.
+    async fn record_without(&self, tool_output: &[ChangedFile]) -> Result<Recorded> {
         let mut recorded = self.prepared.record().await?;
-        let all = recorded.changes.files.len();
-        recorded.changes.files.retain(|file| !concurrent.contains(file));
-        let left_out = u32::try_from(all - recorded.changes.files.len()).unwrap_or(u32::MAX);
-        recorded.changes.total_files = recorded.changes.total_files.saturating_sub(left_out);
+        leave_out(&mut recorded, tool_output);
         Ok(recorded)
     }
 
-    /// Checks write files too: caches, snapshots, what a formatter makes. In a worktree the
-    /// recorded tree is restored. In the user's own directory nothing is undone (it may be
-    /// the user's own work of this minute), but the next pass is not blamed for it.
-    async fn after_checks(&self, recorded: &Recorded, progress: &mut Progress) -> Result<()> {
+    /// Records what the checks left, and restores the recorded tree in a worktree. In the
+    /// user's own directory nothing is undone: it may be the user's own work of this minute.
+    async fn after_checks(&self, recorded: &Recorded, progress: &mut Progress) -> Result<Recorded> {
         let after = self.prepared.record().await?;
-        if after.tree == recorded.tree {
-            return Ok(());
+        let changed = changed_since(recorded, &after, &progress.tool_output);
+        let Some(listed) = listed(&changed) else { return Ok(after) };
+        if self.prepared.isolated() {
+            let line = format!("put back what changed while the checks ran: {listed}");
+            self.prepared.job.journal.emit("check", line).await;
+            self.settle(recorded).await?;
+        } else {
+            progress.notes.push(format!("changed while the checks ran: {listed}"));
         }
-        let changed = concurrent_changes(recorded, &after, &progress.concurrent);
-        let paths: Vec<&str> = changed.iter().map(|file| file.path.as_str()).collect();
-        let listed = match paths.as_slice() {
-            [] => return Ok(()),
-            [first, _, _, rest @ ..] if !rest.is_empty() => format!("{first} and {} more", paths.len() - 1),
-            few => few.join(", "),
-        };
-        let job = &self.prepared.job;
-        if job.claim.spec.isolation == Isolation::Worktree {
-            job.journal.emit("check", format!("put back what changed while the checks ran: {listed}")).await;
-            return self.settle(recorded).await;
+        Ok(after)
+    }
+
+    /// What the code under test wrote while checks ran is judged like what the agent wrote.
+    /// In a worktree files are put back, which leaves the git directory and what git ignores.
+    /// In the user's own directory only build output and caches are left out.
+    async fn written_by_checks(
+        &self,
+        recorded: Recorded,
+        records: &[Recorded],
+        progress: &mut Progress,
+    ) -> Result<DuringChecks> {
+        let mut judged = recorded.clone();
+        for record in records {
+            add_new(&mut judged.changes.internals_changed, &record.changes.internals_changed);
+            add_new(&mut judged.dependencies, &record.dependencies);
+            add_new(&mut judged.notes, &record.notes);
         }
-        progress.notes.push(format!("changed while the checks ran, not by the agent: {listed}"));
-        // A file that the agent changed as well stays its change.
-        let agents = |file: &ChangedFile| recorded.changes.files.iter().any(|other| other.path == file.path);
-        progress.concurrent.extend(changed.into_iter().filter(|file| !agents(file)));
-        Ok(())
+        let mut altered = Vec::new();
+        if !self.prepared.isolated()
+            && let Some(last) = records.last()
+        {
+            let changed = changed_since(&recorded, last, &progress.tool_output);
+            let agents = |file: &ChangedFile| recorded.changes.files.iter().any(|f| f.path == file.path);
+            let output = |file: &&ChangedFile| !agents(file) && is_tool_output(file);
+            progress.tool_output.extend(changed.iter().filter(output).cloned());
+            altered = changed.into_iter().filter(agents).collect();
+            let mut last = last.clone();
+            leave_out(&mut last, &progress.tool_output);
+            judged = Recorded {
+                dependencies: judged.dependencies,
+                notes: judged.notes,
+                changes: model::types::ChangeSet {
+                    internals_changed: judged.changes.internals_changed,
+                    ..last.changes
+                },
+                ..last
+            };
+        }
+        progress.pass_notes.extend(judged.notes.iter().filter(|n| !recorded.notes.contains(n)).cloned());
+        if judged.changes == recorded.changes {
+            // What git ignores is in no change set.
+            return Ok(DuringChecks { recorded: judged, verdicts: None });
+        }
+        let mut verdicts = self.scope(&judged).await?;
+        verdicts.extend(altered_while_checked(&altered));
+        Ok(DuringChecks { recorded: judged, verdicts: Some(verdicts) })
     }
 
     /// Makes a worktree the recorded tree again, whatever the checks left there.
     pub(super) async fn settle(&self, recorded: &Recorded) -> Result<()> {
-        if self.prepared.job.claim.spec.isolation != Isolation::Worktree {
+        if !self.prepared.isolated() {
             return Ok(());
         }
         let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
-        blocking(move || Ok(recorder.settle(&tree)?)).await
+        self.prepared.job.on_files(move || Ok(recorder.settle(&tree)?)).await
     }
 
     /// Restores the denied files to what they were; gives a note of it.
@@ -191,14 +229,32 @@ impl PassContext<'_> {
         }
         let note = format!("put back, out of scope: {}", paths.join(", "));
         let recorder = Arc::clone(&self.prepared.recorder);
-        blocking(move || Ok(recorder.restore(&paths)?)).await?;
+        self.prepared.job.on_files(move || Ok(recorder.restore(&paths)?)).await?;
         self.prepared.job.journal.emit("policy", note.clone()).await;
         Ok(Some(note))
     }
 
     /// What the host itself denies, whatever policies there are.
-    fn own_findings(&self, recorded: &Recorded) -> Vec<Verdict> {
+    fn own_findings(&self, recorded: &Recorded, known: &[Verdict]) -> Vec<Verdict> {
         let mut found: Vec<Verdict> = edited_dependencies(recorded).into_iter().collect();
+        let internals = &recorded.changes.internals_changed;
+        let denied = |verdict: &Verdict| verdict.finding.rule == INTERNALS;
+        if let Some(first) = internals.first().filter(|_| !known.iter().any(denied)) {
+            found.push(Verdict::host(Finding {
+                rule: INTERNALS.to_owned(),
+                severity: Severity::Deny,
+                message: format!(
+                    "the repository's own internals changed: {first}{}",
+                    match internals.len() {
+                        1 => String::new(),
+                        n => format!(" and {} more", n - 1),
+                    }
+                ),
+                path: None,
+                line: None,
+                remedy: Some("leave configuration, hooks and refs of the repository alone".to_owned()),
+            }));
+        }
         if !may_edit(self.prepared.job.claim.spec.permission_mode)
             && let Some(first) = recorded.changes.files.first()
         {
@@ -224,21 +280,22 @@ impl PassContext<'_> {
         let (recorder, recorded) = (Arc::clone(&prepared.recorder), judged.recorded.clone());
         let (artifacts, findings) = (job.artifacts.clone(), pretty(&judged.verdicts));
         let (policies, decisions) = (Arc::clone(&job.policies), job.paths.decisions());
-        let kept = blocking(move || {
-            let patch = recorder.patch(&recorded, PATCH_MAX)?;
-            let patch = String::from_utf8_lossy(&patch);
-            let lost =
-                |e: std::io::Error| Error::new(Kind::Environment, format!("an artifact was lost: {e}"));
-            artifacts.write(DIFF, &patch).map_err(lost)?;
-            artifacts.write(FINDINGS, &findings).map_err(lost)?;
-            if several {
-                artifacts.write(&format!("attempts/{attempt}/{DIFF}"), &patch).map_err(lost)?;
-                artifacts.write(&format!("attempts/{attempt}/{FINDINGS}"), &findings).map_err(lost)?;
-                artifacts.keep_logs(attempt).map_err(lost)?;
-            }
-            append_decisions(&policies, &decisions).map_err(lost)
-        })
-        .await;
+        let kept = job
+            .on_files(move || {
+                let patch = recorder.patch(&recorded, PATCH_MAX)?;
+                let patch = String::from_utf8_lossy(&patch);
+                let lost =
+                    |e: std::io::Error| Error::new(Kind::Environment, format!("an artifact was lost: {e}"));
+                artifacts.write(DIFF, &patch).map_err(lost)?;
+                artifacts.write(FINDINGS, &findings).map_err(lost)?;
+                if several {
+                    artifacts.write(&format!("attempts/{attempt}/{DIFF}"), &patch).map_err(lost)?;
+                    artifacts.write(&format!("attempts/{attempt}/{FINDINGS}"), &findings).map_err(lost)?;
+                    artifacts.keep_logs(attempt).map_err(lost)?;
+                }
+                append_decisions(&policies, &decisions).map_err(lost)
+            })
+            .await;
         if let Err(error) = kept {
             tracing::warn!(job = %job.claim.id, %error, "a pass was not kept");
         }
@@ -249,7 +306,84 @@ impl Prepared {
     /// The tree as it is now.
     pub(super) async fn record(&self) -> Result<Recorded> {
         let recorder = Arc::clone(&self.recorder);
-        blocking(move || Ok(recorder.record(Limits::default())?)).await
+        self.job.on_files(move || Ok(recorder.record(Limits::default())?)).await
+    }
+
+    /// After commands on the tree before the job: a worktree becomes that tree again; in the
+    /// user's own directory what tools left is remembered. Everything else that they wrote is
+    /// seen by every later record. Gives notes.
+    pub(super) async fn after_baselines(&mut self) -> Result<Vec<String>> {
+        let after = self.record().await?;
+        if self.isolated() {
+            let recorder = Arc::clone(&self.recorder);
+            self.job.on_files(move || Ok(recorder.settle(&recorder.base_tree())?)).await?;
+            return Ok(Vec::new());
+        }
+        let (output, others): (Vec<_>, Vec<_>) = after.changes.files.into_iter().partition(is_tool_output);
+        self.tool_output = output;
+        Ok(listed(&others)
+            .map(|listed| format!("changed by checks before the job: {listed}"))
+            .into_iter()
+            .collect())
+    }
+
+    fn isolated(&self) -> bool {
+        self.job.claim.spec.isolation == Isolation::Worktree
+    }
+}
+
+/// What there is to judge after the checks; verdicts where the scope policies had to be asked
+/// again.
+struct DuringChecks {
+    recorded: Recorded,
+    verdicts: Option<Vec<Verdict>>,
+}
+
+/// The rule that the scope policy has too; the host denies where that policy is not loaded.
+const INTERNALS: &str = "internals-changed";
+
+/// The checks passed or failed on other content than what is there now.
+fn altered_while_checked(files: &[ChangedFile]) -> Option<Verdict> {
+    let listed = listed(files)?;
+    Some(Verdict::host(Finding {
+        rule: "changed-while-checked".to_owned(),
+        severity: Severity::Deny,
+        message: format!("changed while the checks ran on it: {listed}"),
+        path: files.first().map(|file| file.path.clone()),
+        line: None,
+        remedy: Some("let neither the code nor a check write the files that are checked".to_owned()),
+    }))
+}
+
+/// Build output and caches: new files in directories that builds write, and compiled Python.
+fn is_tool_output(file: &ChangedFile) -> bool {
+    let mut parts = file.path.split('/').rev();
+    let name = parts.next().unwrap_or_default();
+    file.kind == ChangeKind::Added && (name.ends_with(".pyc") || parts.any(|dir| BUILD_OUTPUT.contains(&dir)))
+}
+
+/// `a and 4 more`; none for no file.
+fn listed(files: &[ChangedFile]) -> Option<String> {
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    match paths.as_slice() {
+        [] => None,
+        [first, _, _, rest @ ..] if !rest.is_empty() => Some(format!("{first} and {} more", paths.len() - 1)),
+        few => Some(few.join(", ")),
+    }
+}
+
+fn leave_out(recorded: &mut Recorded, files: &[ChangedFile]) {
+    let all = recorded.changes.files.len();
+    recorded.changes.files.retain(|file| !files.contains(file));
+    let left_out = u32::try_from(all - recorded.changes.files.len()).unwrap_or(u32::MAX);
+    recorded.changes.total_files = recorded.changes.total_files.saturating_sub(left_out);
+}
+
+fn add_new(to: &mut Vec<String>, from: &[String]) {
+    for item in from {
+        if !to.contains(item) {
+            to.push(item.clone());
+        }
     }
 }
 
@@ -257,9 +391,8 @@ fn verdicts(source: Source, judged: Vec<Judgement>) -> Vec<Verdict> {
     judged.into_iter().map(|judged| Verdict { source, by: judged.plugin, finding: judged.finding }).collect()
 }
 
-/// What differs between the tree that the agent left and the tree after the checks, and was
-/// not known before.
-fn concurrent_changes(recorded: &Recorded, after: &Recorded, known: &[ChangedFile]) -> Vec<ChangedFile> {
+/// What differs between two records and was not known before.
+fn changed_since(recorded: &Recorded, after: &Recorded, known: &[ChangedFile]) -> Vec<ChangedFile> {
     let agents = &recorded.changes.files;
     let new = |file: &&ChangedFile| !agents.contains(file) && !known.contains(file);
     let mut changed: Vec<ChangedFile> = after.changes.files.iter().filter(new).cloned().collect();

@@ -32,10 +32,10 @@ use super::conclude::Containment;
 use super::paths::JobPaths;
 use super::revise::{self, Budget, Next, Spent};
 use super::store::{Claim, JobStore};
-use super::worker::blocking;
+use super::worker::{blocking, on_files};
 use config::Config;
 use contain::InForce;
-use evidence::Recorded;
+use evidence::{Interrupt, Recorded};
 use model::error::{Error, Kind, Result};
 use model::result::FailureKind;
 use model::status::JobStatus;
@@ -135,8 +135,8 @@ struct Progress {
     recorded: Option<Recorded>,
     /// The last judged pass.
     judged: Option<Judged>,
-    /// What changed in the working directory while checks ran, and not by the agent.
-    concurrent: Vec<ChangedFile>,
+    /// What tools left in the working directory while checks ran: build output and caches.
+    tool_output: Vec<ChangedFile>,
     /// Of the whole job, in the order in which they came up.
     notes: Vec<String>,
     /// Of the last pass only.
@@ -151,6 +151,7 @@ async fn passes(prepared: &Prepared, progress: &mut Progress) -> Result<(), RunE
     let mut escalated = false;
     let mut first_prompt = String::new();
     let mut repair: Option<Repair> = None;
+    progress.tool_output.clone_from(&prepared.tool_output);
     let max_attempts = job.claim.spec.max_revise_passes + 1;
     for attempt in 1..=max_attempts {
         let pass = PassContext { prepared, attempt, max_attempts };
@@ -236,6 +237,15 @@ impl Job {
     async fn advance(&self, to: JobStatus) -> Result<bool> {
         let (store, claim) = (Arc::clone(&self.store), self.claim.clone());
         blocking(move || store.advance(&claim, to)).await
+    }
+
+    /// Does work on files that the job can write; the job's end ends it.
+    async fn on_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let token = self.control.token().clone();
+        on_files(Interrupt::when(move || token.is_cancelled()), work).await
     }
 
     /// The control wants the job to end.

@@ -7,6 +7,7 @@ use super::checks::{note_process_tag, shown};
 use super::nonce;
 use super::prepare::Prepared;
 use crate::worker::blocking;
+use ::workspace::root;
 use adapter::Adapter;
 use agent::{AgentFailure, Pass, Report};
 use contain::Limits;
@@ -80,6 +81,7 @@ impl PassContext<'_> {
     /// Runs the agent to its end. When it returns, the agent's process tree is gone.
     pub(super) async fn run_agent(&self, prompt: String, session: Option<String>) -> Result<Report> {
         let (prepared, job) = (self.prepared, &self.prepared.job);
+        root::unchanged(&prepared.workspace.dirs)?;
         let pass = self.agent_pass(prompt, session);
         note_process_tag(&job.paths, &pass.tag).map_err(|e| Error::new(Kind::Environment, e.to_string()))?;
         let mut report = prepared.agent.run(pass, job.journal.agent(), job.control.token().clone()).await;

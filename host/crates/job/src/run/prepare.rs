@@ -20,7 +20,7 @@ use evidence::Recorder;
 use model::error::{Error, Kind, Result};
 use model::result::FailureKind;
 use model::spec::CheckCommand;
-use model::types::CheckStatus;
+use model::types::{ChangedFile, CheckStatus};
 use policy::{PolicySet, Settings};
 use redact::{Redactor, sanitize};
 use verify::checks::{self, Ran};
@@ -36,6 +36,8 @@ pub(super) struct Prepared {
     pub recorder: Arc<Recorder>,
     /// What checks gave on the tree before the job, by their names.
     pub before: BTreeMap<String, Ran>,
+    /// What tools left there when they were run for that.
+    pub tool_output: Vec<ChangedFile>,
     /// The conversation of the job that this one resumes.
     pub session: Option<String>,
 }
@@ -105,21 +107,38 @@ pub(super) async fn prepare(job: &Arc<Job>, notes: &mut Vec<String>) -> Result<P
     if let Some(command) = job.claim.spec.setup.as_deref().filter(|_| workspace.fresh) {
         job.set_up(command, &dirs).await.or_fail(FailureKind::Workspace)?;
         let (owner, dirs) = (workspace.owner.clone(), workspace.dirs.clone());
-        let after = blocking(move || worktree::after_setup(owner.root(), &dirs)).await;
+        let after = job.on_files(move || worktree::after_setup(owner.root(), &dirs)).await;
         notes.extend(after.or_fail(FailureKind::Workspace)?);
     }
-    let before = job.baselines(&dirs).await.or_fail(FailureKind::Workspace)?;
     if job.stopping() {
         return Err(RunEnd::Stopped);
     }
+    // Before the first command of the job's own: what a baseline writes is seen too.
     let recorder = {
         let (dirs, shadow) = (workspace.dirs.clone(), job.paths.shadow());
         let whole = job.config.sandbox_root.clone();
-        blocking(move || Ok(Recorder::begin_within(&dirs, &shadow, whole.as_deref())?)).await
+        job.on_files(move || Ok(Recorder::begin_within(&dirs, &shadow, whole.as_deref())?)).await
     }
     .or_fail(FailureKind::Workspace)?;
-    let (job, recorder) = (Arc::clone(job), Arc::new(recorder));
-    Ok(Prepared { job, workspace, dirs, agent, adapter, recorder, before, session: earlier.session })
+    let mut prepared = Prepared {
+        job: Arc::clone(job),
+        workspace,
+        dirs,
+        agent,
+        adapter,
+        recorder: Arc::new(recorder),
+        before: BTreeMap::new(),
+        tool_output: Vec::new(),
+        session: earlier.session,
+    };
+    prepared.before = job.baselines(&prepared).await.or_fail(FailureKind::Workspace)?;
+    if job.stopping() {
+        return Err(RunEnd::Stopped);
+    }
+    if !prepared.before.is_empty() {
+        notes.extend(prepared.after_baselines().await.or_fail(FailureKind::Workspace)?);
+    }
+    Ok(prepared)
 }
 
 impl Job {
@@ -188,7 +207,7 @@ impl Job {
     /// The checks that must fail on the tree before the job, and those of which that state
     /// was asked for, are run on it, in the working directory, before the agent has touched
     /// anything: there they have their dependencies.
-    async fn baselines(&self, dirs: &[PathBuf]) -> Result<BTreeMap<String, Ran>> {
+    async fn baselines(&self, prepared: &Prepared) -> Result<BTreeMap<String, Ran>> {
         let proofs: Vec<CheckCommand> =
             self.claim.spec.checks.iter().filter(|c| c.must_fail_before || c.baseline).cloned().collect();
         if proofs.is_empty() {
@@ -199,7 +218,7 @@ impl Job {
             n => format!("{n} checks"),
         };
         self.journal.emit("check", format!("running {count} on the tree before the job")).await;
-        let site = self.site(&dirs[0], dirs.to_vec(), "before")?;
+        let site = prepared.site("before")?;
         let ran = checks::run(&proofs, &site, &self.reader, self.control.token()).await;
         for ran in &ran {
             self.keep_log("before", ran);

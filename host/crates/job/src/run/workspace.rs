@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::Job;
 use crate::paths::JobPaths;
 use crate::store::JobStore;
-use crate::worker::blocking;
+use crate::worker::on_files;
 use config::{Config, Isolation};
-use evidence::{Recorded, Recorder};
+use evidence::{Interrupt, Recorded, Recorder};
 use model::error::{Error, Kind, Result};
 use model::spec::{AllowedDir, JobSpec};
+use workspace::root;
 use workspace::worktree::{self, Worktree};
 
 /// Repositories with more files than this are checked out only where the scope is.
@@ -74,8 +75,9 @@ pub struct Workspace {
 
 /// Makes the job's workspace. A worktree is of the job's own, or that of the job it resumes.
 pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace> {
-    let (job, earlier) = (Arc::clone(job), earlier.clone());
-    blocking(move || {
+    let (own, earlier) = (Arc::clone(job), earlier.clone());
+    job.on_files(move || {
+        let job = own;
         let spec = &job.claim.spec;
         let owner = earlier.origin.clone().unwrap_or_else(|| job.paths.clone());
         owner.create().map_err(|e| {
@@ -83,7 +85,10 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
         })?;
         let mut fresh = false;
         let (dirs, notes) = match spec.isolation {
-            Isolation::None => (spec.allowed_dirs.clone(), Vec::new()),
+            Isolation::None => {
+                root::unchanged(&spec.allowed_dirs)?;
+                (spec.allowed_dirs.clone(), Vec::new())
+            }
             Isolation::Worktree => {
                 let tree = match Worktree::open(owner.root())? {
                     Some(tree) if tree.path.is_dir() => tree,
@@ -124,9 +129,10 @@ pub(super) async fn publish(
     recorder: &Arc<Recorder>,
     recorded: &Recorded,
     summary: String,
+    interrupt: Interrupt,
 ) -> Result<Option<String>> {
     let (owner, recorder, tree) = (workspace.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
-    blocking(move || {
+    on_files(interrupt, move || {
         let published = worktree::publish_ref(owner.root(), &recorder, &tree, &summary)?;
         Ok(published.into_iter().next().map(|published| published.name))
     })
