@@ -60,3 +60,21 @@ fn crates_know_each_other_as_documented() {
     assert!(documented.len() > 5, "the table of crates was not found: {documented:?}");
     assert_eq!(declared(&root), documented, "docs/architecture.md is on the right");
 }
+
+/// Clippy reads the nearest `clippy.toml` alone: the one of the crates that handle files which
+/// a job can write has all that the workspace's has.
+#[test]
+fn crates_that_handle_job_trees_ban_what_the_workspace_bans() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a clippy.toml");
+    let banned = |text: &str| -> BTreeSet<String> {
+        text.lines().filter(|line| line.trim_start().starts_with("{ path")).map(str::to_owned).collect()
+    };
+    let whole = banned(&read("clippy.toml"));
+    assert!(whole.len() > 5, "the workspace's list was not found");
+    for name in ["evidence", "jobfs", "verify", "workspace"] {
+        let own = banned(&read(&format!("host/crates/{name}/clippy.toml")));
+        assert!(own.is_superset(&whole), "{name} lacks {:?}", whole.difference(&own));
+        assert!(own.iter().any(|line| line.contains("std::fs::write")), "{name}");
+    }
+}

@@ -15,6 +15,7 @@ mod drop_in;
 mod ends;
 #[cfg(target_os = "linux")]
 mod escape;
+mod hostile;
 mod jobs;
 mod main_job;
 mod mcp_stdio;
