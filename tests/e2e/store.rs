@@ -326,6 +326,8 @@ fn settings_and_keys_are_hidden_from_agent_and_checks() {
     crate::support::write(&open, "this can be read");
     world.set("CODEX_WORKER_CONFIG", &settings.display().to_string());
     world.set("WORKER_RECEIPT_KEY", &key.display().to_string());
+    // All three are in a place that jobs may read.
+    world.set("WORKER_READ_PATHS", &beside.display().to_string());
     let read = format!("cat {} {} {}", settings.display(), key.display(), open.display());
     let turns =
         json!([{"tools": [{"run": {"command": format!("{read} > src/by-agent; true")}}]}, {"say": "done"}]);
