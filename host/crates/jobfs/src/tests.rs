@@ -166,7 +166,7 @@ fn trees_are_removed_whole_also_closed_and_deep_ones() {
     fs::create_dir_all(site.top.join("c/closed/in")).unwrap();
     symlink(&site.outside, site.top.join("c/closed/link")).unwrap();
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(site.top.join("c/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.top.join("c/closed"), fs::Permissions::from_mode(0o0)).unwrap();
     tree.remove(b"c").unwrap();
     tree.remove(b"never/there").unwrap();
     assert!(!tree.exists(b"c") && site.outside.join("file").exists());
