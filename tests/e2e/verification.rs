@@ -249,7 +249,10 @@ fn tests_inside_source_files_are_guarded_too() {
     for (turns, expected, rule) in cases {
         let manifest = "[package]\nname = \"sums\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
         let files = [("Cargo.toml", manifest), ("src/lib.rs", LIB), (".gitignore", "target/\nCargo.lock\n")];
-        let world = world(&files, turns);
+        let mut world = world(&files, turns);
+        // The toolchain of these tests is in a home that is not this world's.
+        let toolchain = cargo.ancestors().nth(2).expect("a directory");
+        world.set("WORKER_READ_PATHS", &toolchain.display().to_string());
         let (result, dir) = finish(
             &world,
             json!({"isolation": "worktree", "scoped_patch": {"paths": ["src"]}, "checks": checks}),
