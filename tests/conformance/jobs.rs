@@ -85,6 +85,7 @@ fn result(status: JobStatus, line: &str) -> JobResult {
         next_action: "none".to_owned(),
         failure,
         changed_files_omitted: 0,
+        check_verdicts: Vec::new(),
     }
 }
 

@@ -119,7 +119,7 @@ fn claude() -> Option<Claude> {
         claude_bin: std::env::var_os("CLAUDE_BIN").map(PathBuf::from),
         command: None,
         claude_code_model: None,
-        permission_mode: "acceptEdits".into(),
+        permission_mode: PermissionMode::AcceptEdits,
         allow_bypass: false,
         max_turns: 20,
         escalate_model: None,

@@ -264,3 +264,205 @@ fn tests_inside_source_files_are_guarded_too() {
         assert!(dir.join("artifacts/checks/unit.log").exists());
     }
 }
+
+#[test]
+fn a_question_is_a_job_and_a_task_that_was_not_done_is_none() {
+    let answer = || json!([say("The function is in src/slug.sh.")]);
+    let cases = [
+        (json!({}), "completed", ""),
+        (json!({"permission_mode": "default"}), "completed", ""),
+        // Nobody expects a change where nothing may be changed.
+        (json!({"permission_mode": "plan", "expects_change": true}), "completed", ""),
+        (json!({"expects_change": true}), "failed", "no-change"),
+        (json!({"scoped_patch": {"paths": ["src"]}}), "failed", "no-change"),
+        (json!({"scoped_patch": {"paths": ["src"]}, "expects_change": false}), "completed", ""),
+    ];
+    for (extra, expected, rule) in cases {
+        let world = world(&project(), answer());
+        let (result, dir) = finish(&world, extra.clone());
+        assert_eq!(result["job_status"], expected, "{extra}: {result} {}", findings(&dir));
+        assert!(findings(&dir).contains(rule), "{extra}: {}", findings(&dir));
+        if expected == "completed" {
+            let lines = result["checks"].to_string();
+            assert!(lines.contains("note: nothing was changed, and the job expected no change"), "{lines}");
+            assert_eq!(result["summary"], "The function is in src/slug.sh.");
+        }
+    }
+}
+
+/// Code that is another while the check runs: the check did not judge what is there now.
+#[test]
+fn a_source_that_is_written_while_a_check_runs_fails_it() {
+    let check = |command: &str| json!([{"name": "unit tests", "command": command}]);
+    // It writes itself anew, with the same text in the end.
+    let restores = "cp src/slug.sh t; cat t >src/slug.sh; rm t; sh tests/run.sh";
+    let rewrites = "sh tests/run.sh && echo '# seen' >>src/slug.sh";
+    let snapshot = "sh tests/run.sh && echo seen >tests/out.snap";
+    let beside = "sh tests/run.sh && echo '# seen' >>deps/assert.sh";
+    for (isolation, command, denied) in [
+        ("none", restores, true),
+        ("none", rewrites, true),
+        ("none", snapshot, false),
+        // It may be the user's own edit of this minute.
+        ("none", beside, false),
+        ("worktree", restores, true),
+        ("worktree", rewrites, true),
+        ("worktree", beside, true),
+        ("worktree", snapshot, false),
+        ("worktree", "sh tests/run.sh", false),
+    ] {
+        let mut files = project();
+        files.push(("deps/assert.sh", ASSERT));
+        let world = world(&files, json!([fix(), say("A dash now.")]));
+        let (result, dir) = finish(&world, json!({"isolation": isolation, "checks": check(command)}));
+        let expected = if denied { "failed" } else { "completed" };
+        assert_eq!(result["job_status"], expected, "{isolation} {command}: {result} {}", findings(&dir));
+        assert_eq!(findings(&dir).contains("tree-changed-by-check"), denied, "{}", findings(&dir));
+        if isolation == "worktree" && denied {
+            let kept = std::fs::read_to_string(dir.join("worktree/src/slug.sh")).expect("the worktree stays");
+            assert!(!kept.contains("seen"), "what the agent left is back: {kept}");
+        }
+    }
+}
+
+const STRICT: &str = "strict";
+
+/// A check that passes is worth what it was seen to catch.
+#[test]
+fn a_check_is_run_again_without_the_change() {
+    let comment = || edit("src/slug.sh", "slug", "# Joins words.\nslug");
+    let mut good = project();
+    good[0] = ("src/slug.sh", "slug() { printf '%s' \"$1\" | tr 'A-Z ' 'a-z-'; }\n");
+    good.push(("deps/assert.sh", ASSERT));
+    let mut bad = project();
+    bad.push(("deps/assert.sh", ASSERT));
+    let scope = json!({"paths": ["src"]});
+    let cases = [
+        // It failed before and passes with the change: that is what it is for.
+        (&bad, fix(), json!({"prompt": "Fix the slug."}), "completed", "", "fails without the change"),
+        // A refactoring promises that what passed passes.
+        (
+            &good,
+            comment(),
+            json!({"prompt": "Say what slug does.", "reliability_tier": STRICT, "scoped_patch": scope}),
+            "completed",
+            "",
+            "passed before the job and passes after it",
+        ),
+        (
+            &good,
+            comment(),
+            json!({"prompt": "Fix the slug."}),
+            "completed",
+            "change-not-tested",
+            "passes without",
+        ),
+        (
+            &good,
+            comment(),
+            json!({"prompt": "Fix the slug.", "reliability_tier": STRICT, "scoped_patch": scope, "auto_revise": false}),
+            "failed",
+            "change-not-tested",
+            "passes without the change",
+        ),
+        (
+            &bad,
+            fix(),
+            json!({"reliability_tier": "lite"}),
+            "completed",
+            "",
+            "unit tests: passed (1 passed)\"",
+        ),
+    ];
+    for (files, turn, mut job, expected, rule, phrase) in cases {
+        for isolation in ["none", "worktree"] {
+            job["isolation"] = json!(isolation);
+            job["checks"] = support::slug_check();
+            let mut world = world(files, json!([turn.clone(), say("Done.")]));
+            if job["reliability_tier"] != "lite" {
+                // The first further run is the one on mutants, where a policy makes some.
+                world.set("WORKER_VERIFY_RUNS", "2");
+            }
+            let (result, dir) = finish(&world, job.clone());
+            assert_eq!(result["job_status"], expected, "{job}: {result} {}", findings(&dir));
+            assert!(findings(&dir).contains(rule), "{job}: {}", findings(&dir));
+            assert!(result["checks"].to_string().contains(phrase), "{job}: {result}");
+            assert!(!dir.join("shadow/laid").exists() && !dir.join("trees").exists());
+        }
+    }
+}
+
+/// Code that knows the environment of its check.
+#[test]
+fn what_passes_in_one_environment_only_is_found_out() {
+    let knows = "if [ -n \"$CI\" ]; then echo a-b; else echo \"$1\"; fi";
+    let cheat =
+        json!({"tools": [{"write": {"path": "src/slug.sh", "content": format!("slug() {{ {knows}; }}\n")}}]});
+    for (isolation, turn, expected) in
+        [("none", cheat.clone(), "failed"), ("worktree", cheat, "failed"), ("worktree", fix(), "completed")]
+    {
+        let mut files = project();
+        files.push(("deps/assert.sh", ASSERT));
+        let world = world(&files, json!([turn, say("Passes.")]));
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": isolation, "reliability_tier": STRICT, "auto_revise": false,
+                   "scoped_patch": {"paths": ["src"]}, "checks": support::slug_check()}),
+        );
+        assert_eq!(result["job_status"], expected, "{result} {}", findings(&dir));
+        assert_eq!(
+            findings(&dir).contains("environment-dependent"),
+            expected == "failed",
+            "{}",
+            findings(&dir)
+        );
+    }
+}
+
+/// Code that reports its own success: whatever its tests expect, the check passes.
+#[test]
+fn a_check_that_cannot_fail_is_found_out() {
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/mutation.wasm");
+    if !shipped.exists() {
+        test_support::missing::machine("mutants of checks: plugins/dist has no mutation.wasm");
+        return;
+    }
+    let whole = |code: &str| json!({"tools": [{"write": {"path": "src/slug.sh", "content": code}}]});
+    for (code, expected) in [
+        // It becomes a process that reports its own success.
+        ("exec sh -c 'echo 1..2; echo \"ok 1 - keeps words\"; echo \"ok 2 - joins words\"'\n", "failed"),
+        ("slug() { printf '%s' \"$1\" | tr 'A-Z ' 'a-z-'; }\n", "completed"),
+    ] {
+        for isolation in ["none", "worktree"] {
+            let world = world(support::SLUG, json!([whole(code), say("Passes.")]));
+            let (result, dir) = finish(
+                &world,
+                json!({"isolation": isolation, "scoped_patch": {"paths": ["src"]}, "checks": support::slug_check()}),
+            );
+            assert_eq!(result["job_status"], expected, "{code} {result} {}", findings(&dir));
+            assert_eq!(
+                findings(&dir).contains("check-cannot-fail"),
+                expected == "failed",
+                "{}",
+                findings(&dir)
+            );
+            let kept = std::fs::read_to_string(dir.join("artifacts/evidence.json")).expect("the evidence");
+            assert!(kept.contains("tests/run.sh") && kept.contains("digest"), "{kept}");
+            let id = dir.file_name().expect("an id").to_string_lossy().into_owned();
+            let (shown, err, _) = world.run(&["policy", "why", &id]);
+            let word = if expected == "failed" { "SURVIVED" } else { "killed" };
+            assert!(shown.contains(&format!("check `unit tests`: {word}")), "{shown}{err}");
+            if expected == "completed" {
+                assert!(result["checks"].to_string().contains("mutants killed"), "{result}");
+            }
+            let script = match isolation {
+                "none" => world.read("tests/run.sh"),
+                _ => std::fs::read_to_string(dir.join("worktree/tests/run.sh")).unwrap_or_default(),
+            };
+            assert!(
+                script.is_empty() || script == support::SLUG[1].1,
+                "the tests are as they were: {script}"
+            );
+        }
+    }
+}

@@ -4,11 +4,10 @@
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::mcp::parse;
 use config::Config;
 use model::error::{Error, Kind, Result};
+use model::glob::PathGlob;
 
 const PATTERNS_MAX: usize = 50;
 const FILES_MAX: usize = 200;
@@ -82,9 +81,13 @@ fn expand(
     if pattern.contains('\0') || pattern.trim().is_empty() {
         return Err(wrong("is no path"));
     }
-    // The part before the first wildcard must exist and be inside.
+    // Text is a name before it is a pattern. Of a pattern the part before the first wildcard
+    // must exist and be inside.
     let is_glob = |part: &std::ffi::OsStr| part.to_string_lossy().contains(['*', '?', '[', '{']);
-    let literal: PathBuf = requested.components().take_while(|part| !is_glob(part.as_os_str())).collect();
+    let literal: PathBuf = match requested.symlink_metadata() {
+        Ok(_) => requested.clone(),
+        Err(_) => requested.components().take_while(|part| !is_glob(part.as_os_str())).collect(),
+    };
     let Ok(base) = literal.canonicalize() else { return Ok(()) };
     if !base.starts_with(root) {
         return Err(wrong("is outside SANDBOX_ROOT"));
@@ -97,11 +100,11 @@ fn expand(
         return Ok(());
     }
     let rest = requested.strip_prefix(&literal).unwrap_or(Path::new(""));
-    let matcher: Option<GlobMatcher> = if rest.as_os_str().is_empty() {
+    let matcher: Option<PathGlob> = if rest.as_os_str().is_empty() {
         None
     } else {
-        let glob = GlobBuilder::new(&rest.to_string_lossy()).literal_separator(true).build();
-        Some(glob.map_err(|error| wrong(&format!("is no glob: {error}")))?.compile_matcher())
+        let glob = PathGlob::new(&rest.to_string_lossy());
+        Some(glob.map_err(|error| wrong(&format!("is no glob: {error}")))?)
     };
     // Hidden files only where the pattern names them.
     let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
@@ -122,7 +125,7 @@ fn expand(
         // A symlink is neither: what it leads to is named by its own path.
         if entry.file_type().is_some_and(|kind| kind.is_file())
             && let Ok(below) = entry.path().strip_prefix(&base)
-            && matcher.as_ref().is_none_or(|matcher| matcher.is_match(below))
+            && matcher.as_ref().is_none_or(|matcher| matcher.is_exactly(&below.to_string_lossy()))
         {
             found.push(entry.path().to_owned());
         }
@@ -210,6 +213,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().canonicalize().expect("it exists");
         for (path, content) in [
+            ("code/app/[slug]/page.txt", "a page"),
+            ("code/app/s/page.txt", "another"),
             ("code/repo/src/a.rs", "fn a() {}\n"),
             ("code/repo/src/deep/b.rs", "fn b() {}\n"),
             ("code/repo/target/out.rs", "generated"),
@@ -260,6 +265,10 @@ mod tests {
             (&["repo/src"], "repo/src/a.rs repo/src/deep/b.rs | "),
             (&["repo/src/*.rs"], "repo/src/a.rs | "),
             (&["repo/**/*.rs", "repo/src/a.rs"], "repo/src/a.rs repo/src/deep/b.rs | "),
+            // Text is a name before it is a pattern.
+            (&["app/[slug]/page.txt"], "app/[slug]/page.txt | "),
+            (&["app/[slug]"], "app/[slug]/page.txt | "),
+            (&["app/[s]/*"], "app/s/page.txt | "),
             (&["repo/*.png", "repo/latin.txt"], " | repo/latin.txt: not UTF-8, repo/logo.png: binary"),
             (&["repo/.env", "repo/.env.example"], "repo/.env.example | repo/.env: may hold secrets"),
             (

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::tools::JobView;
+use super::tools::{CheckLine, JobView};
+use model::result::{LineVerdict, LineWord};
 use redact::sanitize::{line, prefix};
 
 /// `get` and an ended `wait` for at most [`FEW_FILES`] changed files.
@@ -100,8 +101,8 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
     if let Some(text) = &mut view.summary {
         cap(text, summary);
     }
-    for text in view.checks.iter_mut().flatten() {
-        cap_check(text, check);
+    for line in view.checks.iter_mut().flatten() {
+        cap_check(line, check);
     }
     if let Some(failure) = &mut view.failure {
         cap(&mut failure.message, other);
@@ -116,27 +117,24 @@ fn cap_texts(view: &mut JobView, summary: usize, check: usize, other: usize) {
     }
 }
 
-/// The words that a check's or a policy's line says after its name.
-const WORDS: [&str; 6] = [": passed", ": failed", ": timed out", ": not run", ": denied", ": warned"];
-
-/// Where the verdict begins and ends in a check's line. The first one counts: what follows
-/// it may quote anything.
-fn verdict(text: &str) -> Option<(usize, usize)> {
-    WORDS.iter().filter_map(|word| text.find(word).map(|at| (at, at + word.len()))).min()
-}
-
 /// Cuts a check's line; a long name is cut before its verdict.
-fn cap_check(text: &mut String, max: usize) {
-    if text.len() <= max {
+fn cap_check(check: &mut CheckLine, max: usize) {
+    if check.text.len() <= max {
         return;
     }
-    *text = match verdict(text) {
-        Some((at, end)) if end + 4 > max => {
-            let word = text[at..end].to_owned();
-            format!("{}{word}", line(&text[..at], max.saturating_sub(word.len()).max(4)))
-        }
-        _ => line(text, max),
+    let verdict = check.verdict.filter(|verdict| verdict.word != LineWord::Note);
+    let Some(LineVerdict { name_bytes, word }) = verdict else {
+        check.text = line(&check.text, max);
+        return;
     };
+    let text = word.text();
+    if name_bytes + text.len() + 4 <= max {
+        check.text = line(&check.text, max);
+        return;
+    }
+    let name = line(&check.text[..name_bytes], max.saturating_sub(text.len()).max(4));
+    check.verdict = Some(LineVerdict { name_bytes: name.len(), word });
+    check.text = format!("{name}{text}");
 }
 
 fn keep_files(view: &mut JobView, keep: usize) {
@@ -159,25 +157,19 @@ fn cap_files(view: &mut JobView, max: usize) {
     }
 }
 
-/// The line in place of checks that were left out.
-const MORE: &str = " more; artifact result.json has them";
-
-fn left_out(text: &str) -> Option<usize> {
-    text.strip_prefix("note: ")?.strip_suffix(MORE)?.parse().ok()
-}
-
 fn keep_checks(view: &mut JobView, keep: usize) {
     let Some(checks) = &mut view.checks else { return };
     if checks.len() > keep {
-        let earlier = checks.pop_if(|last| left_out(last).is_some()).and_then(|note| left_out(&note));
-        let out = checks.len() - (keep - 1) + earlier.unwrap_or(0);
+        let earlier = checks.pop_if(|last| last.left_out > 0).map_or(0, |last| last.left_out);
+        let out = checks.len() - (keep - 1) + earlier;
         // Failures first: they are what the planner must see.
-        checks.sort_by_key(|text| match verdict(text) {
-            Some((at, end)) => &text[at..end] == ": passed",
-            None => true,
+        checks.sort_by_key(|check| match check.verdict.map(|verdict| verdict.word) {
+            Some(LineWord::Passed | LineWord::Note) => true,
+            Some(_) | None => false,
         });
         checks.truncate(keep - 1);
-        checks.push(format!("note: {out}{MORE}"));
+        let text = format!("note: {out} more; artifact result.json has them");
+        checks.push(CheckLine { text, verdict: None, left_out: out });
     }
 }
 
@@ -217,6 +209,11 @@ mod tests {
     use model::result::{Artifact, Failure, FailureKind, Usage, Workspace};
     use model::status::JobStatus;
 
+    fn check(name: &str, word: LineWord, rest: &str) -> CheckLine {
+        let verdict = LineVerdict { name_bytes: name.len(), word };
+        CheckLine { text: format!("{name}{}{rest}", word.text()), verdict: Some(verdict), left_out: 0 }
+    }
+
     /// The worst that a job may give: every text at the length to which it is stored.
     fn worst(files: usize, checks: usize, path: usize) -> JobView {
         let long = |max: usize| "\"é\\\n".repeat(max / 5);
@@ -226,7 +223,11 @@ mod tests {
                 (0..files.min(400)).map(|n| format!("{}{n:05}", "d/".repeat(path / 2))).collect(),
             ),
             changed_files_omitted: Some(files.saturating_sub(400) as u32).filter(|n| *n > 0),
-            checks: Some((0..checks).map(|n| format!("check {n}: failed ({})", long(280))).collect()),
+            checks: Some(
+                (0..checks)
+                    .map(|n| check(&format!("check {n}"), LineWord::Failed, &format!(" ({})", long(280))))
+                    .collect(),
+            ),
             diff: Some(String::new()),
             failure: Some(Failure { kind: FailureKind::CheckFailed, message: long(300), hint: long(300) }),
             next_action: Some(long(300)),
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(artifacts + view.artifacts_omitted.unwrap_or(0) as usize, 40);
         assert_eq!(policies + view.policies_omitted.unwrap_or(0) as usize, 12);
         let checks = view.checks.clone().unwrap_or_default();
-        let Some(note) = checks.last().and_then(|text| text.strip_prefix("note: ")) else {
+        let Some(note) = checks.last().and_then(|line| line.text.strip_prefix("note: ")) else {
             panic!("no note: {checks:?}")
         };
         let out: usize = note.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
@@ -292,31 +293,36 @@ mod tests {
 
     #[test]
     fn a_verdict_survives_every_cut() {
-        for (text, max, expected) in [
-            ("unit tests: failed (exit 1)", 60, "unit tests: failed (exit 1)"),
-            ("unit tests: failed (exit 1; and more of it)", 30, "unit tests: failed (exit 1;…"),
-            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: failed (exit 1)", 24, "aaaaaaaaaaaaa…: failed"),
-            ("äöüäöüäöüäöüäöüäöü: timed out", 24, "äöüäö…: timed out"),
-            ("note: aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 12, "note: aaa…"),
-            // What a failing test prints is no verdict.
-            ("t: failed (case 3: passed)", 26, "t: failed (case 3: passed)"),
+        use LineWord::{Failed, Note, TimedOut};
+        for (name, word, rest, max, expected) in [
+            ("unit tests", Failed, " (exit 1)", 60, "unit tests: failed (exit 1)"),
+            ("unit tests", Failed, " (exit 1; and more of it)", 30, "unit tests: failed (exit 1;…"),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Failed, " (exit 1)", 24, "aaaaaaaaaaaaa…: failed"),
+            ("äöüäöüäöüäöüäöüäöü", TimedOut, "", 24, "äöüäö…: timed out"),
+            ("", Note, "note: aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 12, "note: aaa…"),
+            // What a name or a failing test says is no verdict.
+            ("t", Failed, " (case 3: passed)", 26, "t: failed (case 3: passed)"),
+            ("is it: passed, or what?", Failed, " (exit 1)", 20, "is it: pa…: failed"),
         ] {
-            let mut cut = text.to_owned();
+            let mut cut = check(name, word, rest);
             cap_check(&mut cut, max);
-            assert_eq!(cut, expected);
+            assert_eq!(cut.text, expected);
         }
         // Twenty checks with the longest names: every failed one still says so.
         let mut view = worst(400, 0, 250);
         view.checks = Some(
             (0..20)
                 .map(|n| {
-                    let word = if n % 2 == 0 { "failed (x: passed)" } else { "passed (1 passed)" };
-                    format!("{n}{}: {word}", "é".repeat(99))
+                    let name = format!("{n}{}", "é".repeat(99));
+                    match n % 2 {
+                        0 => check(&name, LineWord::Failed, " (x: passed)"),
+                        _ => check(&name, LineWord::Passed, " (1 passed)"),
+                    }
                 })
                 .collect(),
         );
         fit(&mut view, false);
-        let checks = view.checks.unwrap_or_default();
+        let checks: Vec<String> = view.checks.unwrap_or_default().into_iter().map(|line| line.text).collect();
         assert!(checks.iter().take(3).all(|text| text.contains(": failed")), "{checks:?}");
         assert!(
             checks.iter().all(|text| text.contains(": failed")
@@ -330,7 +336,9 @@ mod tests {
     fn an_ordinary_result_is_not_cut() {
         let mut view = JobView {
             changed_files: Some((0..20).map(|n| format!("src/module/file_{n}.rs")).collect()),
-            checks: Some((0..5).map(|n| format!("check {n}: passed (12 passed)")).collect()),
+            checks: Some(
+                (0..5).map(|n| check(&format!("check {n}"), LineWord::Passed, " (12 passed)")).collect(),
+            ),
             summary: Some("Fixed the rounding in total() and added a test.".to_owned()),
             job_status: Some(JobStatus::Completed),
             ..JobView::default()

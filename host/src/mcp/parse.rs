@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::mcp::tools::{CheckArgs, ScopedPatchArgs, StartArgs, Tier};
+use crate::mcp::tools::{CheckArgs, ScopedPatchArgs, StartArgs};
 use config::{Config, Isolation};
 use model::error::{Error, Kind, Result};
 use model::outcome::check_log;
-use model::spec::{AllowedDir, CheckCommand, JobId, JobSpec, OnViolation, PermissionMode, ScopedPatch};
+use model::spec::{AllowedDir, CheckCommand, JobId, JobSpec, OnViolation, PermissionMode, ScopedPatch, Tier};
 use verify::guard::Patterns;
 use workspace::root;
 
@@ -37,7 +37,8 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
     let secrets = adapter::certain_secrets(config);
     let prompt = secrets.known_secrets_only(&prompt(&args.prompt)?);
     let permission_mode = permission_mode(&args, config)?;
-    let preset = Preset::of(args.reliability_tier.or_else(|| configured_tier(config)), config);
+    let reliability_tier = args.reliability_tier.or(config.reliability_tier);
+    let preset = Preset::of(reliability_tier, config);
     let allowed_dirs = directories(&args.allowed_dirs, config)?;
     let mut checks = checks(args.checks, config)?;
     for check in &mut checks {
@@ -84,6 +85,8 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
             .into_iter()
             .map(|(name, value)| (secrets.known_secrets_only(&name), secrets.known_secrets_only(&value)))
             .collect(),
+        reliability_tier,
+        expects_change: args.expects_change,
     })
 }
 
@@ -124,15 +127,6 @@ impl Preset {
     }
 }
 
-fn configured_tier(config: &Config) -> Option<Tier> {
-    match config.reliability_tier.as_deref()? {
-        "lite" => Some(Tier::Lite),
-        "standard" => Some(Tier::Standard),
-        "strict" => Some(Tier::Strict),
-        _ => Some(Tier::Critical),
-    }
-}
-
 fn prompt(text: &str) -> Result<String> {
     if text.trim().is_empty() {
         return Err(usage("prompt is empty", "say what the agent is to do; it sees nothing else"));
@@ -150,12 +144,7 @@ fn prompt(text: &str) -> Result<String> {
 }
 
 fn permission_mode(args: &StartArgs, config: &Config) -> Result<PermissionMode> {
-    let mode = args.permission_mode.unwrap_or(match config.agent.permission_mode.as_str() {
-        "default" => PermissionMode::Default,
-        "plan" => PermissionMode::Plan,
-        "bypassPermissions" => PermissionMode::BypassPermissions,
-        _ => PermissionMode::AcceptEdits,
-    });
+    let mode = args.permission_mode.unwrap_or(config.agent.permission_mode);
     if mode == PermissionMode::BypassPermissions && !config.agent.allow_bypass {
         return Err(Error::new(
             Kind::Refused,

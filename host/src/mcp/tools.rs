@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::schema;
 use crate::analyze::{AnalyzeArgs, AnalyzeReply};
 use config::Isolation;
-use model::result::{Artifact, Failure, JobResult, Usage, Workspace};
-use model::spec::{OnViolation, PermissionMode};
+use model::result::{Artifact, Failure, JobResult, LineVerdict, Usage, Workspace};
+use model::spec::{OnViolation, PermissionMode, Tier};
 use model::status::JobStatus;
 
 /// Shown by clients before any tool is called. The first 250 characters stand alone: some
@@ -76,20 +76,11 @@ pub struct StartArgs {
     pub idempotency_key: Option<String>,
     /// A preset: lite, standard, strict or critical.
     pub reliability_tier: Option<Tier>,
+    /// A job that changes nothing fails; default: where a scope or checks are given.
+    pub expects_change: Option<bool>,
     /// Your own marks.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-}
-
-/// Presets of the upstream project, see docs/mcp.md.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "documented as a table in docs/mcp.md")]
-pub enum Tier {
-    Lite,
-    Standard,
-    Strict,
-    Critical,
 }
 
 /// The declared scope.
@@ -277,6 +268,44 @@ pub struct ApplyReply {
     pub next_action: String,
 }
 
+/// A line of `checks`: a string on the wire, and for the host where its verdict is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckLine {
+    /// The line.
+    pub text: String,
+    /// Where its verdict is; none in results from before.
+    pub verdict: Option<LineVerdict>,
+    /// The lines that this one stands for, if it counts them.
+    pub left_out: usize,
+}
+
+impl CheckLine {
+    fn of(lines: Vec<String>, verdicts: &[LineVerdict]) -> Vec<CheckLine> {
+        let line = |(n, text)| CheckLine { text, verdict: verdicts.get(n).copied(), left_out: 0 };
+        lines.into_iter().enumerate().map(line).collect()
+    }
+}
+
+impl Serialize for CheckLine {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl JsonSchema for CheckLine {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
 /// A job as `get` and `wait` show it: while it runs only the first lines, then the whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct JobView {
@@ -291,7 +320,7 @@ pub struct JobView {
     pub changed_files: Option<Vec<String>>,
     #[expect(missing_docs, reason = "see JobResult")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checks: Option<Vec<String>>,
+    pub checks: Option<Vec<CheckLine>>,
     #[expect(missing_docs, reason = "see JobResult")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
@@ -347,7 +376,7 @@ impl From<JobResult> for JobView {
         JobView {
             job_status: Some(result.job_status),
             changed_files: Some(result.changed_files),
-            checks: Some(result.checks),
+            checks: Some(CheckLine::of(result.checks, &result.check_verdicts)),
             diff: Some(result.diff),
             failure: result.failure,
             next_action: Some(result.next_action),

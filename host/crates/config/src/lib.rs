@@ -22,7 +22,7 @@ pub use table::{Accepts, SETTINGS, Setting, nearest};
 pub use model::containment::Strength;
 use model::error::{Error, Kind, Result};
 pub use model::secret::Secret;
-pub use model::spec::Isolation;
+pub use model::spec::{Isolation, PermissionMode, Tier};
 
 /// Which agent runs jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -90,7 +90,7 @@ pub struct AgentSettings {
     /// `CLAUDE_CODE_MODEL`: the name given to `claude --model`; the gateway's model if none.
     pub claude_code_model: Option<String>,
     /// `CLAUDE_PERMISSION_MODE`.
-    pub permission_mode: String,
+    pub permission_mode: PermissionMode,
     /// `ALLOW_BYPASS_PERMISSIONS`.
     pub allow_bypass: bool,
     /// The most turns of one pass (`--max-turns`).
@@ -140,10 +140,12 @@ pub struct Config {
     pub guard_tests: bool,
     /// `WORKER_GUARD_PATTERNS`: globs of further tests; `!glob` takes files out.
     pub guard_patterns: Vec<String>,
+    /// `WORKER_VERIFY_RUNS`: further runs of each passed test check; by the tier if none.
+    pub verify_runs: Option<u32>,
     /// `WORKER_SETUP_COMMAND`: run once in a new worktree.
     pub setup_command: Option<String>,
     /// `WORKER_RELIABILITY_TIER`: for jobs that do not say.
-    pub reliability_tier: Option<String>,
+    pub reliability_tier: Option<Tier>,
     /// `WORKER_MAX_REQUESTS`: model requests that one job may make.
     pub max_requests: Option<u64>,
     /// `WORKER_MAX_TOKENS`: input and output tokens that one job may use.
@@ -402,7 +404,11 @@ fn assemble(
         claude_bin: values.path("agent.claude_bin"),
         command: values.text("agent.command"),
         claude_code_model: values.text("agent.claude_code_model"),
-        permission_mode: values.text("agent.permission_mode").unwrap_or_default(),
+        // The table admits only names that parse.
+        permission_mode: values
+            .text("agent.permission_mode")
+            .and_then(|name| PermissionMode::parse(&name))
+            .unwrap_or(PermissionMode::AcceptEdits),
         allow_bypass: values.flag("agent.allow_bypass_permissions"),
         max_turns: small("agent.max_turns"),
         escalate_model: values.text("agent.escalate_model"),
@@ -429,8 +435,9 @@ fn assemble(
         auto_revise: small("jobs.auto_revise"),
         guard_tests: values.flag("jobs.guard_tests"),
         guard_patterns: values.list("jobs.guard_patterns"),
+        verify_runs: values.int("verify.extra_runs").and_then(|runs| u32::try_from(runs).ok()),
         setup_command: values.text("jobs.setup_command"),
-        reliability_tier: values.text("jobs.reliability_tier"),
+        reliability_tier: values.text("jobs.reliability_tier").and_then(|name| Tier::parse(&name)),
         max_requests: values.int("jobs.max_requests"),
         max_tokens: values.int("jobs.max_tokens"),
         failure_digest: values.flag("jobs.failure_digest"),

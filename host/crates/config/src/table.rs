@@ -111,6 +111,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("jobs.auto_revise", &["WORKER_AUTO_REVISE"], Int(0, 10), Some("0"), "repair passes of a job that does not say"),
     setting("jobs.guard_tests", &["WORKER_GUARD_TESTS"], Bool, Some("1"), "run the checks again with the base versions of the test files"),
     setting("jobs.guard_patterns", &["WORKER_GUARD_PATTERNS"], List(50), None, "globs of further files that are taken for tests; `!glob` takes files out"),
+    setting("verify.extra_runs", &["WORKER_VERIFY_RUNS"], Int(0, 8), None, "further runs of each passed test check that show whether it can fail; by default 0 in lite, 1 in standard, 2 in strict and critical"),
     setting("jobs.setup_command", &["WORKER_SETUP_COMMAND"], Text, None, "run once in a new worktree before the agent, such as `npm ci`"),
     setting("jobs.reliability_tier", &["WORKER_RELIABILITY_TIER"], OneOf(&["lite", "standard", "strict", "critical"]), None, "a preset for jobs that do not say; see docs/mcp.md"),
     setting("jobs.max_requests", &["WORKER_MAX_REQUESTS"], Int(1, u64::MAX), None, "model requests a job may make; no limit by default"),

@@ -95,7 +95,7 @@ fn upstream_names_work_and_the_first_alias_wins() {
     assert_eq!(fallback.api_key.expect("a key").expose(), "fallback-key");
     assert_eq!(config.sandbox_root.as_deref(), Some(Path::new("/srv/code")));
     assert_eq!(config.agent.claude_code_model.as_deref(), Some("sonnet"));
-    assert_eq!(config.agent.permission_mode, "plan");
+    assert_eq!(config.agent.permission_mode, model::spec::PermissionMode::Plan);
     assert_eq!(config.agent.escalate_model.as_deref(), Some("big"));
     assert!(config.agent.allow_bypass);
     assert_eq!(config.isolation, Isolation::Worktree);

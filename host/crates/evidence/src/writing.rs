@@ -222,6 +222,18 @@ impl Recorder {
         }
     }
 
+    /// The files of a recorded tree, as the change set names them.
+    pub fn paths(&self, tree: &str) -> Result<Vec<String>> {
+        let listed =
+            self.record.shadow.reading("ls-tree").args(["-r", "-z", "--full-tree", tree]).output()?;
+        split_z(&listed)
+            .map(|line| {
+                let (name, _, _) = tree_line(line)?;
+                Ok(names::escape(&names::relative(&name, &self.record.base)))
+            })
+            .collect()
+    }
+
     /// The recorded name of a path as the change set tells it.
     pub fn name_of(&self, told: &str) -> Result<Vec<u8>> {
         let outside = || Error::Outside(told.to_owned());

@@ -12,6 +12,8 @@ use redact::{self, Redactor};
 pub const DIFF: &str = "diff.patch";
 /// Every finding, with who made it.
 pub const FINDINGS: &str = "findings.json";
+/// What further runs of the checks showed, each mutant among them.
+pub const EVIDENCE: &str = "evidence.json";
 /// What a new worktree's setup command printed.
 pub const SETUP_LOG: &str = "setup.log";
 /// The agent's raw lines.

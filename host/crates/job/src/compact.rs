@@ -3,11 +3,11 @@
 
 use crate::conclude::Ending;
 use config::Isolation;
-use model::result::{Artifact, Failure, FailureKind, JobResult, Workspace};
+use model::result::{Artifact, Failure, FailureKind, JobResult, LineVerdict, LineWord, Workspace};
 use model::spec::{JobId, JobSpec};
 use model::types::{CheckResult, CheckStatus, Severity};
 use redact::sanitize::line;
-use verify::outcome::{Source, Verdict, holds};
+use verify::outcome::{CheckEvidence, Verdict, holds};
 
 /// The store keeps this many paths; replies show fewer.
 const FILES_KEPT: usize = 400;
@@ -56,11 +56,14 @@ pub fn build(
     };
     let branch = ending.evidence.as_ref().and_then(|evidence| evidence.branch.as_deref());
     let judged_by = ending.policies.iter().filter(|policy| policy.mode == policy::Mode::Enforce);
+    let (checks, check_verdicts) =
+        first_lines(check_lines(spec, ending)).iter().map(|line| line.masked(mask)).unzip();
     let mut result = JobResult {
         job_status: ending.outcome.status,
         changed_files_omitted: u32::try_from(total - files.len()).unwrap_or(u32::MAX),
         changed_files: files,
-        checks: first_lines(check_lines(spec, ending)).iter().map(|text| redact(text, LINE_MAX)).collect(),
+        checks,
+        check_verdicts,
         diff: mask(kept.diff),
         summary: redact(&ending.agent.claim, SUMMARY_MAX),
         attempts: ending.attempts,
@@ -79,56 +82,90 @@ pub fn build(
     result
 }
 
+/// One line of `checks`.
+#[derive(Clone, Debug, PartialEq)]
+struct Line {
+    name: String,
+    word: LineWord,
+    /// Follows in brackets; of a note, the whole text.
+    detail: String,
+}
+
+impl Line {
+    fn note(text: impl std::fmt::Display) -> Self {
+        Line { name: String::new(), word: LineWord::Note, detail: format!("note: {text}") }
+    }
+
+    fn text(&self) -> String {
+        let Line { name, word, detail } = self;
+        match (word, detail.as_str()) {
+            (LineWord::Note, detail) => detail.to_owned(),
+            (word, "") => format!("{name}{}", word.text()),
+            (word, detail) => format!("{name}{} ({detail})", word.text()),
+        }
+    }
+
+    /// The line without secrets, and where its verdict is in it.
+    fn masked(&self, mask: &dyn Fn(&str) -> String) -> (String, LineVerdict) {
+        let text = line(&mask(&self.text()), LINE_MAX);
+        let name_bytes = line(&mask(&self.name), LINE_MAX).len();
+        // A secret that reaches beyond the name moves the verdict.
+        let holds = text.get(name_bytes..).is_some_and(|rest| rest.starts_with(self.word.text()));
+        let word = if holds { self.word } else { LineWord::Note };
+        (text, LineVerdict { name_bytes: if holds { name_bytes } else { 0 }, word })
+    }
+}
+
 /// The first lines, and how many there are besides.
-fn first_lines(mut lines: Vec<String>) -> Vec<String> {
+fn first_lines(mut lines: Vec<Line>) -> Vec<Line> {
     if lines.len() > LINES_KEPT {
         let out = lines.len() - (LINES_KEPT - 1);
         lines.truncate(LINES_KEPT - 1);
-        lines.push(format!("note: {out} findings more; artifact findings.json has them"));
+        lines.push(Line::note(format!("{out} findings more; artifact findings.json has them")));
     }
     lines
 }
 
 /// `name: passed (…)` for the scope and each check, then what the policies had to say.
-fn check_lines(spec: &JobSpec, ending: &Ending) -> Vec<String> {
+fn check_lines(spec: &JobSpec, ending: &Ending) -> Vec<Line> {
     let mut lines = Vec::new();
-    let (checks, verdicts) = match &ending.judgement {
-        Some(judgement) => (judgement.checks.as_slice(), judgement.verdicts.as_slice()),
-        None => (&[][..], &[][..]),
-    };
+    let judgement = ending.judgement.as_ref();
+    let checks = judgement.map_or(&[][..], |judgement| &judgement.checks);
+    let verdicts = judgement.map_or(&[][..], |judgement| &judgement.verdicts);
+    let evidence = judgement.map_or(&[][..], |judgement| &judgement.evidence);
     // What nobody judged has not passed.
     if let Some(scope) = spec.scoped_patch.as_ref().filter(|_| ending.judgement.is_some()) {
-        let denied: Vec<&Verdict> = denials(verdicts, Source::Scope).collect();
-        lines.push(match denied.as_slice() {
-            [] => format!("scoped_patch: passed ({})", scope.paths.join(", ")),
-            [first, rest @ ..] => format!("scoped_patch: failed ({}{})", place(first), more(rest.len())),
-        });
+        let denied: Vec<&Verdict> = scope_denials(verdicts).collect();
+        let (word, detail) = match denied.as_slice() {
+            [] => (LineWord::Passed, scope.paths.join(", ")),
+            [first, rest @ ..] => (LineWord::Failed, format!("{}{}", place(first), more(rest.len()))),
+        };
+        lines.push(Line { name: "scoped_patch".to_owned(), word, detail });
     }
     for check in checks {
         let declared = spec.checks.iter().find(|declared| declared.name == check.name);
-        lines.push(check_line(check, holds(declared, check)));
+        let shown = evidence.iter().find(|evidence| evidence.check == check.name);
+        lines.push(check_line(check, holds(declared, check), shown));
     }
     for verdict in verdicts {
         // The scope's denials are in its own line already.
-        let said = verdict.source == Source::Scope
+        let said = verdict.origin.is_scope()
             && spec.scoped_patch.is_some()
             && verdict.finding.severity == Severity::Deny;
         let word = match verdict.finding.severity {
-            Severity::Deny if !said => "denied",
-            Severity::Warn => "warned",
+            Severity::Deny if !said => LineWord::Denied,
+            Severity::Warn => LineWord::Warned,
             Severity::Deny | Severity::Info => continue,
         };
-        let by = verdict.by.split('@').next().unwrap_or(&verdict.by);
-        lines.push(format!("{by}: {word} ({}: {})", verdict.finding.rule, place(verdict)));
+        let name = verdict.by.split('@').next().unwrap_or(&verdict.by).to_owned();
+        lines.push(Line { name, word, detail: format!("{}: {}", verdict.finding.rule, place(verdict)) });
     }
-    lines.extend(ending.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(ending.notes.iter().map(Line::note));
     lines
 }
 
-fn denials(verdicts: &[Verdict], source: Source) -> impl Iterator<Item = &Verdict> {
-    verdicts
-        .iter()
-        .filter(move |verdict| verdict.source == source && verdict.finding.severity == Severity::Deny)
+fn scope_denials(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> {
+    verdicts.iter().filter(|verdict| verdict.origin.is_scope() && verdict.finding.severity == Severity::Deny)
 }
 
 /// The finding's message, with its place if the message does not name it.
@@ -147,7 +184,7 @@ fn more(count: usize) -> String {
     if count == 0 { String::new() } else { format!("; and {count} more") }
 }
 
-fn check_line(check: &CheckResult, holds: bool) -> String {
+fn check_line(check: &CheckResult, holds: bool, evidence: Option<&CheckEvidence>) -> Line {
     let mut facts = Vec::new();
     if check.status == CheckStatus::Failed {
         match (check.exit_code, check.signal) {
@@ -184,6 +221,17 @@ fn check_line(check: &CheckResult, holds: bool) -> String {
     if matches!(check.guarded, Some(CheckStatus::Failed | CheckStatus::TimedOut)) {
         facts.push("fails with the tests as they were before the job".to_owned());
     }
+    if let Some(evidence) = evidence {
+        let killed = evidence.mutants.iter().filter(|mutant| mutant.killed).count();
+        if !evidence.mutants.is_empty() {
+            facts.push(format!("{killed} of {} mutants killed", evidence.mutants.len()));
+        }
+        match evidence.without_change {
+            Some(CheckStatus::Passed) => facts.push("passes without the change".to_owned()),
+            Some(CheckStatus::Failed) => facts.push("fails without the change".to_owned()),
+            Some(CheckStatus::TimedOut | CheckStatus::NotRun) | None => {}
+        }
+    }
     if !holds {
         let failures = check.signals.iter().flat_map(|signal| &signal.first_failures);
         for failure in failures.take(FAILURES_SHOWN) {
@@ -196,16 +244,12 @@ fn check_line(check: &CheckResult, holds: bool) -> String {
         }
     }
     let word = match check.status {
-        CheckStatus::Passed if holds => "passed",
-        CheckStatus::Passed | CheckStatus::Failed => "failed",
-        CheckStatus::TimedOut => "timed out",
-        CheckStatus::NotRun => "not run",
+        CheckStatus::Passed if holds => LineWord::Passed,
+        CheckStatus::Passed | CheckStatus::Failed => LineWord::Failed,
+        CheckStatus::TimedOut => LineWord::TimedOut,
+        CheckStatus::NotRun => LineWord::NotRun,
     };
-    if facts.is_empty() {
-        format!("{}: {word}", check.name)
-    } else {
-        format!("{}: {word} ({})", check.name, facts.join("; "))
-    }
+    Line { name: check.name.clone(), word, detail: facts.join("; ") }
 }
 
 /// What the planner should do now: one order, from the closed list of outcomes.

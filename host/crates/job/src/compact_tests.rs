@@ -8,7 +8,7 @@ use super::*;
 use crate::conclude::{Evidence, Judgement, without_record};
 use model::status::JobStatus;
 use model::types::{AgentOutcome, ChangeSet, Finding};
-use verify::outcome::Outcome;
+use verify::outcome::{Asked, Origin, Outcome};
 
 fn spec(scope: bool) -> JobSpec {
     serde_json::from_value(json!({
@@ -33,9 +33,9 @@ fn check(more: serde_json::Value) -> CheckResult {
     serde_json::from_value(all).expect("a check result")
 }
 
-fn verdict(source: Source, by: &str, finding: serde_json::Value) -> Verdict {
+fn verdict(asked: Asked, by: &str, finding: serde_json::Value) -> Verdict {
     let finding: Finding = serde_json::from_value(finding).expect("a finding");
-    Verdict { source, by: by.to_owned(), finding }
+    Verdict { origin: Origin::Policy(asked), by: by.to_owned(), finding }
 }
 
 #[test]
@@ -69,7 +69,30 @@ fn check_lines_begin_with_the_name_and_say_why() {
         ),
     ];
     for (more, holds, expected) in cases {
-        assert_eq!(check_line(&check(more), holds), expected);
+        assert_eq!(check_line(&check(more), holds, None).text(), expected);
+    }
+}
+
+#[test]
+fn what_further_runs_showed_is_one_phrase() {
+    let mutant = |killed| {
+        json!({"path": "tests/a", "line": 1, "mutator": "m", "altered": "4 became 5",
+               "diff": "-4\n+5\n", "digest": "", "killed": killed})
+    };
+    for (more, expected) in [
+        (json!({"without_change": "failed"}), "unit tests: passed (fails without the change)"),
+        (
+            json!({"mutants": [mutant(true), mutant(true)], "without_change": "passed"}),
+            "unit tests: passed (2 of 2 mutants killed; passes without the change)",
+        ),
+        (json!({"mutants": [mutant(true), mutant(false)]}), "unit tests: passed (1 of 2 mutants killed)"),
+    ] {
+        let mut all = json!({"check": "unit tests"});
+        for (key, value) in more.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        let evidence: CheckEvidence = serde_json::from_value(all).expect("evidence");
+        assert_eq!(check_line(&check(json!({})), true, Some(&evidence)).text(), expected);
     }
 }
 
@@ -97,7 +120,11 @@ fn result(outcome: &Outcome, verdicts: &[Verdict], files: u32) -> JobResult {
             patch: String::new(),
             branch: Some("codex-worker/0123".to_owned()),
         }),
-        judgement: Some(Judgement { checks: vec![check(json!({}))], verdicts: verdicts.to_vec() }),
+        judgement: Some(Judgement {
+            checks: vec![check(json!({}))],
+            verdicts: verdicts.to_vec(),
+            evidence: vec![],
+        }),
         notes: vec!["signals@0.1.0 was skipped: it trapped".to_owned()],
         attempts: 1,
         duration: Duration::from_millis(1500),
@@ -134,7 +161,7 @@ fn outcome(status: JobStatus, failure: Option<Failure>) -> Outcome {
 #[test]
 fn a_completed_job() {
     let warn = verdict(
-        Source::Verifier,
+        Asked::Verifier,
         "integrity@0.1.0",
         json!({
             "rule": "stub", "severity": "warn", "message": "a stub was left", "path": "src/a.rs", "line": 3
@@ -152,6 +179,11 @@ fn a_completed_job() {
             "note: signals@0.1.0 was skipped: it trapped",
         ]
     );
+    let words: Vec<_> = result.check_verdicts.iter().map(|v| (v.name_bytes, v.word)).collect();
+    assert_eq!(
+        words,
+        [(12, LineWord::Passed), (10, LineWord::Passed), (9, LineWord::Warned), (0, LineWord::Note)]
+    );
     assert_eq!(result.diff, "+***\n");
     assert!(result.summary.starts_with("all *** fixed"), "{}", result.summary);
     assert!(!result.summary.contains('\u{1b}'));
@@ -165,7 +197,7 @@ fn a_completed_job() {
 fn a_denied_scope_stands_in_one_line() {
     let deny = |path: &str| {
         verdict(
-            Source::Scope,
+            Asked::Scope,
             "scope@0.1.0",
             json!({
                 "rule": "out-of-scope", "severity": "deny", "message": "outside the scope", "path": path
@@ -183,7 +215,7 @@ fn a_denied_scope_stands_in_one_line() {
 fn hundreds_of_findings_are_counted_and_three_failures_named() {
     let warn = |n: usize| {
         verdict(
-            Source::Verifier,
+            Asked::Verifier,
             "integrity@0.1.0",
             json!({"rule": "stub", "severity": "warn", "message": format!("finding {n}")}),
         )
@@ -199,7 +231,9 @@ fn hundreds_of_findings_are_counted_and_three_failures_named() {
         .map(|n| json!({"id": format!("t{n}"), "path": "a.py", "line": n, "message": "m".repeat(500)}))
         .collect();
     let signal = json!({"runner": "pytest", "passed": 0, "failed": 5, "skipped": 0, "errors": 0, "first_failures": failures});
-    let line = check_line(&check(json!({"status": "failed", "exit_code": 1, "signals": [signal]})), false);
+    let line =
+        check_line(&check(json!({"status": "failed", "exit_code": 1, "signals": [signal]})), false, None)
+            .text();
     assert!(line.contains("t1 a.py:1: mmm") && line.contains("t3 a.py:3: mmm"), "{line}");
     assert!(!line.contains("t4") && line.len() < 500, "{line}");
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::artifacts::{Artifacts, DIFF, FINDINGS, RESULT};
+use crate::artifacts::{Artifacts, DIFF, EVIDENCE, FINDINGS, RESULT};
 use crate::cleanup;
 use crate::compact::{self, Kept};
 use crate::paths::JobPaths;
@@ -20,7 +20,7 @@ use model::status::JobStatus;
 use model::types::{AgentOutcome, ChangeSet, CheckResult};
 use policy::PluginId;
 use redact::Redactor;
-use verify::outcome::{Outcome, Verdict};
+use verify::outcome::{CheckEvidence, Outcome, Verdict};
 
 /// Bytes of a patch that are kept as an artifact.
 pub(crate) const PATCH_MAX: usize = 8 << 20;
@@ -77,6 +77,8 @@ pub struct Judgement {
     pub checks: Vec<CheckResult>,
     /// Every finding.
     pub verdicts: Vec<Verdict>,
+    /// What further runs of the checks showed.
+    pub evidence: Vec<CheckEvidence>,
 }
 
 /// The weakest containment that was in force.
@@ -157,6 +159,9 @@ pub fn conclude(config: &Config, claim: &Claim, redactor: &Redactor, ending: &En
     }
     if let Some(judgement) = &ending.judgement {
         lost(FINDINGS, artifacts.write(FINDINGS, &pretty(&judgement.verdicts)));
+        if !judgement.evidence.is_empty() {
+            lost(EVIDENCE, artifacts.write(EVIDENCE, &pretty(&judgement.evidence)));
+        }
     }
     let mask = |text: &str| redactor.text(text);
     let kept = Kept { artifacts: &artifacts.list(), diff: &diff };

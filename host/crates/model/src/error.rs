@@ -50,6 +50,7 @@ pub struct Error {
     pub message: String,
     /// Each one line, an order to the reader: "set SANDBOX_ROOT to …".
     pub hints: Vec<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The host's result.
@@ -58,7 +59,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), hints: Vec::new() }
+        Error { kind, message: message.into(), hints: Vec::new(), source: None }
+    }
+
+    /// Keeps what caused it; [`std::error::Error::source`] gives it back.
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
     }
 
     /// Adds what to do.
@@ -78,4 +85,22 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Kind};
+    use std::error::Error as _;
+
+    #[test]
+    fn the_cause_is_kept_beside_message_and_hints() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = Error::new(Kind::Environment, "cannot write").caused_by(cause).hint("put it out");
+        assert_eq!(error.to_string(), "cannot write\nhint: put it out");
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("disk on fire"));
+    }
+}

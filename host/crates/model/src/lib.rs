@@ -8,6 +8,8 @@
 
 pub mod error;
 
+pub mod glob;
+
 pub mod secret;
 
 pub mod spec;

@@ -38,6 +38,54 @@ pub struct JobResult {
     /// Paths that `changed_files` leaves out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub changed_files_omitted: u32,
+    /// What each line of `checks` says, in the same order; empty in results from before. Not
+    /// on the wire: it tells the host where a line may be cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check_verdicts: Vec<LineVerdict>,
+}
+
+/// What a line of `checks` says, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LineVerdict {
+    /// Bytes of the name that the line begins with; the verdict follows it.
+    pub name_bytes: usize,
+    /// The verdict.
+    pub word: LineWord,
+}
+
+/// The verdict of a line of `checks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LineWord {
+    /// It holds.
+    Passed,
+    /// It does not.
+    Failed,
+    /// It ran out of time.
+    TimedOut,
+    /// It could not be started.
+    NotRun,
+    /// A policy or the host denied.
+    Denied,
+    /// A policy or the host warned.
+    Warned,
+    /// Anything else that a reader should know.
+    Note,
+}
+
+impl LineWord {
+    /// What stands after the name; nothing for a note.
+    pub fn text(self) -> &'static str {
+        match self {
+            LineWord::Passed => ": passed",
+            LineWord::Failed => ": failed",
+            LineWord::TimedOut => ": timed out",
+            LineWord::NotRun => ": not run",
+            LineWord::Denied => ": denied",
+            LineWord::Warned => ": warned",
+            LineWord::Note => "",
+        }
+    }
 }
 
 fn is_zero(n: &u32) -> bool {

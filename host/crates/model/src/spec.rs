@@ -123,6 +123,53 @@ pub enum PermissionMode {
     BypassPermissions,
 }
 
+impl PermissionMode {
+    /// By the name that settings and arguments use.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "default" => PermissionMode::Default,
+            "acceptEdits" => PermissionMode::AcceptEdits,
+            "plan" => PermissionMode::Plan,
+            "bypassPermissions" => PermissionMode::BypassPermissions,
+            _ => return None,
+        })
+    }
+
+    /// The mode lets the agent change files.
+    pub fn may_edit(self) -> bool {
+        match self {
+            PermissionMode::AcceptEdits | PermissionMode::BypassPermissions => true,
+            PermissionMode::Default | PermissionMode::Plan => false,
+        }
+    }
+}
+
+/// How much evidence a job needs; presets, see docs/mcp.md.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "documented as a table in docs/mcp.md")]
+pub enum Tier {
+    Lite,
+    Standard,
+    Strict,
+    Critical,
+}
+
+impl Tier {
+    /// By the name that settings and arguments use.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "lite" => Tier::Lite,
+            "standard" => Tier::Standard,
+            "strict" => Tier::Strict,
+            "critical" => Tier::Critical,
+            _ => return None,
+        })
+    }
+}
+
 /// Where jobs edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -210,4 +257,26 @@ pub struct JobSpec {
     pub idempotency_key: Option<String>,
     /// The caller's own marks.
     pub labels: BTreeMap<String, String>,
+    /// How much evidence is asked for; `standard` if nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reliability_tier: Option<Tier>,
+    /// Whether a change is expected, where the caller said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expects_change: Option<bool>,
+}
+
+impl JobSpec {
+    /// How much evidence is asked for.
+    pub fn tier(&self) -> Tier {
+        self.reliability_tier.unwrap_or(Tier::Standard)
+    }
+
+    /// A job that changes nothing has not done what was asked. Unless the caller says so, a
+    /// job expects a change if it has a scope or checks; one that resumes another may find
+    /// the change made already.
+    pub fn expects_change(&self) -> bool {
+        let declared = self.scoped_patch.is_some() || !self.checks.is_empty();
+        let expected = self.expects_change.unwrap_or(declared && self.resume.is_none());
+        expected && self.permission_mode.may_edit()
+    }
 }

@@ -2,6 +2,7 @@
 //! and total on whatever a plugin returns.
 
 use super::plugin::{About, Example};
+use model::outcome::is_reserved;
 use model::types::{
     Draft, Failure, Finding, Found, Mutant, MutantKind, Mutants, MutationInput, NotMutated, PromptInput,
     Signal,
@@ -92,8 +93,12 @@ pub fn findings(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn finding(finding: Finding) -> Finding {
+    let name = rule(&finding.rule);
+    // A component that shows such a name in its examples is refused; one that does not shall
+    // not be taken for the host either.
+    let name = if is_reserved(&name) { format!("x-{name}") } else { name };
     Finding {
-        rule: rule(&finding.rule),
+        rule: name,
         severity: finding.severity,
         message: sanitize::line(&finding.message, MAX_TEXT),
         path: finding.path.map(|path| sanitize::line(&path, MAX_PATH)),

@@ -1,5 +1,6 @@
 //! How the answers of several policies become one. Pure.
 
+use model::outcome::POLICY_BROKEN;
 use model::types::{Budget, Finding, Mutant, MutantKind, Mutants, Severity, Span};
 
 /// A finding and who it comes from.
@@ -9,6 +10,9 @@ pub struct Judged {
     pub plugin: String,
     /// What it found.
     pub finding: Finding,
+    /// It gave no answer: the finding is the host's and says so.
+    #[serde(default)]
+    pub broken: bool,
 }
 
 /// Every finding of every policy, the strictest first, else in the order of the policies. A
@@ -17,8 +21,13 @@ pub fn judge(answers: Vec<(String, Result<Vec<Finding>, String>)>) -> Vec<Judged
     let mut judged: Vec<_> = answers
         .into_iter()
         .flat_map(|(plugin, answer)| {
+            let gave_none = answer.is_err();
             let findings = answer.unwrap_or_else(|reason| vec![broken(&plugin, &reason)]);
-            findings.into_iter().map(move |finding| Judged { plugin: plugin.clone(), finding })
+            findings.into_iter().map(move |finding| Judged {
+                plugin: plugin.clone(),
+                finding,
+                broken: gave_none,
+            })
         })
         .collect();
     judged.sort_by_key(|judged| judged.finding.severity);
@@ -28,7 +37,7 @@ pub fn judge(answers: Vec<(String, Result<Vec<Finding>, String>)>) -> Vec<Judged
 /// What the failure of a policy that may deny means.
 pub fn broken(plugin: &str, reason: &str) -> Finding {
     Finding {
-        rule: "policy-broken".into(),
+        rule: POLICY_BROKEN.into(),
         severity: Severity::Deny,
         message: format!("policy {plugin} could not judge: {reason}"),
         path: None,

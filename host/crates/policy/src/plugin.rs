@@ -15,6 +15,7 @@ use super::inspect::{Interface, Refusal};
 use super::limits::Limits;
 use super::lock::Mode;
 use super::record;
+use model::outcome::is_reserved;
 use redact::sanitize;
 
 /// How long all examples of a component may take.
@@ -209,6 +210,11 @@ impl Prepared {
             .map_err(|error| format!("its input is {error}"))?;
         let expected = Answer::parse(interface, &example.expected)
             .map_err(|error| format!("its expected output is {error}"))?;
+        if let Answer::Findings(findings) = &expected
+            && let Some(reserved) = findings.iter().find(|finding| is_reserved(&finding.rule))
+        {
+            return Err(format!("the rule {} is the host's own: give it another name", reserved.rule));
+        }
         let limits = Limits::default();
         let mut instance = start(&self.code, limits, &example.config).map_err(|error| error.to_string())?;
         let got = ask(&self.code, &mut instance, limits, question.as_question(), example.input.len() as u64)

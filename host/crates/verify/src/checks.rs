@@ -51,7 +51,24 @@ pub struct Site {
     pub tag: String,
     /// Bytes of output that a result keeps.
     pub output_max: usize,
+    /// What is set besides `env`.
+    pub variables: Variables,
 }
+
+/// The variables of a run besides those of its [`Site`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variables {
+    /// All of [`ENVIRONMENT`].
+    Ours,
+    /// Only what any user may have set: a second environment, in which code that knows the
+    /// first one by its variables shows itself. What waits for a terminal there (a watcher
+    /// without `CI`) runs out of its time and is run again with ours.
+    Plain,
+}
+
+/// What is set in a second environment too: a check must not ask, page, or leave compiled
+/// files of altered sources behind.
+const PLAIN: &[&str] = &["PAGER", "GIT_PAGER", "GIT_TERMINAL_PROMPT", "PYTHONDONTWRITEBYTECODE"];
 
 /// Set for every check: no pagers, no colours, no progress bars, and no files written just
 /// because something was imported.
@@ -118,6 +135,21 @@ async fn run_one(
     reader: &Arc<dyn Reader>,
     cancel: &CancellationToken,
 ) -> Ran {
+    let ran = run_with(check, number, site, reader, cancel).await;
+    if site.variables == Variables::Plain && ran.result.status == CheckStatus::TimedOut && !ran.cancelled {
+        let site = Site { variables: Variables::Ours, ..site.clone() };
+        return run_with(check, number, &site, reader, cancel).await;
+    }
+    ran
+}
+
+async fn run_with(
+    check: &CheckCommand,
+    number: usize,
+    site: &Site,
+    reader: &Arc<dyn Reader>,
+    cancel: &CancellationToken,
+) -> Ran {
     if cancel.is_cancelled() {
         return not_run(check, "not started: the job was ended", true);
     }
@@ -130,7 +162,9 @@ async fn run_one(
         return not_run(check, &format!("cannot write its process tag: {error}"), false);
     }
     let mut env = site.env.clone();
-    env.extend(ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let set = |name: &str| site.variables == Variables::Ours || PLAIN.contains(&name);
+    let variables = ENVIRONMENT.iter().filter(|(name, _)| set(name));
+    env.extend(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let command = Command {
         argv: shell(&check.command),
         env,
@@ -285,6 +319,7 @@ mod tests {
             // The end of a run kills every process with its tag, other tests' too.
             tag: format!("test-{}", dir.display()),
             output_max: 1000,
+            variables: Variables::Ours,
         };
         let reader: Arc<dyn Reader> = Arc::new(Plain);
         run(checks, &site, &reader, cancel).await

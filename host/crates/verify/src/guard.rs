@@ -8,43 +8,51 @@
 //! a new dependency is honest work. A file that the scope names exactly is the planner's wish
 //! and stays as the agent left it. The operator's patterns add to and take from the habits.
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use test_names::{is_manifest, is_runner_configuration};
 
+use model::glob::{BrokenGlob, PathGlob};
 use model::types::{ChangeKind, ChangedFile, FileKind};
+
+pub use test_names::{in_tests as is_test, runs_tests};
 
 /// The operator's globs of files that are tests, and of files that are not.
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
-    more: GlobSet,
-    not: GlobSet,
+    more: Vec<PathGlob>,
+    not: Vec<PathGlob>,
 }
 
 impl Patterns {
     /// `guard_patterns` of the configuration: `acceptance/**` adds, `!tests/support/**` takes
     /// out. Globs without a `/` match the file name in any directory. A broken one is an
     /// error that names it.
-    pub fn new(globs: &[String]) -> Result<Patterns, globset::Error> {
-        let (mut more, mut not) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+    pub fn new(globs: &[String]) -> Result<Patterns, BrokenGlob> {
+        let mut patterns = Patterns::default();
         for glob in globs {
-            let (plain, set) = match glob.strip_prefix('!') {
-                Some(plain) => (plain, &mut not),
-                None => (glob.as_str(), &mut more),
-            };
-            let plain = plain.trim_start_matches("./").trim_end_matches('/');
-            let anywhere = if plain.contains('/') { plain.to_owned() } else { format!("**/{plain}") };
-            set.add(Glob::new(&anywhere)?);
-            set.add(Glob::new(&format!("{anywhere}/**"))?);
+            match glob.strip_prefix('!') {
+                Some(plain) => patterns.not.push(PathGlob::anywhere(plain)?),
+                None => patterns.more.push(PathGlob::anywhere(glob)?),
+            }
         }
-        Ok(Patterns { more: more.build()?, not: not.build()? })
+        Ok(patterns)
     }
 
     fn is_test(&self, path: &str) -> bool {
         let path = path.trim_start_matches("../");
-        !self.not.is_match(path) && (is_test(path) || self.more.is_match(path))
+        !self.takes_out(path) && (is_test(path) || self.more.iter().any(|glob| glob.is_match(path)))
     }
 
     fn is_runner_configuration(&self, path: &str) -> bool {
-        !self.not.is_match(path.trim_start_matches("../")) && is_runner_configuration(path)
+        !self.takes_out(path.trim_start_matches("../")) && is_runner_configuration(path)
+    }
+
+    /// A test, what tests are compared with, or what decides how they run.
+    pub fn judges(&self, path: &str) -> bool {
+        self.is_test(path) || self.is_runner_configuration(path)
+    }
+
+    fn takes_out(&self, path: &str) -> bool {
+        self.not.iter().any(|glob| glob.is_match(path))
     }
 }
 
@@ -88,6 +96,47 @@ pub fn of(files: &[ChangedFile], scope: &[String], patterns: &Patterns) -> Guard
     guard
 }
 
+/// What to restore so that the tests run without the change: every changed file that is
+/// neither a test nor decides how tests run.
+pub fn without_change(files: &[ChangedFile], patterns: &Patterns) -> Vec<String> {
+    let judges = |path: &str| patterns.judges(path);
+    let mut restore = Vec::new();
+    for file in files.iter().filter(|file| !file.ignored) {
+        let before = file.old_path.as_deref().unwrap_or(&file.path);
+        if !judges(before) && !judges(&file.path) {
+            restore.push(before.to_owned());
+            if before != file.path {
+                restore.push(file.path.clone());
+            }
+        }
+    }
+    restore
+}
+
+/// What defines a check beside what it runs: manifests and scripts.
+pub fn is_definition(path: &str) -> bool {
+    is_manifest(path)
+}
+
+/// Tests, or what they are compared with, changed.
+pub fn tests_changed(files: &[ChangedFile], patterns: &Patterns) -> bool {
+    let judges = |path: &str| patterns.judges(path);
+    files.iter().any(|file| judges(&file.path) || file.old_path.as_deref().is_some_and(judges))
+}
+
+/// A file of program text, by its extension: what checks have no business to write. Snapshots
+/// and lock files are what many honest checks write.
+pub fn is_source(path: &str) -> bool {
+    const EXTENSIONS: &[&str] = &[
+        "bash", "bats", "c", "cc", "cjs", "clj", "cpp", "cs", "cts", "cxx", "dart", "ex", "exs", "fs", "go",
+        "groovy", "h", "hpp", "hs", "java", "jl", "js", "jsx", "kt", "kts", "lua", "m", "mjs", "ml", "mts",
+        "php", "pl", "pm", "ps1", "py", "pyi", "r", "rb", "rs", "scala", "sh", "sql", "svelte", "swift",
+        "ts", "tsx", "vue", "zig", "zsh",
+    ];
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.binary_search(&extension.as_str()).is_ok())
+}
+
 /// An entry of the scope is this very path.
 pub fn is_named(path: &str, scope: &[String]) -> bool {
     let plain = |text: &str| {
@@ -95,145 +144,6 @@ pub fn is_named(path: &str, scope: &[String]) -> bool {
         parts.join("/")
     };
     scope.iter().any(|entry| plain(entry) == plain(path))
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// Directories that hold tests or what they are compared with, in lower case.
-const TEST_DIRECTORIES: &[&str] = &[
-    "test",
-    "tests",
-    "__tests__",
-    "testdata",
-    "test-data",
-    "test_data",
-    "fixtures",
-    "__fixtures__",
-    "__snapshots__",
-    "__image_snapshots__",
-    "snapshots",
-    "golden",
-    "goldens",
-    "e2e",
-    "cypress",
-    "acceptance",
-];
-
-/// A test or what it is compared with, by the habits of the common runners.
-pub fn is_test(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let name = file_name(&lower);
-    let stem = name.split('.').next().unwrap_or(name);
-    // `unit_tests`, `integration-test`, `Shop.Tests`; not `latest`.
-    let ends = |part: &str| {
-        ["_tests", "_test", "-tests", "-test", ".tests", ".test"].iter().any(|end| part.ends_with(end))
-    };
-    // `spec/api.yaml` is what the code is made from, no test of it.
-    let described =
-        [".yaml", ".yml", ".json", ".md", ".proto", ".graphql"].iter().any(|end| name.ends_with(end));
-    let specs = |part: &str| matches!(part, "spec" | "specs") && !described;
-    let in_directory = lower
-        .split('/')
-        .rev()
-        .skip(1)
-        .any(|part| TEST_DIRECTORIES.contains(&part) || ends(part) || specs(part))
-        || path.split('/').rev().skip(1).any(|part| part.ends_with("Tests"));
-    in_directory
-        || stem.starts_with("test_")
-        || stem.ends_with("_test")
-        || stem.ends_with("_tests")
-        || stem.ends_with("_spec")
-        // Django's `app/tests.py`, Rust's `src/parse/tests.rs`.
-        || (matches!(stem, "test" | "tests") && name.contains('.'))
-        || [".test.", ".spec.", ".cy.", ".approved."].iter().any(|part| name.contains(part))
-        || [".snap", ".golden", ".feature"].iter().any(|end| name.ends_with(end))
-        || is_class_test(file_name(path))
-}
-
-/// `FooTest.java`, `FooTests.cs`, `FooIT.java`.
-fn is_class_test(name: &str) -> bool {
-    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
-    matches!(extension, "java" | "kt" | "cs" | "scala" | "swift" | "groovy" | "php" | "cpp" | "cc")
-        && ["Test", "Tests", "IT", "Spec"].iter().any(|end| stem.ends_with(end))
-}
-
-/// A file that decides which tests run and how, and nothing else.
-pub fn is_runner_configuration(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let name = file_name(&lower);
-    const NAMES: &[&str] = &[
-        "conftest.py",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "pytest.ini",
-        ".pytest.ini",
-        "pytest.toml",
-        "tox.ini",
-        "noxfile.py",
-        ".coveragerc",
-        "karma.conf.js",
-        ".nycrc",
-        ".nycrc.json",
-        ".c8rc.json",
-        ".taprc",
-        "nextest.toml",
-        "phpunit.xml",
-        "phpunit.xml.dist",
-        ".rspec",
-        "spec_helper.rb",
-        "rails_helper.rb",
-        "setuptests.js",
-        "setuptests.ts",
-        "bunfig.toml",
-    ];
-    const STARTS: &[&str] = &[
-        "jest.config.",
-        "jest.setup.",
-        "jest-setup.",
-        "vitest.config.",
-        "vitest.setup.",
-        "vitest.workspace.",
-        "playwright.config.",
-        "cypress.config.",
-        "ava.config.",
-        "wdio.conf.",
-        "babel.config.",
-        ".babelrc",
-        ".mocharc",
-    ];
-    // cargo's `runner` starts the test binaries.
-    let cargo = lower == ".cargo/config.toml" || lower.ends_with("/.cargo/config.toml");
-    NAMES.contains(&name) || name.ends_with(".pth") || cargo || STARTS.iter().any(|p| name.starts_with(p))
-}
-
-/// A file that says how to test among much else.
-pub fn is_manifest(path: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "setup.cfg",
-        "setup.py",
-        "pyproject.toml",
-        "package.json",
-        "cargo.toml",
-        "makefile",
-        "gnumakefile",
-        "justfile",
-        "taskfile.yml",
-        "rakefile",
-        "build.rs",
-        "pom.xml",
-        "build.gradle",
-        "build.gradle.kts",
-        "cmakelists.txt",
-        "deno.json",
-        "composer.json",
-        "vite.config.js",
-        "vite.config.ts",
-    ];
-    let lower = path.to_ascii_lowercase();
-    let script = lower.ends_with(".sh") || lower.ends_with(".bash");
-    NAMES.contains(&file_name(&lower)) || script
 }
 
 /// The changed lines speak of tests or swallow a failure, or the patch cannot tell.
@@ -259,37 +169,6 @@ fn touches_tests(file: &ChangedFile) -> bool {
         let line = line.to_ascii_lowercase();
         WORDS.iter().any(|word| line.contains(word))
     })
-}
-
-/// Whether a check's command runs tests, so that guarding it makes sense. Only what is
-/// surely something else is left out: a script may run anything.
-pub fn runs_tests(command: &str) -> bool {
-    const OTHERS: &[&str] = &[
-        "lint",
-        "eslint",
-        "tsc",
-        "clippy",
-        "fmt",
-        "prettier",
-        "black",
-        "ruff",
-        "mypy",
-        "pyright",
-        "gofmt",
-        "vet",
-        "shellcheck",
-        "flake8",
-        "pylint",
-        "rustfmt",
-        "typecheck",
-        "stylelint",
-        "biome",
-    ];
-    let lower = command.to_ascii_lowercase();
-    let words: Vec<&str> =
-        lower.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
-    let tests = ["test", "spec", "jest", "vitest", "mocha", "tox", "nox", "phpunit", "verify"];
-    tests.iter().any(|word| lower.contains(word)) || !words.iter().any(|word| OTHERS.contains(word))
 }
 
 #[cfg(test)]
@@ -325,11 +204,13 @@ mod tests {
 
     #[test]
     fn the_operators_patterns_add_and_take_out() {
-        let globs = ["contract/**".to_owned(), "*.case".to_owned(), "!tests/support".to_owned()];
+        let globs = ["contract/**", "*.case", "lib/*.sh", "!tests/support"].map(str::to_owned);
         let patterns = Patterns::new(&globs).expect("they compile");
         for (path, guarded) in [
             ("contract/a/b.txt", true),
             ("deep/down/x.case", true),
+            ("lib/a.sh", true),
+            ("lib/deep/a.sh", false),
             ("tests/support/boot.py", false),
             ("tests/test_a.py", true),
             ("../lib/contract.rs", false),
@@ -339,6 +220,27 @@ mod tests {
             assert_eq!(!guard.is_empty(), guarded, "{path}");
         }
         assert!(Patterns::new(&["[".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn the_change_without_its_tests() {
+        use ChangeKind::{Added, Deleted, Modified, Renamed};
+        let patterns = Patterns::default();
+        let files = [
+            file(Modified, "src/a.rs", None),
+            file(Added, "src/new.rs", None),
+            file(Deleted, "src/old.rs", None),
+            file(Renamed, "src/to.rs", Some("src/from.rs")),
+            file(Modified, "tests/a.rs", None),
+            file(Added, "tests/b.rs", None),
+            file(Modified, "pytest.ini", None),
+        ];
+        assert_eq!(
+            without_change(&files, &patterns),
+            ["src/a.rs", "src/new.rs", "src/old.rs", "src/from.rs", "src/to.rs"]
+        );
+        assert!(tests_changed(&files, &patterns) && !tests_changed(&files[..4], &patterns));
+        assert!(is_source("a/B.PY") && is_source("x.tsx") && !is_source("a.snap") && !is_source("Makefile"));
     }
 
     #[test]
@@ -382,23 +284,6 @@ mod tests {
                 "{}",
                 changed.path
             );
-        }
-    }
-
-    #[test]
-    fn commands_that_run_tests() {
-        for (command, expected) in [
-            ("cargo test", true),
-            ("npm run lint", false),
-            ("python -m pytest -q", true),
-            ("make check", true),
-            ("tsc", false),
-            ("npx tsc --noEmit && npx eslint .", false),
-            ("sh scripts/ci.sh", true),
-            ("npm run build", true),
-            ("cargo clippy -- -D warnings", false),
-        ] {
-            assert_eq!(runs_tests(command), expected, "{command}");
         }
     }
 }

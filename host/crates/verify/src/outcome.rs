@@ -3,21 +3,13 @@
 
 use std::fmt::Write as _;
 
-pub use model::outcome::{AgentFailure, Outcome, Source, Verdict, check_log};
+pub use model::outcome::{
+    AgentFailure, Asked, CheckEvidence, HostRule, MutantOutcome, Origin, Outcome, Verdict, check_log,
+};
 use model::result::{Failure, FailureKind};
 use model::spec::CheckCommand;
 use model::status::JobStatus;
 use model::types::{AgentEnd, AgentOutcome, CheckResult, CheckStatus, Severity};
-
-/// The rule of findings that say that a policy could not judge. The job is denied, but for
-/// a reason that the agent cannot repair.
-pub const POLICY_BROKEN: &str = "policy-broken";
-
-/// The host's rule for a check that passes with the agent's version of the tests alone.
-pub const TESTS_WEAKENED: &str = "tests-weakened";
-
-/// The host's rule for changed tests whose old versions could not be tried.
-pub const TESTS_UNGUARDED: &str = "tests-unguarded";
 
 /// What one pass is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -163,14 +155,25 @@ fn denial_reason(verdict: &Verdict) -> Reason {
         (Some(path), None) if !finding.message.contains(path.as_str()) => format!(" ({path})"),
         _ => String::new(),
     };
-    let (rank, kind, fallback) = if finding.rule == POLICY_BROKEN {
-        (4, FailureKind::PolicyBroken, "repair or remove the plugin, then start the job again")
-    } else if finding.rule == TESTS_WEAKENED || finding.rule == TESTS_UNGUARDED {
-        (7, FailureKind::TestsWeakened, "let the agent mend the code, not the tests")
-    } else if verdict.source == Source::Scope {
-        (5, FailureKind::OutOfScope, "widen scoped_patch.paths if the edit is wanted")
-    } else {
-        (8, FailureKind::PolicyDenied, "read findings.json")
+    use HostRule::{
+        ChangeNotTested, CheckCannotFail, EnvironmentDependent, TestsUnguarded, TestsWeakened,
+        TreeChangedByCheck,
+    };
+    let tests = "let the agent repair the code, not the tests";
+    let (rank, kind, fallback) = match verdict.origin {
+        Origin::Broken(_) => {
+            (4, FailureKind::PolicyBroken, "repair or remove the plugin, then start the job again")
+        }
+        Origin::Policy(Asked::Scope) => {
+            (5, FailureKind::OutOfScope, "widen scoped_patch.paths if the edit is wanted")
+        }
+        Origin::Host(TestsWeakened | TestsUnguarded) => (7, FailureKind::TestsWeakened, tests),
+        Origin::Host(TreeChangedByCheck | CheckCannotFail | ChangeNotTested | EnvironmentDependent) => {
+            (7, FailureKind::PolicyDenied, tests)
+        }
+        Origin::Policy(Asked::Verifier) | Origin::Host(_) => {
+            (8, FailureKind::PolicyDenied, "read findings.json")
+        }
     };
     Reason {
         rank,
@@ -303,9 +306,9 @@ mod tests {
         }
     }
 
-    fn verdict(source: Source, rule: &str, severity: Severity) -> Verdict {
+    fn verdict(origin: Origin, rule: &str, severity: Severity) -> Verdict {
         Verdict {
-            source,
+            origin,
             by: "p@1".into(),
             finding: Finding {
                 rule: rule.into(),
@@ -347,20 +350,28 @@ mod tests {
         let proof = || vec![declared("unit", true)];
         let ok = || vec![check("unit", Passed, None)];
         let bad = || vec![check("unit", Failed, None)];
-        let scope = || verdict(Source::Scope, "out-of-scope", Severity::Deny);
+        let scope = || verdict(Origin::Policy(Asked::Scope), "out-of-scope", Severity::Deny);
+        let verifier = Origin::Policy(Asked::Verifier);
         let lines = [
             line(&agent(Completed), &unit(), &ok(), &[]),
-            line(&agent(Completed), &[], &[], &[verdict(Source::Verifier, "todo", Severity::Warn)]),
+            line(&agent(Completed), &[], &[], &[verdict(verifier, "todo", Severity::Warn)]),
             line(&agent(Completed), &unit(), &bad(), &[]),
             line(&agent(Completed), &unit(), &bad(), &[scope(), scope()]),
-            line(&agent(Completed), &unit(), &ok(), &[verdict(Source::Host, TESTS_WEAKENED, Severity::Deny)]),
-            line(&agent(Completed), &unit(), &bad(), &[verdict(Source::Verifier, "claim", Severity::Deny)]),
+            line(
+                &agent(Completed),
+                &unit(),
+                &ok(),
+                &[verdict(Origin::Host(HostRule::TestsWeakened), "tests-weakened", Severity::Deny)],
+            ),
+            line(&agent(Completed), &unit(), &bad(), &[verdict(verifier, "claim", Severity::Deny)]),
             line(
                 &agent(Completed),
                 &unit(),
                 &bad(),
-                &[verdict(Source::Verifier, "policy-broken", Severity::Deny)],
+                &[verdict(Origin::Broken(Asked::Verifier), "policy-broken", Severity::Deny)],
             ),
+            // A name alone steers nothing.
+            line(&agent(Completed), &unit(), &ok(), &[verdict(verifier, "policy-broken", Severity::Deny)]),
             line(&agent(MaxTurns), &unit(), &ok(), &[]),
             line(&agent(TimedOut), &[], &[], &[]),
             line(&agent(Cancelled), &unit(), &bad(), &[]),
@@ -381,6 +392,7 @@ mod tests {
         failed TestsWeakened repairable: tests-weakened was seen (src/a.rs:3) [p@1 tests-weakened]
         failed CheckFailed repairable: check `unit` failed (exit 2) [check unit; p@1 claim]
         failed PolicyBroken: policy-broken was seen (src/a.rs:3) [p@1 policy-broken; check unit]
+        failed PolicyDenied repairable: policy-broken was seen (src/a.rs:3) [p@1 policy-broken]
         failed TurnLimit repairable: the agent used all its turns (7) [agent]
         timed_out Budget: the job's time was up while the agent worked [agent]
         cancelled Cancelled: the job was cancelled [agent; check unit]

@@ -7,16 +7,16 @@ use super::{job_id, known, number, read_job};
 use crate::cli::plugin::{finding, signal};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
-use job::artifacts::FINDINGS;
+use job::artifacts::{EVIDENCE, FINDINGS};
 use job::paths::JobPaths;
 use model::error::{Error, Kind, Result};
-use model::types::{Finding, Severity};
+use model::types::{CheckStatus, Finding, Severity};
 use policy::ask::Answer;
 use policy::inspect::Interface;
 use policy::lock::Mode;
 use policy::plugin::Example;
 use policy::record::Decision;
-use verify::outcome::Verdict;
+use verify::outcome::{CheckEvidence, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,7 +38,8 @@ type Whys = BTreeMap<(String, String), String>;
 /// Explains.
 pub(super) fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
-    let findings = JobPaths::new(&config.home, &job_id(&args.job)?).artifacts().join(FINDINGS);
+    let artifacts = JobPaths::new(&config.home, &job_id(&args.job)?).artifacts();
+    let findings = artifacts.join(FINDINGS);
     // The verdicts of the last pass, the host's own and those of refused policies among them.
     let verdicts: Option<Vec<Verdict>> =
         std::fs::read(findings).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -48,8 +49,14 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     let decisions = recorded.decisions;
     let verdicts = verdicts.unwrap_or_default();
+    let evidence: Vec<CheckEvidence> = std::fs::read(artifacts.join(EVIDENCE))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
     if args.json {
-        let value = serde_json::json!({"job_id": args.job, "decisions": decisions, "verdicts": verdicts});
+        let value = serde_json::json!({
+            "job_id": args.job, "decisions": decisions, "verdicts": verdicts, "evidence": evidence,
+        });
         let value = serde_json::to_string(&value).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
         return print(&(value + "\n"));
     }
@@ -66,7 +73,8 @@ pub(super) fn run(args: Args) -> Result<()> {
                 .map(move |(rule, why)| ((digest.clone(), rule), why))
         })
         .collect();
-    let mut text = explain(&args.job, &decisions, &verdicts, &whys, args.all);
+    let mut text = shown(&evidence);
+    text.push_str(&explain(&args.job, &decisions, &verdicts, &whys, args.all));
     if recorded.unreadable > 0 {
         let _ = writeln!(text, "{} lines of the record cannot be read by this version", recorded.unreadable);
     }
@@ -103,6 +111,33 @@ fn pass(decision: &Decision) -> Option<u32> {
         attempt: u32,
     }
     serde_json::from_str::<Input>(decision.input.as_ref()?.get()).ok().map(|input| input.job.attempt)
+}
+
+/// What further runs of the checks showed, each mutant with its difference.
+fn shown(evidence: &[CheckEvidence]) -> String {
+    let mut text = String::new();
+    for evidence in evidence {
+        let check = &evidence.check;
+        match evidence.without_change {
+            Some(CheckStatus::Passed) => {
+                let _ = writeln!(text, "check `{check}` passes without the change");
+            }
+            Some(CheckStatus::Failed) => {
+                let _ = writeln!(text, "check `{check}` fails without the change");
+            }
+            Some(CheckStatus::TimedOut | CheckStatus::NotRun) | None => {}
+        }
+        for mutant in &evidence.mutants {
+            let word = if mutant.killed { "killed" } else { "SURVIVED" };
+            let place = format!("{}:{}", mutant.path, mutant.line);
+            let _ =
+                writeln!(text, "check `{check}`: {word} {}: {} [{place}]", mutant.mutator, mutant.altered);
+            for line in mutant.diff.lines() {
+                let _ = writeln!(text, "       {line}");
+            }
+        }
+    }
+    text
 }
 
 /// The decisions in plain words.
@@ -236,11 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn mutants_are_shown_with_their_difference() {
+        let evidence: Vec<CheckEvidence> = serde_json::from_value(serde_json::json!([{
+            "check": "unit", "without_change": "failed",
+            "mutants": [{"path": "tests/a.py", "line": 3, "mutator": "expected-value", "digest": "",
+                         "altered": "expected 4 became 5", "diff": "-x == 4\n+x == 5\n", "killed": false}]
+        }]))
+        .expect("evidence");
+        insta::assert_snapshot!(shown(&evidence), @r"
+        check `unit` fails without the change
+        check `unit`: SURVIVED expected-value: expected 4 became 5 [tests/a.py:3]
+               -x == 4
+               +x == 5
+        ");
+    }
+
+    #[test]
     fn passes_reasons_remedies_and_refused_policies_are_told() {
         let found = [denial("out-of-scope", "a.rs is outside")];
         let decisions = [decision(1, "c0", &found), decision(2, "c0", &[])];
         let refused = Verdict {
-            source: verify::outcome::Source::Verifier,
+            origin: verify::outcome::Origin::Broken(verify::outcome::Asked::Verifier),
             by: "mine.wasm".into(),
             finding: denial("policy-broken", "policy mine.wasm could not judge"),
         };

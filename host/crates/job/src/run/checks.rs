@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Job;
 use super::pass::PassContext;
 use super::prepare::Prepared;
+use super::{Job, nonce};
 use crate::artifacts::check_log;
 use crate::paths::{JobPaths, create_private};
 use contain::{Limits, environment};
@@ -17,9 +17,18 @@ use redact::Redactor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use verify::checks::{self, Ran, Reader, Site};
-use verify::outcome::Verdict;
+use verify::checks::{self, Ran, Reader, Site, Variables};
+use verify::outcome::{CheckEvidence, Verdict};
 use workspace::{root, worktree};
+
+/// Where interpreters look for compiled code; a directory of its own for each round.
+pub(super) const FRESH_CACHES: &[(&str, &str)] = &[
+    ("PYTHONPYCACHEPREFIX", "pycache"),
+    ("NODE_COMPILE_CACHE", "node-compile"),
+    ("BABEL_CACHE_PATH", "babel.json"),
+    ("BOOTSNAP_CACHE_DIR", "bootsnap"),
+    ("NUMBA_CACHE_DIR", "numba"),
+];
 
 /// Redacts with the job's redactor, reads with its policies, and notes process tags.
 pub(super) struct JobReader {
@@ -78,8 +87,10 @@ pub(super) struct Checked {
     pub results: Vec<CheckResult>,
     pub notes: Vec<String>,
     pub verdicts: Vec<Verdict>,
-    /// Some were run again with the tests as before the job.
+    /// Some were run again on an altered tree.
     pub guarded: bool,
+    /// What further runs showed.
+    pub evidence: Vec<CheckEvidence>,
 }
 
 impl PassContext<'_> {
@@ -104,7 +115,8 @@ impl PassContext<'_> {
             notes.append(&mut ran.notes);
             job.journal.emit("check", one_line(&ran.result)).await;
         }
-        Ok(Checked { results: ran.into_iter().map(|ran| ran.result).collect(), notes, ..Checked::default() })
+        let results = ran.into_iter().map(|ran| ran.result).collect();
+        Ok(Checked { results, notes, ..Checked::default() })
     }
 }
 
@@ -121,19 +133,27 @@ impl Job {
     /// What surrounds a check: a fresh home, the allow-listed environment, and nothing
     /// writable but `writable`.
     pub(super) fn site(&self, dir: &Path, mut writable: Vec<PathBuf>, label: &str) -> Result<Site> {
-        let around = self.paths.check_home();
-        worktree::delete(&around);
+        worktree::delete(&self.paths.check_home());
+        // Another one for each run: code that knows the first by its directories shows itself.
+        let around = self.paths.check_home().join(&nonce()?[..8]);
         let (home, tmp) = (around.join("home"), around.join("tmp"));
         for dir in [&home, &tmp] {
             create_private(dir).map_err(|e| cannot("make", dir, &e))?;
         }
+        let mut env = environment::of_host(&home, &tmp);
+        // Compiled code that the agent left in an interpreter's cache need not be what its
+        // source says.
+        for (variable, cache) in FRESH_CACHES {
+            env.insert((*variable).to_owned(), around.join(cache).to_string_lossy().into_owned());
+        }
         writable.push(around);
         Ok(Site {
             dir: dir.to_owned(),
-            env: environment::of_host(&home, &tmp),
+            env,
             limits: Limits::of_job(&self.config, writable, Vec::new(), self.config.check_network),
             tag: self.process_tag(label),
             output_max: self.config.check_output_max,
+            variables: Variables::Ours,
         })
     }
 

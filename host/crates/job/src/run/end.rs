@@ -254,8 +254,11 @@ impl Prepared {
 impl Job {
     /// What is known besides the evidence. The policies have decided for the last time.
     async fn ending(self: &Arc<Self>, outcome: Outcome, progress: Progress) -> Ending {
-        let judgement =
-            progress.judged.map(|judged| Judgement { checks: judged.checks, verdicts: judged.verdicts });
+        let judgement = progress.judged.map(|judged| Judgement {
+            checks: judged.checks,
+            verdicts: judged.verdicts,
+            evidence: judged.evidence,
+        });
         let checks = judgement.as_ref().map_or(&[][..], |judgement| &judgement.checks);
         let mut notes = progress.notes;
         notes.extend(progress.pass_notes);

@@ -1,79 +1,26 @@
 //! Guarded runs: the checks that passed run again with the tests as they were before the
 //! job, so that passing says something about the code and not about the tests.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checks::{Checked, cannot};
+use super::checks::Checked;
 use super::pass::PassContext;
-use crate::paths::create_private;
+use super::tree_run::{Controlled, Overlay, TreeRun};
 use config::Isolation;
-use evidence::{Recorded, names};
+use evidence::Recorded;
 use model::error::{Error, Kind, Result};
 use model::spec::CheckCommand;
-use model::types::{CheckStatus, FileKind, Finding, Severity};
-use verify::checks::{self, Ran};
-use verify::outcome::{TESTS_UNGUARDED, TESTS_WEAKENED, Verdict};
+use model::types::{CheckStatus, FileKind, Severity};
+use verify::checks::Ran;
+use verify::outcome::{HostRule, Verdict};
 use verify::{guard, inline};
-use workspace::worktree;
 
-/// Ignored directories that builds write: a copy of the tree starts without them. Everything
-/// else that git ignored before the job (`node_modules`, `.venv`, `.env`, generated code) is
-/// linked into it, because checks do not start without.
-pub(super) const BUILD_OUTPUT: &[&str] = &[
-    "target",
-    "dist",
-    "build",
-    "out",
-    "bin",
-    "obj",
-    ".next",
-    ".nuxt",
-    ".turbo",
-    ".cache",
-    "coverage",
-    ".nyc_output",
-    "htmlcov",
-    "__pycache__",
-    ".pytest_cache",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".tox",
-    ".nox",
-    "tmp",
-    "log",
-    "logs",
-];
+/// Milliseconds that a further run may take beyond three times as long as the first: it may
+/// have to build again.
+const MORE_MS: u64 = 60_000;
 
 /// A larger source file is not searched for tests.
 const INLINE_MAX: u64 = 2 << 20;
-
-/// One guarded run of a pass.
-#[derive(Clone, Copy)]
-struct GuardedRun<'a> {
-    pass: PassContext<'a>,
-    recorded: &'a Recorded,
-    checks: &'a [CheckCommand],
-    overlay: &'a Overlay,
-    /// Part of the process tags.
-    label: &'a str,
-}
-
-/// The recorded tree in a directory of its own.
-struct Copy {
-    /// Stands for the recorder's top; a run in it may write all below.
-    top: PathBuf,
-    /// The working directory.
-    dir: PathBuf,
-}
-
-/// What a guarded run gave.
-struct Guarded {
-    ran: Vec<Ran>,
-    /// What failed in it, run again in the same place with the agent's versions: if that
-    /// fails too, the place is to blame.
-    control: Vec<Ran>,
-}
 
 impl PassContext<'_> {
     /// Runs the checks that passed again with the base versions of the changed tests. One
@@ -83,9 +30,7 @@ impl PassContext<'_> {
     /// In a worktree the place is the worktree itself, with the dependencies and the build
     /// that are there. The user's own directory is left alone: there it is a copy.
     pub(super) async fn guard(&self, recorded: &Recorded, checked: &mut Checked) -> Result<()> {
-        let job = &self.prepared.job;
-        let patterns = guard::Patterns::new(&job.config.guard_patterns)
-            .map_err(|e| Error::new(Kind::Config, format!("WORKER_GUARD_PATTERNS cannot be used: {e}")))?;
+        let patterns = self.guard_patterns()?;
         let guard = guard::of(&recorded.changes.files, self.scope_paths(), &patterns);
         let restore: Vec<String> = guard.restore.iter().chain(&guard.remove).cloned().collect();
         let overlay = Overlay { restore, files: Vec::new() };
@@ -136,14 +81,21 @@ impl PassContext<'_> {
         self.prepared.job.on_files(read).await
     }
 
-    fn scope_paths(&self) -> &[String] {
+    pub(super) fn guard_patterns(&self) -> Result<guard::Patterns> {
+        guard::Patterns::new(&self.prepared.job.config.guard_patterns).map_err(|error| {
+            let message = format!("WORKER_GUARD_PATTERNS cannot be used: {error}");
+            Error::new(Kind::Config, message).caused_by(error)
+        })
+    }
+
+    pub(super) fn scope_paths(&self) -> &[String] {
         let scope = self.prepared.job.claim.spec.scoped_patch.as_ref();
         scope.map_or(&[], |scope| scope.paths.as_slice())
     }
 
     /// The checks that are worth a guarded run: they run tests, passed, and have not failed
     /// in a guarded run yet. None when the job wants no such run or is being ended.
-    fn to_guard(&self, checked: &Checked) -> Vec<CheckCommand> {
+    pub(super) fn to_guard(&self, checked: &Checked) -> Vec<CheckCommand> {
         let spec = &self.prepared.job.claim.spec;
         if !spec.guard_tests || self.prepared.job.stopping() {
             return Vec::new();
@@ -156,7 +108,12 @@ impl PassContext<'_> {
             })
         };
         let worth = |check: &&CheckCommand| guard::runs_tests(&check.command) && holds(&check.name);
-        spec.checks.iter().filter(worth).cloned().collect()
+        let bounded = |check: &CheckCommand| {
+            let took = checked.results.iter().find(|result| result.name == check.name);
+            let most = took.map_or(u64::MAX, |result| result.duration_ms.saturating_mul(3) + MORE_MS);
+            CheckCommand { timeout_ms: check.timeout_ms.min(most), ..check.clone() }
+        };
+        spec.checks.iter().filter(worth).map(bounded).collect()
     }
 
     async fn run_against(
@@ -173,11 +130,11 @@ impl PassContext<'_> {
         }
         job.journal.emit("check", format!("again with {} as before the job", overlay.summary().0)).await;
         let label = format!("{}{kind}", self.attempt);
-        let run = GuardedRun { pass: *self, recorded, checks: &checks, overlay, label: &label };
+        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay, label: &label };
         checked.guarded = true;
-        let ran = run.run().await;
-        worktree::delete(&job.paths.trees());
-        let Guarded { ran, control } = match ran {
+        let ran = run.controlled().await;
+        run.clean_up();
+        let Controlled { ran, control, first } = match ran {
             Ok(both) => both,
             Err(error) => {
                 // Without the second run nobody knows what the changed tests are worth.
@@ -189,12 +146,13 @@ impl PassContext<'_> {
         for ran in &ran {
             job.keep_log(if overlay.files.is_empty() { "guarded" } else { "inline" }, ran);
             let name = &ran.result.name;
-            let control = control.iter().find(|control| control.result.name == *name);
-            let stopped = ran.cancelled || control.is_some_and(|control| control.cancelled);
+            let of = |all: &[Ran]| all.iter().find(|other| other.result.name == *name).cloned();
+            let (control, first) = (of(&control), of(&first));
+            let stopped = ran.cancelled || control.as_ref().is_some_and(|control| control.cancelled);
             if let Some(result) = checked.results.iter_mut().find(|result| result.name == *name)
                 && !stopped
             {
-                let (guarded, verdict) = run.compare(ran, control);
+                let (guarded, verdict) = run.compare(ran, control.as_ref(), first.as_ref());
                 result.guarded = guarded.or(result.guarded);
                 checked.verdicts.extend(verdict);
             }
@@ -203,93 +161,15 @@ impl PassContext<'_> {
     }
 }
 
-impl GuardedRun<'_> {
-    /// The guarded run, and the control run for what failed in it.
-    async fn run(&self) -> Result<Guarded> {
-        if self.pass.prepared.job.claim.spec.isolation == Isolation::Worktree {
-            self.in_worktree().await
-        } else {
-            self.in_copies().await
-        }
-    }
-
-    async fn in_worktree(&self) -> Result<Guarded> {
-        let (prepared, job) = (self.pass.prepared, &self.pass.prepared.job);
-        let recorder = Arc::clone(&prepared.recorder);
-        let (tree, overlay) = (self.recorded.tree.clone(), self.overlay.clone());
-        job.on_files(move || Ok(recorder.lay(&tree, &overlay.restore, &overlay.files)?)).await?;
-        let site = prepared.site(self.label)?;
-        let ran = checks::run(self.checks, &site, &job.reader, job.control.token()).await;
-        let recorder = Arc::clone(&prepared.recorder);
-        job.on_files(move || Ok(recorder.lift()?)).await?;
-        self.pass.settle(self.recorded).await?;
-        let suspects = self.suspects(&ran);
-        if suspects.is_empty() {
-            return Ok(Guarded { ran, control: Vec::new() });
-        }
-        let site = prepared.site(&format!("{}c", self.label))?;
-        let control = checks::run(&suspects, &site, &job.reader, job.control.token()).await;
-        Ok(Guarded { ran, control })
-    }
-
-    async fn in_copies(&self) -> Result<Guarded> {
-        let copy = self.copy("guarded", Some(self.overlay.clone())).await?;
-        let ran = self.run_in_copy(self.checks, &copy, self.label).await?;
-        let suspects = self.suspects(&ran);
-        if suspects.is_empty() {
-            return Ok(Guarded { ran, control: Vec::new() });
-        }
-        let copy = self.copy("control", None).await?;
-        let control = self.run_in_copy(&suspects, &copy, &format!("{}c", self.label)).await?;
-        Ok(Guarded { ran, control })
-    }
-
-    /// The checks that did not pass.
-    fn suspects(&self, ran: &[Ran]) -> Vec<CheckCommand> {
-        let failed = |check: &&CheckCommand| {
-            ran.iter().any(|r| r.result.name == check.name && r.result.status != CheckStatus::Passed)
-        };
-        self.checks.iter().filter(failed).cloned().collect()
-    }
-
-    async fn run_in_copy(&self, which: &[CheckCommand], copy: &Copy, label: &str) -> Result<Vec<Ran>> {
-        let job = &self.pass.prepared.job;
-        let trees = job.paths.trees();
-        let target = trees.join("target");
-        create_private(&target).map_err(|e| cannot("make", &target, &e))?;
-        // Not their parent: in that the host makes the next copy.
-        let mut site = job.site(&copy.dir, vec![copy.top.clone(), target.clone()], label)?;
-        // The copy links to the tree's dependencies.
-        site.limits.readable.push(self.pass.prepared.recorder.top().to_owned());
-        site.env.insert("CARGO_TARGET_DIR".to_owned(), target.to_string_lossy().into_owned());
-        Ok(checks::run(which, &site, &job.reader, job.control.token()).await)
-    }
-
-    /// Writes the recorded tree into a new directory, and over it the overlay.
-    async fn copy(&self, name: &str, overlay: Option<Overlay>) -> Result<Copy> {
-        let prepared = self.pass.prepared;
-        let (trees, name) = (prepared.job.paths.trees(), name.to_owned());
-        let (recorder, tree) = (Arc::clone(&prepared.recorder), self.recorded.tree.clone());
-        let make = move || {
-            create_private(&trees).map_err(|e| cannot("make", &trees, &e))?;
-            let trees = trees.canonicalize().map_err(|e| cannot("open", &trees, &e))?;
-            recorder.materialise(&tree, &trees, &name)?;
-            let into = trees.join(&name);
-            if let Some(overlay) = overlay {
-                recorder.overlay(&recorder.base_tree(), &overlay.restore, &into)?;
-                recorder.rewrite(&overlay.files, &into)?;
-            }
-            for name in recorder.ignored_at_start() {
-                link(recorder.top(), &into, &names::path(&name));
-            }
-            Ok(Copy { dir: into.join(recorder.base_prefix()), top: into })
-        };
-        prepared.job.on_files(make).await
-    }
-
+impl TreeRun<'_> {
     /// What the guarded run says of one check: its status there, where that means something,
     /// and a finding.
-    fn compare(&self, ran: &Ran, control: Option<&Ran>) -> (Option<CheckStatus>, Option<Verdict>) {
+    fn compare(
+        &self,
+        ran: &Ran,
+        control: Option<&Ran>,
+        first: Option<&Ran>,
+    ) -> (Option<CheckStatus>, Option<Verdict>) {
         let (overlay, name) = (self.overlay, &ran.result.name);
         if ran.result.status == CheckStatus::Passed {
             return (Some(CheckStatus::Passed), None);
@@ -301,6 +181,9 @@ impl GuardedRun<'_> {
                 return (None, Some(overlay.unguarded(Severity::Warn, why)));
             }
             return (Some(CheckStatus::Failed), Some(overlay.weakened(name)));
+        }
+        if first.is_some_and(|first| first.result.status == CheckStatus::Passed) {
+            return (None, Some(environment_dependent(name)));
         }
         let (severity, why) = match self.pass.prepared.job.claim.spec.isolation {
             Isolation::Worktree => {
@@ -315,64 +198,30 @@ impl GuardedRun<'_> {
     }
 }
 
-/// Links what is there and not in the copy. A link that cannot be made is left out: the
-/// control run tells a copy that lacks something from weakened tests.
-fn link(live: &Path, copy: &Path, name: &Path) {
-    let written = name.file_name().is_some_and(|name| BUILD_OUTPUT.iter().any(|output| name == *output));
-    let (from, to) = (live.join(name), copy.join(name));
-    if written || !from.exists() || to.symlink_metadata().is_ok() {
-        return;
-    }
-    if let Some(parent) = to.parent() {
-        let _ = std::fs::create_dir_all(parent);
-    }
-    let _ = std::os::unix::fs::symlink(&from, &to);
-}
-
-/// What a guarded run changes in the recorded tree.
-#[derive(Clone, Debug, Default)]
-struct Overlay {
-    /// Paths that become what they are in the base tree.
-    restore: Vec<String>,
-    /// Files with their content.
-    files: Vec<(String, Vec<u8>)>,
-}
-
 impl Overlay {
-    /// Nothing would differ from the ordinary run.
-    fn is_empty(&self) -> bool {
-        self.restore.is_empty() && self.files.is_empty()
-    }
-
-    /// `a, b, c and 4 more`, and the first of them.
-    fn summary(&self) -> (String, Option<String>) {
-        let all: Vec<&str> =
-            self.restore.iter().chain(self.files.iter().map(|(path, _)| path)).map(String::as_str).collect();
-        let first = all.first().map(|path| (*path).to_owned());
-        let files = match all.as_slice() {
-            [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
-            few => few.join(", "),
-        };
-        (if self.files.is_empty() { files } else { format!("the tests in {files}") }, first)
-    }
-
     fn weakened(&self, check: &str) -> Verdict {
         let (files, path) = self.summary();
-        let remedy = format!("put {files} back as before the job and make the code pass");
         let message = format!("check `{check}` passes only with the changed {files}");
-        finding(TESTS_WEAKENED, Severity::Deny, message, path, remedy)
+        Verdict::host(HostRule::TestsWeakened, Severity::Deny, message)
+            .at(path, None)
+            .remedy(format!("put {files} back as before the job and make the code pass"))
     }
 
     fn unguarded(&self, severity: Severity, message: String) -> Verdict {
         let (files, path) = self.summary();
-        let remedy = format!("put {files} back as before the job, or make the check repeatable");
-        finding(TESTS_UNGUARDED, severity, message, path, remedy)
+        Verdict::host(HostRule::TestsUnguarded, severity, message)
+            .at(path, None)
+            .remedy(format!("put {files} back as before the job, or make the check repeatable"))
     }
 }
 
-fn finding(rule: &str, severity: Severity, message: String, path: Option<String>, remedy: String) -> Verdict {
-    let rule = rule.to_owned();
-    Verdict::host(Finding { rule, severity, message, path, line: None, remedy: Some(remedy) })
+/// What passes only under the first run's home, directories and variables proves nothing.
+pub(super) fn environment_dependent(check: &str) -> Verdict {
+    let message = format!(
+        "check `{check}` passes only in the environment of its first run, not with other directories and without CI"
+    );
+    Verdict::host(HostRule::EnvironmentDependent, Severity::Deny, message)
+        .remedy("let code and tests give the same result under any home, temporary directory and CI variable")
 }
 
 /// Of Rust alone: the tests in question stand in Rust files.

@@ -1,12 +1,15 @@
 //! Judging one pass: record, scope (and what the host restores), checks, verifiers, outcome.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Progress;
 use super::checks::shown;
-use super::guard::BUILD_OUTPUT;
-use super::pass::{PassContext, may_edit};
+use super::pass::PassContext;
 use super::prepare::Prepared;
+use super::tree_run::BUILD_OUTPUT;
 use crate::artifacts::{DIFF, FINDINGS};
 use crate::conclude::{PATCH_MAX, pretty};
 use crate::worker::blocking;
@@ -14,18 +17,20 @@ use agent::Report;
 use config::Isolation;
 use evidence::{Limits, MAX_DEPENDENCIES, Recorded};
 use model::error::{Error, Kind, Result};
-use model::spec::OnViolation;
+use model::spec::{OnViolation, Tier};
 use model::types::{
-    AgentOutcome, ChangeKind, ChangedFile, CheckResult, Finding, Repair, ScopeInput, Severity, VerifyInput,
+    AgentOutcome, ChangeKind, ChangedFile, CheckResult, FileKind, Repair, ScopeInput, Severity, VerifyInput,
 };
 use policy::Judged as Judgement;
-use verify::outcome::{self, Inputs, Outcome, Source, Verdict};
+use verify::guard;
+use verify::outcome::{self, Asked, CheckEvidence, HostRule, Inputs, Origin, Outcome, Verdict};
 
 /// A pass that was judged to the end.
 pub(super) struct Judged {
     pub recorded: Recorded,
     pub checks: Vec<CheckResult>,
     pub verdicts: Vec<Verdict>,
+    pub evidence: Vec<CheckEvidence>,
     pub outcome: Outcome,
 }
 
@@ -63,6 +68,9 @@ impl PassContext<'_> {
             progress.notes.push(note);
         }
         progress.pass_notes.extend(recorded.notes.iter().cloned());
+        if recorded.changes.total_files == 0 && !self.prepared.job.claim.spec.expects_change() {
+            progress.pass_notes.push("nothing was changed, and the job expected no change".to_owned());
+        }
         progress.recorded = Some(recorded.clone());
         self.prepared.job.journal.emit("evidence", summary(&recorded)).await;
         Ok(Scoped { recorded, verdicts })
@@ -78,14 +86,18 @@ impl PassContext<'_> {
     ) -> Result<Option<Judged>> {
         let Scoped { mut recorded, mut verdicts } = scoped;
         let job = &self.prepared.job;
+        let before = Stamps::of(&self.prepared.dirs[0], &recorded.changes.files);
         let mut checked = self.check().await?;
         if job.stopping() {
             return Ok(None);
         }
         if !checked.results.is_empty() {
+            let touched = before.differ(&Stamps::of(&self.prepared.dirs[0], &recorded.changes.files));
             let after = self.after_checks(&recorded, progress).await?;
+            checked.verdicts.extend(self.tree_changed(&recorded, &after, touched));
             self.guard(&recorded, &mut checked).await?;
             self.guard_inline(&recorded, &mut checked).await?;
+            self.witness(&recorded, &mut checked).await?;
             if job.stopping() {
                 return Ok(None);
             }
@@ -113,7 +125,7 @@ impl PassContext<'_> {
             checks: &checked.results,
             verdicts: &verdicts,
         });
-        Ok(Some(Judged { recorded, checks: checked.results, verdicts, outcome }))
+        Ok(Some(Judged { recorded, checks: checked.results, verdicts, evidence: checked.evidence, outcome }))
     }
 
     async fn verify(
@@ -131,7 +143,7 @@ impl PassContext<'_> {
         let job = &self.prepared.job;
         let (policies, redactor) = (Arc::clone(&job.policies), job.redactor.clone());
         let judged = blocking(move || Ok(policies.verify(&shown(&redactor, &input)?))).await?;
-        Ok(verdicts(Source::Verifier, judged))
+        Ok(verdicts(Asked::Verifier, judged))
     }
 
     async fn scope(&self, recorded: &Recorded) -> Result<Vec<Verdict>> {
@@ -139,7 +151,7 @@ impl PassContext<'_> {
         let job = &self.prepared.job;
         let (policies, redactor) = (Arc::clone(&job.policies), job.redactor.clone());
         let judged = blocking(move || Ok(policies.scope(&shown(&redactor, &input)?))).await?;
-        Ok(verdicts(Source::Scope, judged))
+        Ok(verdicts(Asked::Scope, judged))
     }
 
     /// The tree as it is now, without what tools left when checks were run, as long as nobody
@@ -164,6 +176,41 @@ impl PassContext<'_> {
             progress.notes.push(format!("changed while the checks ran: {listed}"));
         }
         Ok(after)
+    }
+
+    /// A source file that is written while the checks run: then they did not judge what is
+    /// there now. `touched` are files of the change that were written, even if they are as
+    /// before in the end. Without isolation another source file may be the user's own work of
+    /// this minute.
+    fn tree_changed(&self, recorded: &Recorded, after: &Recorded, touched: Vec<String>) -> Option<Verdict> {
+        let agents = |file: &ChangedFile| recorded.changes.files.iter().any(|other| other.path == file.path);
+        let source = |file: &&ChangedFile| {
+            agents(file)
+                || (self.prepared.isolated()
+                    && file.old_kind != FileKind::Absent
+                    && guard::is_source(&file.path))
+        };
+        let changed = match after.tree == recorded.tree {
+            true => Vec::new(),
+            false => changed_since(recorded, after, &[]),
+        };
+        let mut sources: Vec<String> = changed.iter().filter(source).map(|file| file.path.clone()).collect();
+        sources.extend(touched);
+        sources.sort();
+        sources.dedup();
+        let first = sources.first()?.clone();
+        let severity = match self.prepared.job.claim.spec.tier() {
+            Tier::Lite => Severity::Warn,
+            Tier::Standard | Tier::Strict | Tier::Critical => Severity::Deny,
+        };
+        let more = if sources.len() > 1 { format!(" and {} more", sources.len() - 1) } else { String::new() };
+        let message =
+            format!("{first}{more} was written while the checks ran: they did not judge what is there now");
+        Some(
+            Verdict::host(HostRule::TreeChangedByCheck, severity, message)
+                .at(Some(first), None)
+                .remedy("let neither the code nor its checks write source files of the project"),
+        )
     }
 
     /// What the code under test wrote while checks ran is judged like what the agent wrote.
@@ -238,37 +285,28 @@ impl PassContext<'_> {
     fn own_findings(&self, recorded: &Recorded, known: &[Verdict]) -> Vec<Verdict> {
         let mut found: Vec<Verdict> = edited_dependencies(recorded).into_iter().collect();
         let internals = &recorded.changes.internals_changed;
-        let denied = |verdict: &Verdict| verdict.finding.rule == INTERNALS;
+        let denied = |verdict: &Verdict| verdict.finding.rule == HostRule::InternalsChanged.name();
         if let Some(first) = internals.first().filter(|_| !known.iter().any(denied)) {
-            found.push(Verdict::host(Finding {
-                rule: INTERNALS.to_owned(),
-                severity: Severity::Deny,
-                message: format!(
-                    "the repository's own internals changed: {first}{}",
-                    match internals.len() {
-                        1 => String::new(),
-                        n => format!(" and {} more", n - 1),
-                    }
-                ),
-                path: None,
-                line: None,
-                remedy: Some("leave configuration, hooks and refs of the repository alone".to_owned()),
-            }));
+            let more = match internals.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            let message = format!("the repository's own internals changed: {first}{more}");
+            found.push(
+                Verdict::host(HostRule::InternalsChanged, Severity::Deny, message)
+                    .remedy("leave configuration, hooks and refs of the repository alone"),
+            );
         }
-        if !may_edit(self.prepared.job.claim.spec.permission_mode)
+        if !self.prepared.job.claim.spec.permission_mode.may_edit()
             && let Some(first) = recorded.changes.files.first()
         {
-            found.push(Verdict::host(Finding {
-                rule: "changed-while-reading".to_owned(),
-                severity: Severity::Deny,
-                message: format!(
-                    "{} files changed although the mode only reads",
-                    recorded.changes.total_files
-                ),
-                path: Some(first.path.clone()),
-                line: None,
-                remedy: Some("start the job with permission_mode acceptEdits if it shall edit".to_owned()),
-            }));
+            let message =
+                format!("{} files changed although the mode only reads", recorded.changes.total_files);
+            found.push(
+                Verdict::host(HostRule::ChangedWhileReading, Severity::Deny, message)
+                    .at(Some(first.path.clone()), None)
+                    .remedy("start the job with permission_mode acceptEdits if it shall edit"),
+            );
         }
         found
     }
@@ -299,6 +337,36 @@ impl PassContext<'_> {
         if let Err(error) = kept {
             tracing::warn!(job = %job.claim.id, %error, "a pass was not kept");
         }
+    }
+}
+
+/// What tells that a file was written, even if its content is as before: changed files by
+/// their identity and the time of their last change, which nothing but the clock sets.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamps(BTreeMap<String, Option<Stamp>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    changed: (i64, i64),
+    size: u64,
+}
+
+impl Stamps {
+    fn of(dir: &Path, files: &[ChangedFile]) -> Stamps {
+        let stamp = |path: &str| {
+            let meta = dir.join(path).symlink_metadata().ok()?;
+            let (file, changed) = ((meta.dev(), meta.ino()), (meta.ctime(), meta.ctime_nsec()));
+            meta.is_file().then_some(Stamp { file, changed, size: meta.size() })
+        };
+        let there = files.iter().filter(|file| file.new_kind != FileKind::Absent && !file.ignored);
+        Stamps(there.map(|file| (file.path.clone(), stamp(&file.path))).collect())
+    }
+
+    /// The files whose stamp is another one.
+    fn differ(&self, other: &Stamps) -> Vec<String> {
+        let differs = |(path, stamp): &(&String, &Option<Stamp>)| other.0.get(*path) != Some(*stamp);
+        self.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 }
 
@@ -339,20 +407,15 @@ struct DuringChecks {
     verdicts: Option<Vec<Verdict>>,
 }
 
-/// The rule that the scope policy has too; the host denies where that policy is not loaded.
-const INTERNALS: &str = "internals-changed";
-
 /// The checks passed or failed on other content than what is there now.
 fn altered_while_checked(files: &[ChangedFile]) -> Option<Verdict> {
     let listed = listed(files)?;
-    Some(Verdict::host(Finding {
-        rule: "changed-while-checked".to_owned(),
-        severity: Severity::Deny,
-        message: format!("changed while the checks ran on it: {listed}"),
-        path: files.first().map(|file| file.path.clone()),
-        line: None,
-        remedy: Some("let neither the code nor a check write the files that are checked".to_owned()),
-    }))
+    let message = format!("changed while the checks ran on it: {listed}");
+    Some(
+        Verdict::host(HostRule::ChangedWhileChecked, Severity::Deny, message)
+            .at(files.first().map(|file| file.path.clone()), None)
+            .remedy("let neither the code nor a check write the files that are checked"),
+    )
 }
 
 /// Build output and caches: new files in directories that builds write, and compiled Python.
@@ -387,8 +450,12 @@ fn add_new(to: &mut Vec<String>, from: &[String]) {
     }
 }
 
-fn verdicts(source: Source, judged: Vec<Judgement>) -> Vec<Verdict> {
-    judged.into_iter().map(|judged| Verdict { source, by: judged.plugin, finding: judged.finding }).collect()
+fn verdicts(asked: Asked, judged: Vec<Judgement>) -> Vec<Verdict> {
+    let origin = |broken| if broken { Origin::Broken(asked) } else { Origin::Policy(asked) };
+    judged
+        .into_iter()
+        .map(|judged| Verdict { origin: origin(judged.broken), by: judged.plugin, finding: judged.finding })
+        .collect()
 }
 
 /// What differs between two records and was not known before.
@@ -436,14 +503,13 @@ fn edited_dependencies(recorded: &Recorded) -> Option<Verdict> {
             MANIFESTS.contains(&name) || name.starts_with("requirements")
         });
     let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-    Some(Verdict::host(Finding {
-        rule: "dependencies-edited".to_owned(),
-        severity: if installed { Severity::Warn } else { Severity::Deny },
-        message: format!("installed dependencies were written: {first}{more}"),
-        path: Some(first.clone()),
-        line: None,
-        remedy: Some("install the dependencies anew and change only the project's own code".to_owned()),
-    }))
+    let severity = if installed { Severity::Warn } else { Severity::Deny };
+    let message = format!("installed dependencies were written: {first}{more}");
+    Some(
+        Verdict::host(HostRule::DependenciesEdited, severity, message)
+            .at(Some(first.clone()), None)
+            .remedy("install the dependencies anew and change only the project's own code"),
+    )
 }
 
 /// Writes down what the policies decided since the last time. For the host alone: the
@@ -466,7 +532,7 @@ pub(super) fn append_decisions(policies: &policy::PolicySet, path: &std::path::P
 fn denied_paths(scope: &[Verdict]) -> Vec<String> {
     let mut paths: Vec<String> = scope
         .iter()
-        .filter(|verdict| verdict.source == Source::Scope && verdict.finding.severity == Severity::Deny)
+        .filter(|verdict| verdict.origin.is_scope() && verdict.finding.severity == Severity::Deny)
         .filter_map(|verdict| verdict.finding.path.clone())
         .collect();
     paths.sort();

@@ -12,6 +12,8 @@ pub mod journal;
 mod judge;
 mod pass;
 mod prepare;
+mod tree_run;
+mod witness;
 mod workspace;
 
 use std::panic::AssertUnwindSafe;

@@ -12,7 +12,6 @@ use adapter::Adapter;
 use agent::{AgentFailure, Pass, Report};
 use contain::Limits;
 use model::error::{Error, Kind, Result};
-use model::spec::PermissionMode;
 use model::types::{AgentEnd, CheckSpec, Draft, JobFacts, PromptInput, Repair, ScopeDeclaration};
 
 /// One pass over a prepared job.
@@ -48,8 +47,7 @@ impl PassContext<'_> {
                 .collect(),
             attempt: self.attempt,
             max_attempts: self.max_attempts,
-            // A resumed job may find the change made already.
-            expects_change: may_edit(spec.permission_mode) && spec.resume.is_none(),
+            expects_change: spec.expects_change(),
         }
     }
 
@@ -123,14 +121,6 @@ impl PassContext<'_> {
             // The control ends it; this is for an agent that does not listen.
             timeout: job.control.time_left() + Duration::from_secs(5),
         }
-    }
-}
-
-/// The mode lets the agent change files.
-pub(super) fn may_edit(mode: PermissionMode) -> bool {
-    match mode {
-        PermissionMode::AcceptEdits | PermissionMode::BypassPermissions => true,
-        PermissionMode::Default | PermissionMode::Plan => false,
     }
 }
 

@@ -36,6 +36,8 @@ fn spec(prompt: &str) -> JobSpec {
         resume: None,
         idempotency_key: None,
         labels: BTreeMap::new(),
+        reliability_tier: None,
+        expects_change: None,
     }
 }
 

@@ -186,6 +186,28 @@ fn a_plugin_that_fails_its_own_example_is_refused_by_name() {
     assert!(judged[0].finding.message.contains("example 2"), "{}", judged[0].finding.message);
 }
 
+/// A rule's name steers nothing, and the host's names are the host's.
+#[test]
+fn a_plugin_that_uses_a_rule_of_the_host_is_refused_or_renamed() {
+    let denies = |guest: Guest, rule: &str| {
+        let mut guest = guest;
+        let finding = guest.finding(rule, 0, "it was broken");
+        guest.exports("scope", &list(&finding, 1))
+    };
+    let input = serde_json::to_string(&files(1)).unwrap();
+    let shown = r#"[{"rule":"policy-broken","severity":"deny","message":"it was broken"}]"#;
+    let bytes = denies(Guest::new("liar"), "policy-broken").example("scope", &input, shown).build();
+    let set = set_of(&[&bytes]);
+    let reason = &set.broken()[0].reason;
+    assert!(reason.contains("the rule policy-broken is the host's own"), "{reason}");
+
+    let set = set_of(&[&denies(Guest::new("liar"), "policy-broken").build()]);
+    let judged = set.scope(&files(1));
+    assert_eq!((judged[0].finding.rule.as_str(), judged[0].broken), ("x-policy-broken", false));
+    let set = set_of(&[&denies(Guest::new("honest"), "tests-weakened").build()]);
+    assert_eq!(set.scope(&files(1))[0].finding.rule, "tests-weakened");
+}
+
 #[test]
 fn the_failure_rule_of_each_interface_holds() {
     let trap = |interface| Guest::new("bad").exports(interface, "(unreachable)").build();

@@ -1,0 +1,413 @@
+//! A check is evidence if it was seen to fail when it should: further runs of the checks that
+//! passed, on altered trees. How many there are is the tier's and the configuration's choice;
+//! each respects the check's time limit and the job's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::checks::{Checked, shown};
+use super::guard::environment_dependent;
+use super::pass::PassContext;
+use super::tree_run::{Overlay, TreeRun};
+use crate::worker::blocking;
+use evidence::{Recorded, Recorder};
+use model::error::Result;
+use model::spec::{CheckCommand, Tier};
+use model::types::{
+    Budget, ChangedFile, CheckResult, CheckStatus, FileKind, FileRole, Mutant, MutantKind, MutationInput,
+    PassedCheck, Severity, TextFile,
+};
+use verify::checks::{Ran, Variables};
+use verify::guard;
+use verify::outcome::{CheckEvidence, HostRule, MutantOutcome, Verdict};
+
+/// Time that must be left besides what the further runs may take.
+const SPARE: Duration = Duration::from_secs(10);
+/// Mutants of one overlay, and bytes of their replacement texts.
+const MUTANTS_MAX: u32 = 50;
+const MUTANT_BYTES_MAX: u64 = 1 << 20;
+/// What a mutation policy sees at most: files, bytes of one, bytes of all.
+const FILES_MAX: usize = 2_000;
+const FILE_BYTES_MAX: u64 = 256 << 10;
+const INPUT_BYTES_MAX: usize = 4 << 20;
+
+impl PassContext<'_> {
+    /// Makes the further runs and adds what they showed to `checked`.
+    pub(super) async fn witness(&self, recorded: &Recorded, checked: &mut Checked) -> Result<()> {
+        let job = &self.prepared.job;
+        let tier = job.claim.spec.tier();
+        let runs = job.config.verify_runs.unwrap_or(match tier {
+            Tier::Lite => 0,
+            Tier::Standard => 1,
+            Tier::Strict | Tier::Critical => 2,
+        });
+        if runs == 0 || self.witnesses(checked).is_empty() {
+            return Ok(());
+        }
+        checked.guarded = true;
+        // A job must not run out of its time for the sake of proof.
+        let took: u64 = checked.results.iter().map(|result| result.duration_ms).sum();
+        let needed = Duration::from_millis(took.saturating_mul(2 * u64::from(runs))) + SPARE;
+        if job.control.time_left() < needed {
+            checked.notes.push("too little time was left to see whether the checks can fail".to_owned());
+            return Ok(());
+        }
+        if tier >= Tier::Strict {
+            self.elsewhere(recorded, checked).await?;
+        }
+        // The first further run of a check is the one on mutants, where there are any.
+        let mutated = self.mutated(recorded, checked).await?;
+        self.without_change(recorded, checked, if runs == 1 { &mutated } else { &[] }).await
+    }
+
+    /// The checks with all mutants of what their tests expect in one overlay: they must fail.
+    /// A survivor means that the check proves nothing there. Gives the checks that were run.
+    async fn mutated(&self, recorded: &Recorded, checked: &mut Checked) -> Result<Vec<String>> {
+        let job = &self.prepared.job;
+        let checks = self.witnesses(checked);
+        if checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let input = self.mutation_input(recorded, &checks, checked).await?;
+        let (policies, redactor, asked) = (Arc::clone(&job.policies), job.redactor.clone(), input.clone());
+        let (mutants, notes) = blocking(move || Ok(policies.mutants(&shown(&redactor, &asked)?))).await?;
+        checked.notes.extend(notes);
+        for not in &mutants.not_mutated {
+            let message = format!("check `{}` has no mutants: {}", not.check, not.reason);
+            let verdict = Verdict::host(HostRule::NotMutated, Severity::Info, message);
+            checked.verdicts.push(verdict.at(not.path.clone(), None));
+        }
+        let oracles: Vec<Mutant> =
+            mutants.mutants.into_iter().filter(|mutant| mutant.kind == MutantKind::Oracle).collect();
+        let meant = |check: &&CheckCommand| oracles.iter().any(|m| m.checks.contains(&check.name));
+        let checks: Vec<CheckCommand> = checks.iter().filter(meant).cloned().collect();
+        let overlay = Overlay { restore: Vec::new(), files: altered(&input.files, &oracles) };
+        if overlay.is_empty() || checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        job.journal.emit("check", format!("again with {} mutants", oracles.len())).await;
+        let label = format!("{}m", self.attempt);
+        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
+        let ran = run.run().await;
+        run.clean_up();
+        let mut done = Vec::new();
+        for ran in ran?.into_iter().filter(|ran| !ran.cancelled) {
+            job.keep_log("mutants", &ran);
+            let name = ran.result.name.clone();
+            let (killed, why) = match ran.result.status {
+                CheckStatus::Passed => (false, None),
+                CheckStatus::Failed => (true, None),
+                CheckStatus::TimedOut => (true, Some("ran out of its time with the mutants")),
+                CheckStatus::NotRun => (true, Some("could not be started with the mutants")),
+            };
+            done.push(name.clone());
+            if let Some(why) = why {
+                let message = format!("check `{name}` {why}, so it is not known whether it can fail");
+                checked.verdicts.push(Verdict::host(HostRule::NotMutated, Severity::Info, message));
+                continue;
+            }
+            let own: Vec<&Mutant> = oracles.iter().filter(|m| m.checks.contains(&name)).collect();
+            if !killed {
+                checked.verdicts.extend(cannot_fail(&name, &own));
+            }
+            let mutants = own.iter().map(|mutant| outcome(mutant, &input.files, killed)).collect();
+            checked.evidence.push(CheckEvidence { check: name, without_change: None, mutants });
+        }
+        Ok(done)
+    }
+
+    /// What mutants are made of: the tests and the change, as they are after the job.
+    async fn mutation_input(
+        &self,
+        recorded: &Recorded,
+        checks: &[CheckCommand],
+        checked: &Checked,
+    ) -> Result<MutationInput> {
+        let patterns = self.guard_patterns()?;
+        let recorder = Arc::clone(&self.prepared.recorder);
+        let (tree, changed) = (recorded.tree.clone(), recorded.changes.files.clone());
+        let mut files = blocking(move || Ok(files(&recorder, &tree, &changed, &patterns)?)).await?;
+        // Masked, it would be another text: its ranges would mean nothing in the file.
+        let redactor = &self.prepared.job.redactor;
+        files.retain(|file| redactor.known_secrets_only(&file.content) == file.content);
+        let passed = checks.iter().map(|check| {
+            let result = checked.results.iter().find(|result| result.name == check.name);
+            PassedCheck {
+                name: check.name.clone(),
+                command: check.command.clone(),
+                directory: check.cwd.clone().unwrap_or_default(),
+                duration_ms: result.map_or(0, |result| result.duration_ms),
+                signals: result.map(|result| result.signals.clone()).unwrap_or_default(),
+                passed_tests: Vec::new(),
+            }
+        });
+        Ok(MutationInput {
+            job: self.facts(),
+            changes: recorded.changes.clone(),
+            checks: passed.collect(),
+            files,
+            tier: match self.prepared.job.claim.spec.tier() {
+                Tier::Lite => model::types::Tier::Lite,
+                Tier::Standard => model::types::Tier::Standard,
+                Tier::Strict => model::types::Tier::Strict,
+                Tier::Critical => model::types::Tier::Critical,
+            },
+            budget: Budget { max_mutants: MUTANTS_MAX, max_bytes: MUTANT_BYTES_MAX },
+        })
+    }
+
+    /// The tree as the agent left it, once more in the second environment. What fails there
+    /// and passes again in the first depends on the environment.
+    async fn elsewhere(&self, recorded: &Recorded, checked: &mut Checked) -> Result<()> {
+        // One that passed a guarded run has passed in the second environment already.
+        let guarded =
+            |name: &str| checked.results.iter().any(|result| result.name == name && result.guarded.is_some());
+        let checks: Vec<CheckCommand> =
+            self.witnesses(checked).into_iter().filter(|check| !guarded(&check.name)).collect();
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let job = &self.prepared.job;
+        job.journal.emit("check", "again in another environment").await;
+        let (overlay, label) = (Overlay::default(), format!("{}n", self.attempt));
+        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
+        let ran = run.unaltered(&checks, Variables::Plain, "").await?;
+        let failed: Vec<CheckCommand> =
+            checks.iter().filter(|check| is(&ran, &check.name, CheckStatus::Failed)).cloned().collect();
+        if !failed.is_empty() {
+            let first = run.unaltered(&failed, Variables::Ours, "e").await?;
+            for check in failed {
+                if is(&first, &check.name, CheckStatus::Passed) {
+                    checked.verdicts.push(environment_dependent(&check.name));
+                } else {
+                    checked.notes.push(format!(
+                        "check `{}` does not pass each time: it is flaky, or does not run in a copy",
+                        check.name
+                    ));
+                }
+            }
+        }
+        run.clean_up();
+        Ok(())
+    }
+
+    /// The tests without the change to what they test. One that passes there does not witness
+    /// the change.
+    async fn without_change(
+        &self,
+        recorded: &Recorded,
+        checked: &mut Checked,
+        done: &[String],
+    ) -> Result<()> {
+        let job = &self.prepared.job;
+        let patterns = self.guard_patterns()?;
+        let files = &recorded.changes.files;
+        let overlay = Overlay { restore: guard::without_change(files, &patterns), files: Vec::new() };
+        let checks: Vec<CheckCommand> =
+            self.witnesses(checked).into_iter().filter(|check| !done.contains(&check.name)).collect();
+        if overlay.is_empty() || checks.is_empty() {
+            return Ok(());
+        }
+        job.journal.emit("check", "again without the change").await;
+        let label = format!("{}r", self.attempt);
+        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
+        let ran = run.run().await;
+        run.clean_up();
+        let tests_changed = guard::tests_changed(files, &patterns);
+        for ran in ran?.into_iter().filter(|ran| !ran.cancelled) {
+            job.keep_log("unchanged", &ran);
+            let name = ran.result.name.clone();
+            if ran.result.status == CheckStatus::Passed
+                && let Some(result) = checked.results.iter().find(|result| result.name == name)
+            {
+                match self.untested(result, tests_changed) {
+                    Untested::Denied(verdict) => checked.verdicts.push(verdict),
+                    Untested::Promised(note) => checked.notes.push(note),
+                }
+            }
+            let without_change = Some(ran.result.status);
+            match checked.evidence.iter_mut().find(|evidence| evidence.check == name) {
+                Some(evidence) => evidence.without_change = without_change,
+                None => {
+                    checked.evidence.push(CheckEvidence { check: name, without_change, mutants: Vec::new() })
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What to say of a check that passes without the change. One that passed before the job
+    /// and passes after it is what a refactoring promises; of a fix that is not enough.
+    fn untested(&self, result: &CheckResult, tests_changed: bool) -> Untested {
+        let spec = &self.prepared.job.claim.spec;
+        let name = &result.name;
+        // Without changed tests the tree without the change is the tree before the job.
+        let passed_before = !tests_changed || result.baseline == Some(CheckStatus::Passed);
+        if passed_before && !is_fix(&spec.prompt) {
+            return Untested::Promised(format!(
+                "check `{name}` passed before the job and passes after it: it does not test what changed"
+            ));
+        }
+        let severity = match spec.tier() {
+            Tier::Lite | Tier::Standard => Severity::Warn,
+            Tier::Strict | Tier::Critical => Severity::Deny,
+        };
+        let message = format!("check `{name}` passes without the change too");
+        Untested::Denied(
+            Verdict::host(HostRule::ChangeNotTested, severity, message)
+                .remedy("add a test that fails without the change"),
+        )
+    }
+
+    /// The passed checks that surely run tests: their runner was read.
+    fn witnesses(&self, checked: &Checked) -> Vec<CheckCommand> {
+        let tests = |name: &str| {
+            checked
+                .results
+                .iter()
+                .any(|result| result.name == name && result.signals.iter().any(|signal| signal.passed > 0))
+        };
+        self.to_guard(checked).into_iter().filter(|check| tests(&check.name)).collect()
+    }
+}
+
+/// The text files of the tree that a mutation policy sees: tests and what defines checks, and
+/// the changed files.
+fn files(
+    recorder: &Recorder,
+    tree: &str,
+    changed: &[ChangedFile],
+    patterns: &guard::Patterns,
+) -> std::result::Result<Vec<TextFile>, evidence::Error> {
+    let sources: BTreeSet<&str> = changed
+        .iter()
+        .filter(|file| !file.ignored && file.new_kind != FileKind::Absent)
+        .map(|file| file.path.as_str())
+        .collect();
+    let mut wanted: Vec<(String, FileRole)> = Vec::new();
+    for path in recorder.paths(tree)? {
+        if path.starts_with("../") && !sources.contains(path.as_str()) {
+            continue;
+        }
+        let role = match () {
+            () if patterns.judges(&path) => FileRole::Test,
+            () if guard::is_definition(&path) => FileRole::Definition,
+            () if sources.contains(path.as_str()) => FileRole::Source,
+            () => continue,
+        };
+        wanted.push((path, role));
+    }
+    wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    wanted.truncate(FILES_MAX);
+    let paths: Vec<String> = wanted.iter().map(|(path, _)| path.clone()).collect();
+    let contents = recorder.contents(tree, &paths, FILE_BYTES_MAX)?;
+    let mut left = INPUT_BYTES_MAX;
+    let mut files = Vec::new();
+    for ((path, role), bytes) in wanted.into_iter().zip(contents) {
+        let Some(content) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else { continue };
+        let Some(rest) = left.checked_sub(content.len()) else { break };
+        left = rest;
+        files.push(TextFile { path, content, role });
+    }
+    Ok(files)
+}
+
+/// The files with every mutant applied. The host has checked that ranges are inside their
+/// file, on character borders, and do not overlap.
+fn altered(files: &[TextFile], mutants: &[Mutant]) -> Vec<(String, Vec<u8>)> {
+    let mut altered = Vec::new();
+    for file in files {
+        let mut own: Vec<&Mutant> = mutants.iter().filter(|mutant| mutant.path == file.path).collect();
+        own.sort_by_key(|mutant| std::cmp::Reverse((mutant.start, mutant.end)));
+        let mut text = file.content.clone();
+        for mutant in &own {
+            let range = mutant.start as usize..mutant.end as usize;
+            if text.get(range.clone()).is_some() {
+                text.replace_range(range, &mutant.text);
+            }
+        }
+        if text != file.content {
+            altered.push((file.path.clone(), text.into_bytes()));
+        }
+    }
+    altered
+}
+
+/// One finding for the check, with the place of its first mutant: all are in one overlay.
+fn cannot_fail(check: &str, mutants: &[&Mutant]) -> Option<Verdict> {
+    let first = mutants.first()?;
+    let more = match mutants.len() {
+        1 => String::new(),
+        n => format!(", and {} more", n - 1),
+    };
+    let message = format!("check `{check}` passes whatever its tests expect ({}{more})", first.altered);
+    Some(
+        Verdict::host(HostRule::CheckCannotFail, Severity::Deny, message)
+            .at(Some(first.path.clone()), Some(first.line))
+            .remedy("let the check run the tests and report their failures"),
+    )
+}
+
+fn outcome(mutant: &Mutant, files: &[TextFile], killed: bool) -> MutantOutcome {
+    let content = files.iter().find(|file| file.path == mutant.path).map_or("", |file| &file.content);
+    let (start, end) = (mutant.start as usize, mutant.end as usize);
+    let from = content.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let to = content.get(end..).and_then(|after| after.find('\n')).map_or(content.len(), |at| end + at);
+    let old = content.get(from..to).unwrap_or_default();
+    let new = match (content.get(from..start), content.get(end..to)) {
+        (Some(before), Some(after)) => format!("{before}{}{after}", mutant.text),
+        _ => mutant.text.clone(),
+    };
+    let mut hash = Sha256::new();
+    for part in [&mutant.path, &format!("{start}..{end}"), &mutant.text] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    MutantOutcome {
+        path: mutant.path.clone(),
+        line: mutant.line,
+        mutator: mutant.mutator.clone(),
+        altered: mutant.altered.clone(),
+        diff: format!("-{old}\n+{new}\n"),
+        digest: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        killed,
+    }
+}
+
+enum Untested {
+    Denied(Verdict),
+    Promised(String),
+}
+
+fn is(ran: &[Ran], name: &str, status: CheckStatus) -> bool {
+    ran.iter().any(|ran| ran.result.name == name && !ran.cancelled && ran.result.status == status)
+}
+
+/// The planner's task is to repair something, by its own words: then a check that passes
+/// either way shows nothing.
+fn is_fix(task: &str) -> bool {
+    const WORDS: &[&str] =
+        &["fix", "fixes", "bug", "repair", "failing", "fails", "broken", "crash", "regression"];
+    task.split(|c: char| !c.is_alphanumeric())
+        .any(|word| WORDS.iter().any(|fix| word.eq_ignore_ascii_case(fix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fix;
+
+    #[test]
+    fn fixes_are_told_from_other_tasks_by_the_planners_words() {
+        for (task, fix) in [
+            ("Fix the rounding in total()", true),
+            ("The tests are failing: repair them.", true),
+            ("Rename Total to Sum everywhere", false),
+            ("Add a prefix to each name", false),
+        ] {
+            assert_eq!(is_fix(task), fix, "{task}");
+        }
+    }
+}
