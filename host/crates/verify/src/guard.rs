@@ -13,7 +13,7 @@ use test_names::{is_manifest, is_runner_configuration};
 use model::glob::{BrokenGlob, PathGlob};
 use model::types::{ChangeKind, ChangedFile, FileKind};
 
-pub use test_names::{in_tests as is_test, runs_tests};
+pub use test_names::in_tests as is_test;
 
 /// The operator's globs of files that are tests, and of files that are not.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +124,37 @@ pub fn tests_changed(files: &[ChangedFile], patterns: &Patterns) -> bool {
     files.iter().any(|file| judges(&file.path) || file.old_path.as_deref().is_some_and(judges))
 }
 
+/// Whether a check's command may run tests, so that guarding it makes sense. Only what is
+/// surely something else is left out: a script may run anything.
+pub fn may_run_tests(command: &str) -> bool {
+    const OTHERS: &[&str] = &[
+        "lint",
+        "eslint",
+        "tsc",
+        "clippy",
+        "fmt",
+        "prettier",
+        "black",
+        "ruff",
+        "mypy",
+        "pyright",
+        "gofmt",
+        "vet",
+        "shellcheck",
+        "flake8",
+        "pylint",
+        "rustfmt",
+        "typecheck",
+        "stylelint",
+        "biome",
+    ];
+    let lower = command.to_ascii_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
+    let tests = ["test", "spec", "jest", "vitest", "mocha", "tox", "nox", "phpunit", "verify"];
+    tests.iter().any(|word| lower.contains(word)) || !words.iter().any(|word| OTHERS.contains(word))
+}
+
 /// A file of program text, by its extension: what checks have no business to write. Snapshots
 /// and lock files are what many honest checks write.
 pub fn is_source(path: &str) -> bool {
@@ -204,13 +235,13 @@ mod tests {
 
     #[test]
     fn the_operators_patterns_add_and_take_out() {
-        let globs = ["contract/**", "*.case", "lib/*.sh", "!tests/support"].map(str::to_owned);
+        let globs = ["contract/**", "*.case", "lib/*.txt", "!tests/support"].map(str::to_owned);
         let patterns = Patterns::new(&globs).expect("they compile");
         for (path, guarded) in [
             ("contract/a/b.txt", true),
             ("deep/down/x.case", true),
-            ("lib/a.sh", true),
-            ("lib/deep/a.sh", false),
+            ("lib/a.txt", true),
+            ("lib/deep/a.txt", false),
             ("tests/support/boot.py", false),
             ("tests/test_a.py", true),
             ("../lib/contract.rs", false),
@@ -284,6 +315,24 @@ mod tests {
                 "{}",
                 changed.path
             );
+        }
+    }
+
+    #[test]
+    fn commands_that_may_run_tests() {
+        for (command, expected) in [
+            ("cargo test", true),
+            ("npm run lint", false),
+            ("python -m pytest -q", true),
+            ("make check", true),
+            ("tsc", false),
+            ("npx tsc --noEmit && npx eslint .", false),
+            ("sh scripts/ci.sh", true),
+            ("sh contract/run.sh", true),
+            ("npm run build", true),
+            ("cargo clippy -- -D warnings", false),
+        ] {
+            assert_eq!(may_run_tests(command), expected, "{command}");
         }
     }
 }

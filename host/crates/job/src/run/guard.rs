@@ -107,7 +107,7 @@ impl PassContext<'_> {
                     && result.guarded != Some(CheckStatus::Failed)
             })
         };
-        let worth = |check: &&CheckCommand| guard::runs_tests(&check.command) && holds(&check.name);
+        let worth = |check: &&CheckCommand| guard::may_run_tests(&check.command) && holds(&check.name);
         let bounded = |check: &CheckCommand| {
             let took = checked.results.iter().find(|result| result.name == check.name);
             let most = took.map_or(u64::MAX, |result| result.duration_ms.saturating_mul(3) + MORE_MS);

@@ -195,7 +195,7 @@ impl PassContext<'_> {
             false => changed_since(recorded, after, &[]),
         };
         let mut sources: Vec<String> = changed.iter().filter(source).map(|file| file.path.clone()).collect();
-        sources.extend(touched);
+        sources.extend(touched.into_iter().filter(|path| guard::is_source(path)));
         sources.sort();
         sources.dedup();
         let first = sources.first()?.clone();
