@@ -282,7 +282,7 @@ fn walk_root(root: &Root, files: &Tree, skip: &BTreeSet<Vec<u8>>) -> Result<Foun
 }
 
 /// A thread's result; its panic goes on here.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -12,7 +12,7 @@ use super::changes::{self, Change};
 use super::differences::{self, Differences, display_path};
 use super::discover::{self, Repository};
 use super::interrupt::unless_a_pipe_blocks;
-use super::record::{Planned, RawScan, Record, VERSION};
+use super::record::{Planned, RawScan, Record, VERSION, joined};
 use super::root::Root;
 use super::shadow::Shadow;
 use super::stamps::Stamps;
@@ -37,6 +37,13 @@ pub(super) struct Snapshot {
     notes: Vec<String>,
     ignored_new: u32,
     dependencies: Vec<String>,
+}
+
+/// What one reading of the git directories brought.
+struct Internals {
+    changed: Vec<String>,
+    notes: Vec<String>,
+    readable: bool,
 }
 
 impl Recorder {
@@ -159,15 +166,15 @@ impl Recorder {
     fn record_now(&self, limits: Limits) -> Result<Recorded> {
         self.lift()?;
         let record = &self.record;
-        let Snapshot { tree, extra, mut notes, ignored_new, dependencies } = self.snapshot()?;
-        let mut internals_changed = Vec::new();
-        for at in 0..record.roots.len() {
-            differences::of_internals(record, at, &mut internals_changed, &mut notes)?;
-        }
-        let readable = internals::objects_are_plain(&record.shadow.read_from)?;
-        if !readable {
-            internals_changed.push("objects".into());
-        }
+        let interrupt = super::Interrupt::current();
+        // The git directories are read while the work trees are.
+        let (snapshot, internals) = std::thread::scope(|scope| {
+            let internals = scope.spawn(|| interrupt.scope(|| self.internals()));
+            (self.snapshot(), joined(internals))
+        });
+        let Snapshot { tree, extra, mut notes, ignored_new, dependencies } = snapshot?;
+        let Internals { changed: mut internals_changed, notes: more, readable } = internals?;
+        notes.extend(more);
         // Objects among which a pipe was planted are not opened.
         let own = Shadow { read_from: Vec::new(), ..record.shadow.clone() };
         let shadow = if readable { &record.shadow } else { &own };
@@ -204,6 +211,19 @@ impl Recorder {
             case_insensitive: record.case_insensitive,
         };
         Ok(Recorded { tree, changes, stat, ignored_new, dependencies, notes })
+    }
+
+    /// What changed in the git directories, and whether their objects can be read.
+    fn internals(&self) -> Result<Internals> {
+        let mut found = Internals { changed: Vec::new(), notes: Vec::new(), readable: true };
+        for at in 0..self.record.roots.len() {
+            differences::of_internals(&self.record, at, &mut found.changed, &mut found.notes)?;
+        }
+        found.readable = internals::objects_are_plain(&self.record.shadow.read_from)?;
+        if !found.readable {
+            found.changed.push("objects".into());
+        }
+        Ok(found)
     }
 
     /// The tree as it is now, and what git does not record.

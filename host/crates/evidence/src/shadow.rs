@@ -122,8 +122,10 @@ pub(super) fn copy_index(git_dir: &Path, to: &Path, shadow_dir: &Path) -> Result
     };
     copy(b"index", to)?;
     for entry in tree.entries(b"").unwrap_or_default() {
-        if entry.name.starts_with(b"sharedindex.") {
-            copy(&entry.name, &shadow_dir.join(super::names::path(&entry.name)))?;
+        let to = shadow_dir.join(super::names::path(&entry.name));
+        // Named by its content: one that is there is the same, and git may be reading it.
+        if entry.name.starts_with(b"sharedindex.") && !fs::is_there(&to) {
+            copy(&entry.name, &to)?;
         }
     }
     Ok(())
