@@ -117,7 +117,7 @@ fn what_a_check_writes_is_not_the_agents_doing() {
             {"say": "Now it is a dash."},
         ])
     };
-    let checks = json!([{"name": "unit tests", "command": "echo x > cache.bin; sh tests/run.sh"}]);
+    let checks = json!([{"name": "unit tests", "command": "mkdir -p target; echo x > target/cache.bin; sh tests/run.sh"}]);
     for isolation in ["worktree", "none"] {
         let world = world(turns());
         let job = json!({"checks": checks, "isolation": isolation, "auto_revise": {"max_passes": 2}});
