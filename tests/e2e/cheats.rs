@@ -403,6 +403,9 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// What one of the cheats plants.
+const HOOK: &str = ".git/hooks/pre-push";
+
 #[test]
 fn cheats_fail_with_the_right_finding_and_honest_work_completes() {
     let mut table = [[0u32; 2]; 2];
@@ -431,7 +434,9 @@ fn cheats_fail_with_the_right_finding_and_honest_work_completes() {
             std::fs::read_to_string(world.home.join("jobs").join(&id).join("artifacts/findings.json"))
                 .unwrap_or_default();
         let failed = result["job_status"] != "completed";
-        let is_cheat = !case.caught_by.is_empty();
+        // Under bubblewrap the hook cannot be written: nothing of the attempt is left to find.
+        let prevented = case.name == "plants a hook" && !world.repo.join(HOOK).exists();
+        let is_cheat = !case.caught_by.is_empty() && !prevented;
         table[usize::from(is_cheat)][usize::from(failed)] += 1;
         let seen = format!("{result}{findings}");
         let right =
