@@ -202,8 +202,8 @@ fn what_code_under_test_writes_while_checks_run_is_judged() {
         ),
         (
             "open(top + '/src/calc.py', 'w').write('def add(a, b):\\n    return a - b\\n')",
-            Some("changed-while-checked"),
-            false,
+            Some("tree-changed-by-check"),
+            true,
         ),
     ];
     for (write_it, rule, in_worktree_too) in writes {

@@ -48,10 +48,11 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
         }
         "list-home" => Some(!run(&place, shell("ls -a $ROOT/home"), strength).await.text.contains("notes")),
         "credentials" => {
-            write(&place.path("home/.cargo/credentials.toml"), "SECRET-TOKEN");
-            write(&place.path("home/.cargo/registry/x"), "cached");
-            let script =
-                "cat $ROOT/home/.ssh/id_test $ROOT/home/.cargo/credentials.toml $ROOT/home/.cargo/registry/x";
+            // A toolchain that no variable of the machine under test can move elsewhere.
+            write(&place.path("home/.luarocks/upload_config.lua"), "SECRET-TOKEN");
+            write(&place.path("home/.luarocks/share/x"), "cached");
+            let script = "cat $ROOT/home/.ssh/id_test $ROOT/home/.luarocks/upload_config.lua \
+                          $ROOT/home/.luarocks/share/x";
             let text = run(&place, shell(script), strength).await.text;
             assert!(text.contains("cached"), "{strength}: toolchains can be read: {text}");
             Some(!text.contains("PRIVATE KEY") && !text.contains("SECRET-TOKEN"))

@@ -30,8 +30,6 @@ pub enum HostRule {
     EnvironmentDependent,
     /// The repository's configuration, hooks or refs changed.
     InternalsChanged,
-    /// A file of the change was altered while the checks ran on it.
-    ChangedWhileChecked,
 }
 
 impl HostRule {
@@ -47,7 +45,6 @@ impl HostRule {
         HostRule::NotMutated,
         HostRule::EnvironmentDependent,
         HostRule::InternalsChanged,
-        HostRule::ChangedWhileChecked,
     ];
 
     /// The finding's rule.
@@ -63,7 +60,6 @@ impl HostRule {
             HostRule::NotMutated => "not-mutated",
             HostRule::EnvironmentDependent => "environment-dependent",
             HostRule::InternalsChanged => "internals-changed",
-            HostRule::ChangedWhileChecked => "changed-while-checked",
         }
     }
 

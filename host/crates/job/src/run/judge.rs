@@ -106,6 +106,9 @@ impl PassContext<'_> {
             let during = self.written_by_checks(recorded, &[after, last], progress).await?;
             recorded = during.recorded;
             verdicts = during.verdicts.unwrap_or(verdicts);
+            if verdicts.iter().any(is_tree_changed) {
+                checked.verdicts.retain(|verdict| !is_tree_changed(verdict));
+            }
             progress.recorded = Some(recorded.clone());
         }
         progress.pass_notes.extend(checked.notes);
@@ -198,12 +201,17 @@ impl PassContext<'_> {
         sources.extend(touched.into_iter().filter(|path| guard::is_source(path)));
         sources.sort();
         sources.dedup();
-        let first = sources.first()?.clone();
+        self.tree_changed_by_check(&sources)
+    }
+
+    /// The checks passed or failed on other content than what is there now.
+    fn tree_changed_by_check(&self, paths: &[String]) -> Option<Verdict> {
+        let first = paths.first()?.clone();
         let severity = match self.prepared.job.claim.spec.tier() {
             Tier::Lite => Severity::Warn,
             Tier::Standard | Tier::Strict | Tier::Critical => Severity::Deny,
         };
-        let more = if sources.len() > 1 { format!(" and {} more", sources.len() - 1) } else { String::new() };
+        let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
         let message =
             format!("{first}{more} was written while the checks ran: they did not judge what is there now");
         Some(
@@ -255,7 +263,8 @@ impl PassContext<'_> {
             return Ok(DuringChecks { recorded: judged, verdicts: None });
         }
         let mut verdicts = self.scope(&judged).await?;
-        verdicts.extend(altered_while_checked(&altered));
+        let altered: Vec<String> = altered.into_iter().map(|file| file.path).collect();
+        verdicts.extend(self.tree_changed_by_check(&altered));
         Ok(DuringChecks { recorded: judged, verdicts: Some(verdicts) })
     }
 
@@ -407,15 +416,8 @@ struct DuringChecks {
     verdicts: Option<Vec<Verdict>>,
 }
 
-/// The checks passed or failed on other content than what is there now.
-fn altered_while_checked(files: &[ChangedFile]) -> Option<Verdict> {
-    let listed = listed(files)?;
-    let message = format!("changed while the checks ran on it: {listed}");
-    Some(
-        Verdict::host(HostRule::ChangedWhileChecked, Severity::Deny, message)
-            .at(files.first().map(|file| file.path.clone()), None)
-            .remedy("let neither the code nor a check write the files that are checked"),
-    )
+fn is_tree_changed(verdict: &Verdict) -> bool {
+    verdict.origin == Origin::Host(HostRule::TreeChangedByCheck)
 }
 
 /// Build output and caches: new files in directories that builds write, and compiled Python.
