@@ -69,7 +69,7 @@ impl Rig {
             .await
     }
 
-    /// Forgets outages: each case stands for itself.
+    /// Forgets outages: no case depends on another.
     pub fn close_breakers(&self) {
         let _ = std::fs::remove_dir_all(self.home.path().join("state/gateways"));
     }

@@ -339,7 +339,7 @@ fn labels(
 ) -> Result<std::collections::BTreeMap<String, String>> {
     if labels.len() > LABELS_MAX {
         return Err(usage(
-            format!("labels holds {} marks; the limit is {LABELS_MAX}", labels.len()),
+            format!("labels holds {} entries; the limit is {LABELS_MAX}", labels.len()),
             "keep the few that you look for",
         ));
     }

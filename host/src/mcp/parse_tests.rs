@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-struct Place {
+struct Fixture {
     _dir: tempfile::TempDir,
     root: PathBuf,
     config: Config,
 }
 
-fn place() -> Place {
+fn fixture() -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let root = dir.path().canonicalize().expect("it exists");
     for made in ["code/repo", "state", "elsewhere"] {
@@ -20,11 +20,11 @@ fn place() -> Place {
     std::os::unix::fs::symlink(root.join("elsewhere"), root.join("code/out")).expect("a link");
     let mut config = Config::for_tests(&root.join("state"));
     config.sandbox_root = Some(root.join("code"));
-    Place { _dir: dir, root, config }
+    Fixture { _dir: dir, root, config }
 }
 
-fn args(place: &Place, more: serde_json::Value) -> StartArgs {
-    let mut all = json!({"prompt": "fix it", "allowed_dirs": [place.root.join("code/repo")]});
+fn args(fixture: &Fixture, more: serde_json::Value) -> StartArgs {
+    let mut all = json!({"prompt": "fix it", "allowed_dirs": [fixture.root.join("code/repo")]});
     for (key, value) in more.as_object().expect("an object") {
         all[key] = value.clone();
     }
@@ -33,7 +33,7 @@ fn args(place: &Place, more: serde_json::Value) -> StartArgs {
 
 #[test]
 fn every_refusal_says_what_and_what_to_do() {
-    let place = place();
+    let fixture = fixture();
     let long = "x".repeat(300);
     let cases = [
         (
@@ -42,8 +42,8 @@ fn every_refusal_says_what_and_what_to_do() {
         ),
         (json!({"prompt": "x".repeat(1_000_001)}), "prompt is 1000001 bytes long; the limit is 1000000"),
         (json!({"allowed_dirs": []}), "allowed_dirs is empty\nhint: name the directory"),
-        (json!({"allowed_dirs": [place.root.join("elsewhere")]}), "is outside SANDBOX_ROOT"),
-        (json!({"allowed_dirs": [place.root.join("code/out")]}), "elsewhere)"),
+        (json!({"allowed_dirs": [fixture.root.join("elsewhere")]}), "is outside SANDBOX_ROOT"),
+        (json!({"allowed_dirs": [fixture.root.join("code/out")]}), "elsewhere)"),
         (
             json!({"permission_mode": "bypassPermissions"}),
             "permission_mode bypassPermissions is refused: ALLOW_BYPASS_PERMISSIONS is not 1\nhint: use acceptEdits, or set \
@@ -74,7 +74,8 @@ fn every_refusal_says_what_and_what_to_do() {
         ),
     ];
     for (more, expected) in cases {
-        let error = job_spec(args(&place, more.clone()), &place.config).expect_err("this must be refused");
+        let error =
+            job_spec(args(&fixture, more.clone()), &fixture.config).expect_err("this must be refused");
         let text = error.to_string();
         assert!(text.contains(expected), "{more}: {text}");
         assert!(!error.hints.is_empty(), "{more}: no hint");
@@ -83,16 +84,16 @@ fn every_refusal_says_what_and_what_to_do() {
 
 #[test]
 fn without_a_sandbox_root_nothing_starts() {
-    let mut place = place();
-    place.config.sandbox_root = None;
-    let error = job_spec(args(&place, json!({})), &place.config).expect_err("no root");
+    let mut fixture = fixture();
+    fixture.config.sandbox_root = None;
+    let error = job_spec(args(&fixture, json!({})), &fixture.config).expect_err("no root");
     assert_eq!(error.kind, Kind::Config);
     assert!(error.to_string().contains("set SANDBOX_ROOT to"), "{error}");
 }
 
 #[test]
 fn defaults_and_presets() {
-    let place = place();
+    let fixture = fixture();
     let proof = json!({"checks": [{"name": "a", "command": "x"}], "scoped_patch": {"paths": ["src"]}});
     let with = |tier: Option<&str>, extra: serde_json::Value| {
         let mut more = proof.clone();
@@ -102,7 +103,7 @@ fn defaults_and_presets() {
         for (key, value) in extra.as_object().expect("an object") {
             more[key] = value.clone();
         }
-        let spec = job_spec(args(&place, more), &place.config).expect("it parses");
+        let spec = job_spec(args(&fixture, more), &fixture.config).expect("it parses");
         (spec.guard_tests, spec.max_revise_passes, spec.isolation)
     };
     let none = json!({});
@@ -122,9 +123,9 @@ fn defaults_and_presets() {
 
 #[test]
 fn bypass_is_allowed_when_the_operator_says_so() {
-    let mut place = place();
-    place.config.agent.allow_bypass = true;
-    let spec = job_spec(args(&place, json!({"permission_mode": "bypassPermissions"})), &place.config)
+    let mut fixture = fixture();
+    fixture.config.agent.allow_bypass = true;
+    let spec = job_spec(args(&fixture, json!({"permission_mode": "bypassPermissions"})), &fixture.config)
         .expect("allowed");
     assert_eq!(spec.permission_mode, PermissionMode::BypassPermissions);
 }
@@ -132,9 +133,9 @@ fn bypass_is_allowed_when_the_operator_says_so() {
 /// A key that the planner repeats gets neither into the store nor to the agent.
 #[test]
 fn a_key_of_the_gateway_is_masked_in_what_is_kept() {
-    let mut place = place();
+    let mut fixture = fixture();
     let key = "sk-Zq8Lw2Vx9Rt4Yb7Nc1";
-    place.config.gateway.primary = Some(config::Endpoint {
+    fixture.config.gateway.primary = Some(config::Endpoint {
         base_url: "https://gw.example/v1".to_owned(),
         api_key: Some(config::Secret::new(key)),
     });
@@ -143,7 +144,7 @@ fn a_key_of_the_gateway_is_masked_in_what_is_kept() {
         "checks": [{"name": format!("with {key}"), "command": "true"}],
         "labels": {"note": format!("{key}!")},
     });
-    let spec = job_spec(args(&place, given), &place.config).expect("taken");
+    let spec = job_spec(args(&fixture, given), &fixture.config).expect("taken");
     assert_eq!(spec.prompt, "use [REDACTED:gateway-key] and [REDACTED:gateway-key]");
     assert_eq!(spec.checks[0].name, "with [REDACTED:gateway-key]");
     assert_eq!(spec.labels["note"], "[REDACTED:gateway-key]!");

@@ -190,8 +190,9 @@ fn unknown_tool(name: &str) -> Error {
 
 fn reply<T: Serialize>(value: T, line: impl FnOnce(&T) -> String) -> Called {
     let text = line(&value);
-    let data = serde_json::to_value(value)
-        .map_err(|error| Error::new(Kind::Internal, format!("a reply could not be written: {error}")))?;
+    let data = serde_json::to_value(value).map_err(|error| {
+        Error::new(Kind::Internal, format!("a reply could not be written: {error}")).caused_by(error)
+    })?;
     Ok(Reply { data, line: text })
 }
 

@@ -78,7 +78,7 @@ pub struct StartArgs {
     pub reliability_tier: Option<Tier>,
     /// A job that changes nothing fails; default: where a scope or checks are given.
     pub expects_change: Option<bool>,
-    /// Your own marks.
+    /// Your own labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
@@ -275,7 +275,7 @@ pub struct CheckLine {
     pub text: String,
     /// Where its verdict is; none in results from before.
     pub verdict: Option<LineVerdict>,
-    /// The lines that this one stands for, if it counts them.
+    /// How many lines this one replaces, if it counts them.
     pub left_out: usize,
 }
 

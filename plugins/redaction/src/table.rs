@@ -9,7 +9,7 @@ const MOST_ROWS: u32 = 200;
 /// A longer line is no header and no row.
 const LONGEST: usize = 1_000;
 
-/// How the cells of a table are told apart.
+/// How the cells of a table are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     /// By this character.

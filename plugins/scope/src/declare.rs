@@ -14,7 +14,7 @@ pub struct Entry {
     name: Option<Reading>,
 }
 
-/// One way to read an entry.
+/// One reading of an entry.
 #[derive(Clone, Debug)]
 struct Reading {
     parts: Vec<Part>,

@@ -427,7 +427,7 @@ fn oddities(file: &ChangedFile, findings: &mut Vec<Finding>) {
             "hard-link",
             Severity::Warn,
             Some(&file.path),
-            format!("`{shown}` has more than one hard link: what was written to it also stands elsewhere"),
+            format!("`{shown}` has more than one hard link: what was written to it is also in another file"),
             format!("write `{shown}` as a file of its own: copy it, remove it and move the copy into place"),
         ));
     }

@@ -9,7 +9,7 @@ impl Finding {
         Self::new(Severity::Deny, rule, message)
     }
 
-    /// A finding that the reader is told.
+    /// A finding for information.
     pub fn warn(rule: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Severity::Warn, rule, message)
     }

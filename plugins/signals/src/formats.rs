@@ -6,7 +6,7 @@ use codex_worker_policy::Signal;
 
 use crate::{javascript, jvm, python, rust};
 
-/// One way in which a runner sums up.
+/// One format in which a runner sums up.
 #[derive(Clone, Copy)]
 pub struct Format {
     /// Rows of the same runner are ways to say the same: the first that was seen counts.

@@ -1,4 +1,4 @@
-//! An answer in a JSON schema where the gateway does not see to it: what the model is told, and
+//! An answer in a JSON schema where the gateway does not see to it: what is asked of the model, and
 //! whether its answer fits. The schema comes from the client and names nothing outside itself.
 
 use serde_json::Value;
@@ -34,7 +34,7 @@ impl AnswerSchema {
         Ok(AnswerSchema { text: text.to_owned(), schemas, index })
     }
 
-    /// What the model is told.
+    /// The instruction to the model.
     pub fn instruction(&self) -> String {
         format!(
             "Answer with one JSON document and nothing else: no explanation, no code fence. It must be valid \
@@ -43,7 +43,7 @@ impl AnswerSchema {
         )
     }
 
-    /// What the model is told after an answer that does not fit.
+    /// The instruction after an answer that does not fit.
     pub fn complaint(fault: &str) -> String {
         format!(
             "That is not a JSON document that fits the schema: {fault}. Answer again with the document alone."

@@ -57,7 +57,7 @@ pub struct Message<'a> {
     pub content: Content<'a>,
 }
 
-/// A string or a list of blocks; a single block stands for a list of one.
+/// A string or a list of blocks; a single block is read as a list of one.
 #[derive(Debug)]
 pub enum Content<'a> {
     /// Plain text.
@@ -118,7 +118,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     }
 }
 
-/// A list entry: a block, or a bare string that stands for a text block.
+/// A list entry: a block, or a bare string, which is read as a text block.
 struct Item<'a>(Block<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {

@@ -106,7 +106,7 @@ fn hint(failed: &Failed) -> &'static str {
     }
 }
 
-/// One question on its way.
+/// One question in flight.
 struct Question<'a> {
     asker: &'a Asker,
     system: &'a str,

@@ -1,4 +1,4 @@
-//! One request of the agent on its way: which protocol answers it, and how its end is told.
+//! One request of the agent: which protocol answers it, and how its end is reported.
 
 use std::sync::Arc;
 

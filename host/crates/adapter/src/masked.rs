@@ -52,7 +52,7 @@ pub struct Masked<S> {
 }
 
 impl<S: Sink> Masked<S> {
-    /// Masks on the way to `inner`.
+    /// Masks, then passes on to `inner`.
     pub fn new(inner: S, redactor: &Redactor) -> Self {
         let redactor = redactor.knows_secrets().then(|| redactor.clone());
         Masked { inner, redactor, masker: None, channel: S::text }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::names::Declared;
 
-/// A way in which models write calls.
+/// A syntax in which models write calls.
 struct Form {
     begin: &'static str,
     /// None: it goes on to the end of the text.

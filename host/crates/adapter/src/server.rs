@@ -83,17 +83,17 @@ impl Body for Answer {
 
 /// Accepts connections until the state is cancelled.
 pub async fn serve(listener: TcpListener, state: Arc<State>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            listener.accept().await.map(|(stream, _)| (stream, place))
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            listener.accept().await.map(|(stream, _)| (stream, permit))
         };
         let accepted = tokio::select! {
             () = state.cancel.cancelled() => return,
             accepted = accepted => accepted,
         };
-        let Ok((stream, place)) = accepted else {
+        let Ok((stream, permit)) = accepted else {
             // Too many open files: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -102,7 +102,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
-            let _place = place;
+            let _permit = permit;
             let service = service_fn(|request| handle(Arc::clone(&state), request));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())

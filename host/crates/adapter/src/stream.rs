@@ -53,7 +53,7 @@ pub struct ReadOptions {
     pub stop_sequences: Vec<String>,
     /// Call identifiers are made from this number on.
     pub nonce: u64,
-    /// The client was told already that an answer begins.
+    /// The client has already received the start of an answer.
     pub begun: bool,
 }
 
@@ -235,7 +235,7 @@ impl Machine {
         &self.summary
     }
 
-    /// The client was told meanwhile that an answer begins.
+    /// The client has received the start of an answer meanwhile.
     pub fn begun(&mut self) {
         self.begun = true;
     }

@@ -164,7 +164,7 @@ impl Serialize for Choice<'_> {
     }
 }
 
-/// Why a request cannot be translated; the client is told with status 400.
+/// Why a request cannot be translated; the client gets status 400.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is nothing to answer.

@@ -47,7 +47,7 @@ pub(super) async fn run(
         limits: pass.limits.clone(),
         tag: pass.tag.clone(),
     };
-    // Ours alone, so that the end after a result is told from the caller's cancel.
+    // Ours alone, so that the end after a result is distinguished from the caller's cancel.
     let enough = cancel.child_token();
     let (sender, receiver) = mpsc::channel(PIECES);
     let running = contain::run_streaming(command, sender, pass.timeout, enough.clone());

@@ -53,7 +53,7 @@ impl Lines {
 /// The last line of a pass: what it came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultLine {
-    /// `success`, `error_max_turns`, … ; `success` also stands on errors of the API.
+    /// `success`, `error_max_turns`, … ; errors of the API also carry `success`.
     pub subtype: String,
     /// The pass failed.
     pub is_error: bool,
@@ -90,7 +90,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Takes one line in; the events that it stands for, the raw line first.
+    /// Takes one line in; the events that it holds, the raw line first.
     pub fn line(&mut self, line: &str) -> Vec<AgentEvent> {
         let mut events = vec![AgentEvent::Raw(line.to_owned())];
         if let Ok(value) = serde_json::from_str::<Value>(line) {

@@ -140,8 +140,9 @@ pub(super) fn merge(cli: &Overrides, env: &Env, file: Option<(&Path, &str)>) -> 
                 toml::Value::Table(inner) if key == "plugins" || key == "profiles" => {
                     let named = if key == "plugins" { &mut tables.plugins } else { &mut tables.profiles };
                     for (name, config) in inner {
-                        let json = serde_json::to_value(config)
-                            .map_err(|error| Error::new(Kind::Config, format!("[{key}.{name}]: {error}")))?;
+                        let json = serde_json::to_value(config).map_err(|error| {
+                            Error::new(Kind::Config, format!("[{key}.{name}]: {error}")).caused_by(error)
+                        })?;
                         named.insert(name, json);
                     }
                 }

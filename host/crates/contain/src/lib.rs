@@ -220,13 +220,14 @@ pub enum Error {
 impl From<Error> for model::error::Error {
     fn from(error: Error) -> Self {
         use model::error::Kind;
-        let kind = match error {
+        let kind = match &error {
             Error::Empty => Kind::Usage,
             Error::Spawn { .. } | Error::Setup(_) => Kind::Environment,
             Error::Ended(_) => Kind::Refused,
             Error::Wait(_) => Kind::Internal,
         };
         model::error::Error::new(kind, error.to_string())
+            .caused_by(error)
             .hint("run `codex-worker doctor` to see what containment this machine offers")
     }
 }

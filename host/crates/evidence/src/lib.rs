@@ -156,7 +156,7 @@ impl From<Error> for model::error::Error {
             Error::InTheWay(_) => (Kind::Refused, "move it away and try again"),
             _ => (Kind::Internal, "run `codex-worker doctor`"),
         };
-        model::error::Error::new(kind, error.to_string()).hint(hint)
+        model::error::Error::new(kind, error.to_string()).caused_by(error).hint(hint)
     }
 }
 

@@ -232,7 +232,7 @@ fn redirected(upstream: &Upstream, response: &reqwest::Response) -> Failed {
     Failed::new(Failure::Invalid(502), message)
 }
 
-/// Where a request is on its way through routes and tries.
+/// A request's position in routes and tries.
 #[derive(Debug)]
 struct Tries {
     routes: Vec<Route>,

@@ -1,4 +1,4 @@
-//! The way out to a model: the routes (gateway and model, then the fallbacks), the one send
+//! Requests to a model: the routes (gateway and model, then the fallbacks), the one send
 //! loop, retry, the breaker and the usage rows.
 //!
 //! Invariant: it knows no wire format. What a request says, and what an answer means, is a
@@ -60,7 +60,7 @@ impl Default for Tuning {
     }
 }
 
-/// One way to a model.
+/// One route to a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     /// Which gateway: 0 is the primary.

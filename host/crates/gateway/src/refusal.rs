@@ -18,7 +18,7 @@ pub struct UpstreamError {
 }
 
 impl UpstreamError {
-    /// An error that stands at the top level of a document with status 200, in the words of
+    /// An error at the top level of a document with status 200, in the words of
     /// vLLM, DashScope, GLM, MiniMax and others; none when the document is no error.
     pub fn in_answer(body: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(body).ok()?;

@@ -94,8 +94,9 @@ pub fn write(config: &Config, facts: &Facts<'_>) -> Result<()> {
     }
     let seal = serde_json::to_string_pretty(&seal).map_err(internal)? + "\n";
     for (name, content) in [(RECEIPT, text), (SEAL, seal)] {
-        artifacts::write_whole(&paths.root().join(name), content.as_bytes())
-            .map_err(|error| Error::new(Kind::Environment, format!("failed to write {name}: {error}")))?;
+        artifacts::write_whole(&paths.root().join(name), content.as_bytes()).map_err(|error| {
+            Error::new(Kind::Environment, format!("failed to write {name}: {error}")).caused_by(error)
+        })?;
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ impl SqliteStore {
         let result = result
             .map(serde_json::to_string)
             .transpose()
-            .map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+            .map_err(|e| Error::new(Kind::Internal, e.to_string()).caused_by(e))?;
         let now = (self.clock)();
         self.write(|tx| {
             let Some((seq, from)) = held(tx, claim)? else { return Ok(false) };
@@ -296,9 +296,10 @@ fn not_found(id: &JobId) -> Error {
 
 impl JobStore for SqliteStore {
     fn enqueue(&self, spec: &JobSpec) -> Result<Enqueued> {
-        let json = serde_json::to_string(spec).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
-        let id =
-            JobId::random().map_err(|e| Error::new(Kind::Environment, format!("no random numbers: {e}")))?;
+        let json = serde_json::to_string(spec)
+            .map_err(|e| Error::new(Kind::Internal, e.to_string()).caused_by(e))?;
+        let id = JobId::random()
+            .map_err(|e| Error::new(Kind::Environment, format!("no random numbers: {e}")).caused_by(e))?;
         let now = (self.clock)();
         let (id, existing) = self.write(|tx| {
             if let Some(key) = &spec.idempotency_key {
@@ -472,7 +473,7 @@ impl JobStore for SqliteStore {
                         }
                     };
                     let result = conclude::cancelled_in_queue(id, &spec, reason).result;
-                    let json = serde_json::to_string(&result).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+                    let json = serde_json::to_string(&result).map_err(|e| Error::new(Kind::Internal, e.to_string()).caused_by(e))?;
                     tx.execute(
                         "UPDATE jobs SET status = 'cancelled', cancel = ?2, result = ?3, finished_ms = ?4 WHERE seq = ?1",
                         params![seq, reason, json, now.wall_ms],

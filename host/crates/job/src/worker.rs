@@ -118,7 +118,9 @@ fn next(config: &Config, store: &dyn JobStore, me: &str) -> Result<Next> {
 fn until_asked_to_end() -> Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
-        signal(kind).map_err(|e| Error::new(Kind::Environment, format!("cannot listen for signals: {e}")))
+        signal(kind).map_err(|e| {
+            Error::new(Kind::Environment, format!("cannot listen for signals: {e}")).caused_by(e)
+        })
     };
     let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     // A worker that a person started in a terminal that is closed.
@@ -158,7 +160,7 @@ pub(crate) async fn on_files<T: Send + 'static>(
     let started = thread.spawn(move || {
         let _nobody_waits = answer.send(work());
     });
-    started.map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))?;
+    started.map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")).caused_by(e))?;
     let given_up = async {
         let mut since: Option<std::time::Instant> = None;
         loop {

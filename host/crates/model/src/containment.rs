@@ -32,7 +32,7 @@ impl std::fmt::Display for Strength {
     }
 }
 
-/// What was in force; stands in the receipt.
+/// What was in force; part of the receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InForce {
     /// The means used.

@@ -1,6 +1,6 @@
 //! The host's error at its borders: a kind, what was wrong, and what to do about it.
 //! Modules have their own `thiserror` enums; they become this one where a person, an MCP
-//! client or the exit code must be told.
+//! client or the exit code must know.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The nouns of codex-worker: what a job is asked for, where it stands, what was observed,
+//! The nouns of codex-worker: what a job is asked for, its status, what was observed,
 //! found and concluded, and the error that its borders report.
 //!
 //! Invariant: no I/O. Everything here is a value or a pure function of values.

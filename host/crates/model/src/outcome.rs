@@ -100,7 +100,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// It answers the question of the scope, or stands in for an answer.
+    /// It answers the question of the scope, or replaces an answer.
     pub fn is_scope(self) -> bool {
         matches!(self, Origin::Policy(Asked::Scope) | Origin::Broken(Asked::Scope))
     }
@@ -139,7 +139,7 @@ impl Verdict {
         self
     }
 
-    /// What the agent is told to do about it.
+    /// What the agent should do about it.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.finding.remedy = Some(remedy.into());
         self

@@ -8,7 +8,7 @@ use crate::status::JobStatus;
 /// whole stays under 2 KiB for 20 changed files and 5 checks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct JobResult {
-    /// Where the job stands.
+    /// The job's status.
     pub job_status: JobStatus,
     /// Paths in byte order, capped; `changed_files_omitted` counts the rest.
     pub changed_files: Vec<String>,
@@ -26,7 +26,7 @@ pub struct JobResult {
     pub usage: Usage,
     /// `name@version` of each policy that judged.
     pub policies: Vec<String>,
-    /// Where the change lies.
+    /// Where the change is.
     pub workspace: Workspace,
     /// What `artifact` can read.
     pub artifacts: Vec<Artifact>,
@@ -74,7 +74,7 @@ pub enum LineWord {
 }
 
 impl LineWord {
-    /// What stands after the name; nothing for a note.
+    /// The text after the name; empty for a note.
     pub fn text(self) -> &'static str {
         match self {
             LineWord::Passed => ": passed",
@@ -107,7 +107,7 @@ pub struct Usage {
     pub unmetered: u64,
 }
 
-/// Where the job's change lies.
+/// Where the job's change is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Workspace {
     /// `none` or `worktree`.

@@ -255,7 +255,7 @@ pub struct JobSpec {
     pub resume: Option<JobId>,
     /// The caller's own key: the same key gives the same job.
     pub idempotency_key: Option<String>,
-    /// The caller's own marks.
+    /// The caller's own labels.
     pub labels: BTreeMap<String, String>,
     /// How much evidence is asked for; `standard` if nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

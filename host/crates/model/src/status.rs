@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands.
+/// A job's status.
 ///
 /// ```text
 /// queued ─▶ running ─▶ verifying ─▶ completed | failed

@@ -58,11 +58,11 @@ fn one_value(value: &str, found: &mut BTreeSet<String>) {
     json_forms(value, found);
     shell_forms(value, found);
     xml_forms(value, found);
-    // PowerShell runs what stands on either side of `&` as commands, and echoes it so.
+    // PowerShell runs the text on either side of `&` as commands, and echoes it so.
     found.extend(value.split('&').filter(|part| part.len() >= MIN_BYTES).map(str::to_owned));
 }
 
-/// The whole value, and what is the same whatever stands before and after it: of the
+/// The whole value, and what is the same whatever comes before and after it: of the
 /// encoding at each of the three offsets only the characters that the value alone decides.
 fn base64_forms(value: &[u8], found: &mut BTreeSet<String>) {
     for engine in [&STANDARD, &URL_SAFE] {

@@ -43,7 +43,7 @@ pub fn patterns(globs: &[String]) -> Result<GlobSet> {
             );
         }
     }
-    set.build().map_err(|e| Error::new(ErrorKind::Usage, format!("copy_in is too large: {e}")))
+    set.build().map_err(|e| Error::new(ErrorKind::Usage, format!("copy_in is too large: {e}")).caused_by(e))
 }
 
 /// Copies from `source` to `target` what `wanted` matches among `candidates`: files, and

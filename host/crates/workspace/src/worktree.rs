@@ -387,7 +387,8 @@ impl Worktree {
     fn save(&self, job_dir: &Path) -> Result<()> {
         let path = job_dir.join(RECORD);
         let new = job_dir.join("worktree.json.new");
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(Kind::Internal, e.to_string()).caused_by(e))?;
         fs::write(&new, text).map_err(io("writing", &new))?;
         fs::rename(&new, &path).map_err(io("renaming", &new))?;
         Ok(())

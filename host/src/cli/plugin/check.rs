@@ -49,13 +49,13 @@ pub fn run(args: Args) -> Result<()> {
             }
         );
         for property in &tried {
-            let (mark, inputs) = match (&property.broken, property.cases) {
+            let (outcome, inputs) = match (&property.broken, property.cases) {
                 (Some(_), cases) => ("BROKEN", format!("{cases} inputs")),
                 (None, 0) => ("untold", "its examples give nothing to try it with".to_owned()),
                 (None, 1) => ("holds ", "1 input".to_owned()),
                 (None, cases) => ("holds ", format!("{cases} inputs")),
             };
-            let _ = writeln!(text, "{mark} {}: {} ({inputs})", property.interface, property.property);
+            let _ = writeln!(text, "{outcome} {}: {} ({inputs})", property.interface, property.property);
             if let Some(how) = &property.broken {
                 let _ = writeln!(text, "       {how}");
             }

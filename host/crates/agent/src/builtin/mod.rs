@@ -26,7 +26,7 @@ mod tools;
 
 pub use conversation::work;
 
-/// What the child process is told; one JSON value on its standard input.
+/// The child process's instructions; one JSON value on its standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {

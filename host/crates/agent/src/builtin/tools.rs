@@ -41,7 +41,7 @@ impl From<String> for Refusal {
     }
 }
 
-/// The tools as the model is told of them.
+/// The tools as they are declared to the model.
 pub(super) fn definitions(task: &Task) -> Value {
     let path =
         json!({"type": "string", "description": "Path, absolute or relative to the working directory"});
@@ -136,7 +136,7 @@ fn shorten(text: &str) -> String {
     format!("{}\n… {} bytes left out …\n{}", &text[..head], tail - head, &text[tail..])
 }
 
-/// The resolved path, when it lies inside one of the roots. The file itself need not exist;
+/// The resolved path, when it is inside one of the roots. The file itself need not exist;
 /// the part that exists is resolved, so that no link leads out.
 fn resolve(task: &Task, raw: &str) -> Result<PathBuf, Refusal> {
     let path = task.cwd.join(raw);

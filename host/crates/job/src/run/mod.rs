@@ -293,5 +293,5 @@ fn spent(totals: &adapter::Totals) -> Spent {
 fn nonce() -> Result<String> {
     model::spec::JobId::random()
         .map(|id| id.as_str().to_owned())
-        .map_err(|e| Error::new(Kind::Environment, format!("no random numbers: {e}")))
+        .map_err(|e| Error::new(Kind::Environment, format!("no random numbers: {e}")).caused_by(e))
 }

@@ -81,7 +81,8 @@ impl PassContext<'_> {
         let (prepared, job) = (self.prepared, &self.prepared.job);
         root::unchanged(&prepared.workspace.dirs)?;
         let pass = self.agent_pass(prompt, session);
-        note_process_tag(&job.paths, &pass.tag).map_err(|e| Error::new(Kind::Environment, e.to_string()))?;
+        note_process_tag(&job.paths, &pass.tag)
+            .map_err(|e| Error::new(Kind::Environment, e.to_string()).caused_by(e))?;
         let mut report = prepared.agent.run(pass, job.journal.agent(), job.control.token().clone()).await;
         job.journal.flush().await;
         job.note_agent_containment(&report.in_force);

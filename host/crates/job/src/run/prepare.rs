@@ -69,7 +69,7 @@ async fn opened(run: &Run) -> Result<Arc<Job>> {
         redactor.clone(),
         paths.artifacts().join(TRANSCRIPT),
     )
-    .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))?;
+    .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")).caused_by(e))?;
     let reader =
         JobReader { redactor: redactor.clone(), policies: Arc::clone(&policies), paths: paths.clone() };
     Ok(Arc::new(Job {
@@ -150,8 +150,9 @@ impl Job {
         dirs.extend([self.paths.trees(), self.paths.check_home()]);
         let limit = self.config.containment.max_disk;
         blocking(move || {
-            disk::watch(dirs, limit)
-                .map_err(|e| Error::new(Kind::Environment, format!("cannot start a thread: {e}")))
+            disk::watch(dirs, limit).map_err(|e| {
+                Error::new(Kind::Environment, format!("cannot start a thread: {e}")).caused_by(e)
+            })
         })
         .await
     }
