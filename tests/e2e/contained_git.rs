@@ -7,13 +7,13 @@ use std::time::Duration;
 use contain::{Error, Strength};
 use tokio_util::sync::CancellationToken;
 
-use crate::escape::{Place, Ran, python, run, strengths, try_run};
+use crate::escape::{Fixture, Ran, python, run, strengths, try_run};
 use crate::support::{git, write};
 
 /// A repository with a submodule, a shared configuration and hooks of its own.
-fn repository(place: &Place) -> PathBuf {
-    let repo = place.path("work");
-    let other = place.path("outside/other");
+fn repository(fixture: &Fixture) -> PathBuf {
+    let repo = fixture.path("work");
+    let other = fixture.path("outside/other");
     write(&other.join("a"), "a\n");
     for dir in [&repo, &other] {
         git(dir, &["init", "-q", "-b", "main"]);
@@ -65,22 +65,27 @@ const PLANTS: &[&str] = &[
 
 /// Runs `plant` as a job's command would be, and asks for the status all the while, as a
 /// shell's prompt does. Whether the program ran outside, and how the run ended.
-async fn planted(place: &Place, repo: &Path, plant: &str, strength: Strength) -> (bool, Result<Ran, Error>) {
-    let marker = place.path("RAN");
-    let evil = place.path("work/evil");
+async fn planted(
+    fixture: &Fixture,
+    repo: &Path,
+    plant: &str,
+    strength: Strength,
+) -> (bool, Result<Ran, Error>) {
+    let marker = fixture.path("RAN");
+    let evil = fixture.path("work/evil");
     write(
         &evil,
         &format!(
             "#!/bin/sh\n[ -e '{}' ] || echo x >> '{}'\nfalse\n",
-            place.path("inside").display(),
+            fixture.path("inside").display(),
             marker.display()
         ),
     );
     git_mode(&evil);
-    let mut command = place.shell(&format!("{plant}; echo planted > done; sleep 0.5; true"));
+    let mut command = fixture.shell(&format!("{plant}; echo planted > done; sleep 0.5; true"));
     command.env.insert("EVIL".into(), evil.display().to_string());
-    command.env.insert("HOME".into(), place.path("work").display().to_string());
-    let running = try_run(place, command, strength, Duration::from_secs(60), CancellationToken::new());
+    command.env.insert("HOME".into(), fixture.path("work").display().to_string());
+    let running = try_run(fixture, command, strength, Duration::from_secs(60), CancellationToken::new());
     let done = repo.join("done");
     let asking = async {
         // The moment in which a change is noticed and undone is not what is tried here.
@@ -123,9 +128,9 @@ async fn nothing_is_planted_under_bubblewrap() {
         return;
     }
     for plant in PLANTS {
-        let place = Place::new();
-        let repo = repository(&place);
-        let (ran, ended) = planted(&place, &repo, plant, Strength::Bubblewrap).await;
+        let fixture = Fixture::new();
+        let repo = repository(&fixture);
+        let (ran, ended) = planted(&fixture, &repo, plant, Strength::Bubblewrap).await;
         assert!(!ran, "{plant}: {:?}", ended.map(|ran| ran.text));
     }
 }
@@ -137,9 +142,9 @@ async fn what_is_planted_is_undone_elsewhere() {
     let open = ["shared.cfg", ".hooks", "sub"];
     for strength in strengths().into_iter().filter(|strength| *strength != Strength::Bubblewrap) {
         for plant in PLANTS.iter().filter(|plant| !open.iter().any(|name| plant.contains(name))) {
-            let place = Place::new();
-            let repo = repository(&place);
-            let (ran, ended) = planted(&place, &repo, plant, strength).await;
+            let fixture = Fixture::new();
+            let repo = repository(&fixture);
+            let (ran, ended) = planted(&fixture, &repo, plant, strength).await;
             let replaced = plant.starts_with("mv .git ");
             assert!(!ran || replaced, "{strength}: {plant}");
             assert!(
@@ -155,15 +160,15 @@ async fn what_is_planted_is_undone_elsewhere() {
 #[tokio::test]
 async fn git_goes_on_working() {
     for strength in strengths() {
-        let place = Place::new();
-        repository(&place);
+        let fixture = Fixture::new();
+        repository(&fixture);
         let script = "set -e; echo two >> file; git add file; git status --short; git diff --cached --stat; \
             git -c core.hooksPath=/dev/null commit -qm second; git stash list; echo x > new; git add new; git stash -q; git stash pop -q; \
             git checkout -q -b topic; git reset -q --hard HEAD~1; git log --oneline | wc -l; \
             git -C sub log --oneline | wc -l; git tag t; git branch -D main -q; git fsck --no-progress; mv file moved; git mv moved again || true; echo fine";
-        let mut command = place.shell(script);
-        command.env.insert("HOME".into(), place.path("work").display().to_string());
-        let ran = run(&place, command, strength).await;
+        let mut command = fixture.shell(script);
+        command.env.insert("HOME".into(), fixture.path("work").display().to_string());
+        let ran = run(&fixture, command, strength).await;
         assert!(ran.exit.success() && ran.text.contains("fine"), "{strength}: {}", ran.text);
     }
 }
@@ -172,15 +177,15 @@ async fn git_goes_on_working() {
 #[tokio::test]
 async fn a_directory_of_a_repository() {
     for strength in strengths() {
-        let place = Place::new();
-        let repo = repository(&place);
+        let fixture = Fixture::new();
+        let repo = repository(&fixture);
         write(&repo.join("packages/web/a"), "a\n");
         write(&repo.join("package.json"), "{}\n");
         let mut command =
-            place.shell("cat ../../package.json; git log --oneline | wc -l; git status --short | head -3");
+            fixture.shell("cat ../../package.json; git log --oneline | wc -l; git status --short | head -3");
         command.cwd = repo.join("packages/web");
         command.limits.writable = vec![repo.join("packages/web")];
-        let ran = run(&place, command, strength).await;
+        let ran = run(&fixture, command, strength).await;
         assert!(ran.text.starts_with("{}\n1\n"), "{strength}: {}", ran.text);
     }
 }
@@ -188,25 +193,25 @@ async fn a_directory_of_a_repository() {
 /// Two ways for a colleague's worktree to take the place of the user's tree.
 #[tokio::test]
 async fn another_directory_in_the_place_of_a_tree() {
-    let place = Place::new();
-    std::fs::create_dir_all(place.path("own/src")).expect("writable");
-    write(&place.path("own/src/a"), "worktree\n");
-    write(&place.path("work/src/a"), "original\n");
-    write(&place.path("work/secret"), "original\n");
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.path("own/src")).expect("writable");
+    write(&fixture.path("own/src/a"), "worktree\n");
+    write(&fixture.path("work/src/a"), "original\n");
+    write(&fixture.path("work/secret"), "original\n");
     if !strengths().contains(&Strength::Bubblewrap) {
         return;
     }
     for writable in [true, false] {
-        let _ = std::fs::remove_file(place.path("own/src/b"));
-        let mut command = place.shell("cat src/a secret; echo new > src/b; pwd");
+        let _ = std::fs::remove_file(fixture.path("own/src/b"));
+        let mut command = fixture.shell("cat src/a secret; echo new > src/b; pwd");
         command.limits.writable = Vec::new();
         command.limits.binds =
-            vec![contain::Bind { source: place.path("own"), destination: place.path("work"), writable }];
-        let ran = run(&place, command, Strength::Bubblewrap).await;
+            vec![contain::Bind { source: fixture.path("own"), destination: fixture.path("work"), writable }];
+        let ran = run(&fixture, command, Strength::Bubblewrap).await;
         assert!(ran.text.contains("worktree") && !ran.text.contains("original"), "{}", ran.text);
-        assert!(ran.text.contains(&format!("{}\n", place.path("work").display())), "{}", ran.text);
-        assert_eq!(place.path("own/src/b").exists(), writable, "{}", ran.text);
-        assert!(!place.path("work/src/b").exists());
+        assert!(ran.text.contains(&format!("{}\n", fixture.path("work").display())), "{}", ran.text);
+        assert_eq!(fixture.path("own/src/b").exists(), writable, "{}", ran.text);
+        assert!(!fixture.path("work/src/b").exists());
     }
 }
 
@@ -214,7 +219,7 @@ async fn another_directory_in_the_place_of_a_tree() {
 #[tokio::test]
 async fn nobody_else_speaks_for_the_helper() {
     for strength in strengths().into_iter().filter(|strength| *strength != Strength::Bubblewrap) {
-        let (forger, victim) = (Place::new(), Place::new());
+        let (forger, victim) = (Fixture::new(), Fixture::new());
         let forge = r#"
 import glob, socket, time, re
 end = time.time() + 4

@@ -39,9 +39,9 @@ fn workers(world: &World) -> Vec<u32> {
     processes(|cmdline, environ| cmdline.contains("\nwork\n") && environ.lines().any(|line| line == home))
 }
 
-fn marked(job: &str) -> Vec<u32> {
-    let mark = format!("CODEX_WORKER_MARK=cw-{job}");
-    processes(|cmdline, environ| !cmdline.is_empty() && environ.lines().any(|line| line.starts_with(&mark)))
+fn tagged(job: &str) -> Vec<u32> {
+    let tag = format!("CODEX_WORKER_MARK=cw-{job}");
+    processes(|cmdline, environ| !cmdline.is_empty() && environ.lines().any(|line| line.starts_with(&tag)))
 }
 
 fn signal(pid: u32, signal: &str) {
@@ -84,7 +84,7 @@ fn cancel_in_every_state_and_from_another_server() {
         let reply = other.call("cancel", json!({"job_id": job}));
         assert_eq!(reply.data["job_status"], "cancelled", "{state}: {}", reply.text);
         // It is gone when that is said, not some time later.
-        assert_eq!(marked(&job), [0; 0], "{state}");
+        assert_eq!(tagged(&job), [0; 0], "{state}");
         assert_eq!(processes(|cmdline, _| cmdline == "sleep\n611\n"), [0; 0], "{state}");
         // Twice is once.
         let again = other.call("cancel", json!({"job_id": job, "reason": "again"}));
@@ -121,7 +121,7 @@ fn a_check_that_does_not_listen_ends_with_its_time_or_the_jobs() {
     let result = server.finish(&job);
     assert_eq!(result["job_status"], "failed", "{result}");
     assert!(result["checks"].to_string().contains("stubborn: timed out"), "{result}");
-    assert_eq!(marked(&job), [0; 0]);
+    assert_eq!(tagged(&job), [0; 0]);
 
     let check = json!([{"name": "stubborn", "command": STUBBORN}]);
     let job = json!({"isolation": "worktree", "checks": check, "timeout_ms": 12_000});
@@ -129,7 +129,7 @@ fn a_check_that_does_not_listen_ends_with_its_time_or_the_jobs() {
     let result = server.finish(&job);
     assert_eq!(result["job_status"], "timed_out", "{result}");
     assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{result}");
-    assert_eq!(marked(&job), [0; 0]);
+    assert_eq!(tagged(&job), [0; 0]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn sigterm_ends_a_worker_within_five_seconds_whatever_a_check_does() {
     let mut server = world.serve();
     let check = json!([{"name": "stubborn", "command": STUBBORN}]);
     let job = server.start_job(world.job(json!({"isolation": "worktree", "checks": check})));
-    until("verifying", || status(&mut server, &job) == "verifying" && !marked(&job).is_empty());
+    until("verifying", || status(&mut server, &job) == "verifying" && !tagged(&job).is_empty());
     let worker = workers(&world)[0];
     let began = Instant::now();
     signal(worker, "-TERM");
@@ -149,7 +149,7 @@ fn sigterm_ends_a_worker_within_five_seconds_whatever_a_check_does() {
     let result = server.finish(&job);
     assert_eq!(result["job_status"], "interrupted", "{result}");
     assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{result}");
-    assert_eq!(marked(&job), [0; 0]);
+    assert_eq!(tagged(&job), [0; 0]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_killed_worker_leaves_evidence_and_the_conversation_goes_on() {
         assert_eq!(result["changed_files"], json!(["src/slug.sh"]), "{agent:?}: {result}");
         assert!(result["workspace"]["branch"].is_string(), "{agent:?}: its work is a ref: {result}");
         assert!(result["usage"]["requests"].as_u64() >= Some(2), "{agent:?}: {result}");
-        assert_eq!(marked(&job), [0; 0], "{agent:?}");
+        assert_eq!(tagged(&job), [0; 0], "{agent:?}");
         let kept = world.home.join("jobs").join(&job).join("worktree");
         assert!(kept.is_dir(), "{agent:?}: the worktree is kept");
 
@@ -217,7 +217,7 @@ fn cancels_that_wait_do_not_stop_a_server() {
     let world = world(slow(60_000));
     let mut server = world.serve();
     let job = server.start_job(world.job(json!({"isolation": "worktree"})));
-    until("the agent works", || !marked(&job).is_empty());
+    until("the agent works", || !tagged(&job).is_empty());
     let worker = workers(&world)[0];
     signal(worker, "-STOP");
     for id in 100..120 {
@@ -242,14 +242,14 @@ fn a_stopped_worker_comes_back_too_late() {
     let mut server = world.serve();
     let job = json!({"isolation": "worktree", "checks": slug_check()});
     let job = server.start_job(world.job(job));
-    until("the agent works", || !marked(&job).is_empty());
+    until("the agent works", || !tagged(&job).is_empty());
     let worker = workers(&world)[0];
     signal(worker, "-STOP");
     let began = Instant::now();
     let result = server.finish(&job);
     eprintln!("the job of a stopped worker was ended after {:?}", began.elapsed());
     assert_eq!(result["job_status"], "interrupted", "{result}");
-    assert_eq!(marked(&job), [0; 0], "the agent goes with the lease");
+    assert_eq!(tagged(&job), [0; 0], "the agent goes with the lease");
     let told = server.call("tail", json!({"job_id": job, "lines": 200})).data["lines"].clone();
     signal(worker, "-CONT");
     until("the late worker leaves", || workers(&world).is_empty());

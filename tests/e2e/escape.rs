@@ -13,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an end may take on a busy machine.
 const END: Duration = Duration::from_secs(10);
 
-/// A place with a worktree, a home with a planted key, and something outside.
-pub(super) struct Place {
+/// Directories of one test: a worktree, a home with a planted key, and something outside.
+pub(super) struct Fixture {
     root: tempfile::TempDir,
 }
 
-impl Place {
+impl Fixture {
     pub(super) fn new() -> Self {
         contain::set_helper(env!("CARGO_BIN_EXE_codex-worker").into());
         // Not in /tmp, which every containment replaces by one of its own.
@@ -28,14 +28,14 @@ impl Place {
         }
         std::fs::write(root.path().join("home/.ssh/id_test"), "PRIVATE KEY").expect("writable");
         std::fs::write(root.path().join("home/notes"), "readable").expect("writable");
-        Place { root }
+        Fixture { root }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    /// A shell script in the worktree; `$ROOT` is the place.
+    /// A shell script in the worktree; `$ROOT` is the directory that holds them.
     pub(super) fn shell(&self, script: &str) -> Command {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         Command {
@@ -82,7 +82,7 @@ pub(super) fn offered(name: &str) -> bool {
 
 /// Runs a Python script inside; none where there is no Python.
 pub(super) async fn python(
-    place: &Place,
+    fixture: &Fixture,
     script: &str,
     strength: Strength,
     ports: Option<Vec<u16>>,
@@ -91,10 +91,10 @@ pub(super) async fn python(
         test_support::missing::tool("what makes system calls with python3: install it");
         return None;
     }
-    std::fs::write(place.path("work/try.py"), script).expect("writable");
-    let mut command = place.shell("python3 try.py 2>&1");
+    std::fs::write(fixture.path("work/try.py"), script).expect("writable");
+    let mut command = fixture.shell("python3 try.py 2>&1");
     command.limits.connect_ports = ports;
-    Some(run(place, command, strength).await.text)
+    Some(run(fixture, command, strength).await.text)
 }
 
 /// The strengths that this machine offers, strongest first.
@@ -121,7 +121,7 @@ pub(super) struct Ran {
 }
 
 pub(super) async fn try_run(
-    place: &Place,
+    fixture: &Fixture,
     command: Command,
     strength: Strength,
     timeout: Duration,
@@ -135,15 +135,15 @@ pub(super) async fn try_run(
     let options = Options {
         force: Some(strength),
         grace: Duration::from_millis(300),
-        user_home: Some(place.path("home")),
+        user_home: Some(fixture.path("home")),
     };
     let (exit, in_force) = contain::run_with(command, sink, timeout, cancel, options).await?;
     assert_eq!(in_force.strength, strength);
     Ok(Ran { exit, in_force, text: String::from_utf8_lossy(&text).into_owned() })
 }
 
-pub(super) async fn run(place: &Place, command: Command, strength: Strength) -> Ran {
-    let ran = try_run(place, command, strength, PATIENCE, CancellationToken::new()).await;
+pub(super) async fn run(fixture: &Fixture, command: Command, strength: Strength) -> Ran {
+    let ran = try_run(fixture, command, strength, PATIENCE, CancellationToken::new()).await;
     ran.unwrap_or_else(|error| panic!("{strength}: {error}"))
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn what_a_command_gives_back() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         for (script, code, signal, text) in [
             ("echo out; exit 0", Some(0), None, "out\n"),
             ("echo err >&2; exit 7", Some(7), None, "err\n"),
@@ -168,19 +168,20 @@ async fn what_a_command_gives_back() {
             ("pwd | sed \"s|$ROOT||\"", Some(0), None, "/work\n"),
             ("wc -c", Some(0), None, "0\n"),
         ] {
-            let ran = run(&place, place.shell(script), strength).await;
+            let ran = run(&fixture, fixture.shell(script), strength).await;
             assert_eq!(
                 (ran.exit.code, ran.exit.signal, ran.text.as_str()),
                 (code, signal, text),
                 "{strength}: {script}"
             );
         }
-        let mut command = place.shell("wc -c");
+        let mut command = fixture.shell("wc -c");
         command.stdin = vec![b'x'; 1 << 20];
-        assert_eq!(run(&place, command, strength).await.text, "1048576\n", "{strength}");
-        let mut command = place.shell("");
+        assert_eq!(run(&fixture, command, strength).await.text, "1048576\n", "{strength}");
+        let mut command = fixture.shell("");
         command.argv = vec!["/no/such/program".into()];
-        let got = try_run(&place, command, strength, Duration::from_secs(9), CancellationToken::new()).await;
+        let got =
+            try_run(&fixture, command, strength, Duration::from_secs(9), CancellationToken::new()).await;
         assert!(matches!(&got, Err(Error::Spawn { .. })), "{strength}: {:?}", got.map(|ran| ran.exit));
     }
 }
@@ -188,8 +189,8 @@ async fn what_a_command_gives_back() {
 #[tokio::test]
 async fn the_environment_is_the_given_one() {
     for strength in strengths() {
-        let place = Place::new();
-        let ran = run(&place, place.shell("env | cut -d= -f1 | sort | tr '\\n' ' '"), strength).await;
+        let fixture = Fixture::new();
+        let ran = run(&fixture, fixture.shell("env | cut -d= -f1 | sort | tr '\\n' ' '"), strength).await;
         // A shell sets PWD and the like itself.
         let names: Vec<&str> = ran
             .text
@@ -203,17 +204,17 @@ async fn the_environment_is_the_given_one() {
 #[tokio::test]
 async fn write_outside_the_worktree() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let script = "echo in > inside; echo out > $ROOT/outside/file; ln -s $ROOT/outside link; echo out > link/other; \
                       mv inside $ROOT/outside/moved; ln inside $ROOT/outside/linked; echo x > /etc/codex-worker-escape; \
                       ln $ROOT/home/notes mine && echo x >> mine; \
                       mount -o remount,rw / ; echo out > $ROOT/outside/third; rm -f $ROOT/home/notes; true";
-        let ran = run(&place, place.shell(script), strength).await;
-        let outside = std::fs::read_dir(place.path("outside")).expect("readable").count();
+        let ran = run(&fixture, fixture.shell(script), strength).await;
+        let outside = std::fs::read_dir(fixture.path("outside")).expect("readable").count();
         if strength.limits_files() {
             assert_eq!(outside, 0, "{strength}: {}", ran.text);
-            assert!(place.path("work/inside").exists(), "{strength}");
-            let notes = std::fs::read_to_string(place.path("home/notes")).unwrap_or_default();
+            assert!(fixture.path("work/inside").exists(), "{strength}");
+            let notes = std::fs::read_to_string(fixture.path("home/notes")).unwrap_or_default();
             assert_eq!(notes, "readable", "{strength}");
             assert!(!Path::new("/etc/codex-worker-escape").exists(), "{strength}");
         } else {
@@ -229,10 +230,14 @@ async fn write_outside_the_worktree() {
 #[tokio::test]
 async fn the_temporary_directory_is_not_the_machines() {
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let name = unique("codex-worker-escape");
-        run(&place, place.shell(&format!("echo x > /tmp/{name}; echo y > /var/tmp/{name}; true")), strength)
-            .await;
+        run(
+            &fixture,
+            fixture.shell(&format!("echo x > /tmp/{name}; echo y > /var/tmp/{name}; true")),
+            strength,
+        )
+        .await;
         for dir in ["/tmp", "/var/tmp"] {
             assert!(!Path::new(dir).join(&name).exists(), "{strength}: {dir}");
         }
@@ -242,10 +247,10 @@ async fn the_temporary_directory_is_not_the_machines() {
 #[tokio::test]
 async fn read_a_key() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let script =
             "cat $ROOT/home/.ssh/id_test; cat $ROOT/home/notes; ls $ROOT/home; cat /proc/[0-9]*/environ";
-        let ran = run(&place, place.shell(script), strength).await;
+        let ran = run(&fixture, fixture.shell(script), strength).await;
         assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
         // The home is not on the list of what can be read.
         assert_eq!(!ran.text.contains("readable"), strength.limits_files(), "{strength}: {}", ran.text);
@@ -253,9 +258,9 @@ async fn read_a_key() {
             assert!(ran.in_force.warnings.iter().any(|warning| warning.contains("can be read")));
         }
         // What the operator names can, but for credentials in it.
-        let mut command = place.shell(script);
-        command.limits.readable = vec![place.path("home")];
-        let ran = run(&place, command, strength).await;
+        let mut command = fixture.shell(script);
+        command.limits.readable = vec![fixture.path("home")];
+        let ran = run(&fixture, command, strength).await;
         assert!(ran.text.contains("readable"), "{strength}: {}", ran.text);
         assert_eq!(!ran.text.contains("PRIVATE KEY"), strength.limits_files(), "{strength}: {}", ran.text);
     }
@@ -265,16 +270,16 @@ async fn read_a_key() {
 #[tokio::test]
 async fn read_a_key_by_a_detour() {
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let script = "for p in /proc/[0-9]*; do cat $p/root$ROOT/home/.ssh/id_test $p/cwd/home/.ssh/id_test; done; \
             chmod 755 $ROOT/home/.ssh; echo x > $ROOT/home/.ssh/new; ls $ROOT/home/.ssh; \
             unshare -Urm sh -c 'umount -l $ROOT/home/.ssh; mount -o remount,rw,bind /; mount --bind / $ROOT/work; \
             cat $ROOT/home/.ssh/id_test; echo x > $ROOT/outside/by-namespace'; \
             unshare -rm sh -c 'umount -l $ROOT/home/.ssh; cat $ROOT/home/.ssh/id_test; echo x > $ROOT/outside/again'";
-        let ran = run(&place, place.shell(script), strength).await;
+        let ran = run(&fixture, fixture.shell(script), strength).await;
         assert!(!ran.text.contains("PRIVATE KEY"), "{strength}: {}", ran.text);
-        assert!(!place.path("home/.ssh/new").exists(), "{strength}");
-        assert_eq!(std::fs::read_dir(place.path("outside")).expect("readable").count(), 0, "{strength}");
+        assert!(!fixture.path("home/.ssh/new").exists(), "{strength}");
+        assert_eq!(std::fs::read_dir(fixture.path("outside")).expect("readable").count(), 0, "{strength}");
     }
 }
 
@@ -283,14 +288,14 @@ async fn read_a_key_by_a_detour() {
 #[tokio::test]
 async fn turn_the_machines_own_knobs() {
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
+        let fixture = Fixture::new();
         // Each is written with what it holds, so that a success does no harm.
         let script = "for knob in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/vm/swappiness \
             /proc/sys/kernel/hostname /proc/irq/default_smp_affinity /sys/kernel/uevent_helper \
             /sys/fs/cgroup/release_agent /sys/fs/cgroup/pids/release_agent /sys/kernel/mm/transparent_hugepage/enabled; do \
             [ -e $knob ] || continue; value=$(cat $knob); if echo \"$value\" > $knob; then echo TURNED $knob; fi; done; \
             cat /proc/keys /proc/key-users; grep NoNewPrivs /proc/self/status";
-        let ran = run(&place, place.shell(script), strength).await;
+        let ran = run(&fixture, fixture.shell(script), strength).await;
         assert!(!ran.text.contains("TURNED"), "{strength}: {}", ran.text);
         assert!(ran.text.contains("NoNewPrivs:\t1"), "{strength}: {}", ran.text);
         if strength == Strength::Bubblewrap {
@@ -303,15 +308,15 @@ async fn turn_the_machines_own_knobs() {
 #[tokio::test]
 async fn read_the_disk_itself() {
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let script = "for device in /dev/vd* /dev/sd* /dev/nvme* /dev/dm-* /dev/mem /dev/kmsg /dev/loop* /dev/fuse \
             /dev/net/tun /dev/kvm; do [ -e $device ] && (: < $device) && echo OPENED $device; \
             [ -e $device ] && (: >> $device) && echo OPENED $device; done; \
             echo x > /dev/null; head -c 1 /dev/urandom | wc -c; mknod $ROOT/work/disk b 254 0 && cat $ROOT/work/disk | wc -c";
-        let ran = run(&place, place.shell(script), strength).await;
+        let ran = run(&fixture, fixture.shell(script), strength).await;
         assert!(!ran.text.contains("OPENED"), "{strength}: {}", ran.text);
         assert!(ran.text.lines().any(|line| line.trim() == "1"), "{strength}: {}", ran.text);
-        assert!(!place.path("work/disk").exists(), "{strength}: {}", ran.text);
+        assert!(!fixture.path("work/disk").exists(), "{strength}: {}", ran.text);
     }
 }
 
@@ -322,12 +327,12 @@ async fn fill_the_memory_with_files() {
     if !strengths().contains(&Strength::Bubblewrap) {
         return;
     }
-    let place = Place::new();
+    let fixture = Fixture::new();
     let script = "echo x > /dev/codex; echo y > $ROOT/home/.ssh/new; \
         for dir in /tmp /var/tmp /run /dev/shm; do df -kP $dir | tail -1 | awk '{print $2}'; done";
-    let mut command = place.shell(script);
-    command.limits.readable = vec![place.path("home")];
-    let ran = run(&place, command, Strength::Bubblewrap).await;
+    let mut command = fixture.shell(script);
+    command.limits.readable = vec![fixture.path("home")];
+    let ran = run(&fixture, command, Strength::Bubblewrap).await;
     let sizes: Vec<u64> = ran.text.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(sizes.len(), 4, "{}", ran.text);
     assert!(sizes.iter().all(|kib| *kib <= 1 << 20), "{}", ran.text);
@@ -338,13 +343,13 @@ async fn fill_the_memory_with_files() {
 #[tokio::test]
 async fn use_what_was_inherited() {
     for strength in strengths() {
-        let place = Place::new();
-        let key = place.path("home/.ssh/id_test");
+        let fixture = Fixture::new();
+        let key = fixture.path("home/.ssh/id_test");
         // Without the flag that closes it: it goes on to every child.
         let leak = rustix::fs::open(&key, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
         let leak = leak.expect("it opens");
         let script = "for fd in /proc/self/fd/*; do readlink $fd; done; cut -d' ' -f6 /proc/self/stat";
-        let ran = run(&place, place.shell(script), strength).await;
+        let ran = run(&fixture, fixture.shell(script), strength).await;
         drop(leak);
         assert!(!ran.text.contains("id_test"), "{strength}: {}", ran.text);
         let stat = std::fs::read_to_string("/proc/self/stat").expect("readable");
@@ -382,8 +387,8 @@ except OSError as e:
     print("vsock", errno.errorcode[e.errno])
 "#;
     for strength in strengths() {
-        let place = Place::new();
-        let Some(text) = python(&place, script, strength, Some(vec![4711])).await else { return };
+        let fixture = Fixture::new();
+        let Some(text) = python(&fixture, script, strength, Some(vec![4711])).await else { return };
         // Without a limit on the network, that one socket is nobody's business.
         let open = strength == Strength::ProcessGroup;
         for line in text.lines() {
@@ -422,8 +427,8 @@ attempt("abstract", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).co
 "#
     );
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
-        let Some(text) = python(&place, &script, strength, Some(vec![4711])).await else { return };
+        let fixture = Fixture::new();
+        let Some(text) = python(&fixture, &script, strength, Some(vec![4711])).await else { return };
         for name in ["udp", "mptcp", "tcp6", "abstract"] {
             assert!(text.lines().any(|line| line.starts_with(name)), "{strength}: not tried: {name}: {text}");
         }
@@ -441,17 +446,17 @@ attempt("abstract", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).co
 #[tokio::test]
 async fn the_state_directory() {
     for strength in strengths().into_iter().filter(|strength| strength.limits_files()) {
-        let place = Place::new();
-        std::fs::create_dir_all(place.path("state/jobs/7/worktree")).expect("writable");
-        std::fs::write(place.path("state/jobs.db"), "DATABASE").expect("writable");
+        let fixture = Fixture::new();
+        std::fs::create_dir_all(fixture.path("state/jobs/7/worktree")).expect("writable");
+        std::fs::write(fixture.path("state/jobs.db"), "DATABASE").expect("writable");
         let mut command =
-            place.shell("cat $ROOT/state/jobs.db; echo ok > file; echo x > $ROOT/state/jobs/8; cat file");
-        command.limits.hidden = vec![place.path("state")];
-        command.limits.writable = vec![place.path("state/jobs/7/worktree")];
-        command.cwd = place.path("state/jobs/7/worktree");
-        let ran = run(&place, command, strength).await;
+            fixture.shell("cat $ROOT/state/jobs.db; echo ok > file; echo x > $ROOT/state/jobs/8; cat file");
+        command.limits.hidden = vec![fixture.path("state")];
+        command.limits.writable = vec![fixture.path("state/jobs/7/worktree")];
+        command.cwd = fixture.path("state/jobs/7/worktree");
+        let ran = run(&fixture, command, strength).await;
         assert!(!ran.text.contains("DATABASE") && ran.text.contains("ok\n"), "{strength}: {}", ran.text);
-        assert!(!place.path("state/jobs/8").exists(), "{strength}");
+        assert!(!fixture.path("state/jobs/8").exists(), "{strength}");
     }
 }
 
@@ -472,15 +477,15 @@ async fn connect_elsewhere() {
         }
     });
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         // Bash speaks TCP by itself.
         let script = format!(
             "bash -c 'exec 3<>/dev/tcp/127.0.0.1/{allowed}; echo >&3; cat <&3'; \
              bash -c 'exec 3<>/dev/tcp/127.0.0.1/{denied} && echo ESCAPED'"
         );
-        let mut command = place.shell(&script);
+        let mut command = fixture.shell(&script);
         command.limits.connect_ports = Some(vec![allowed]);
-        let ran = run(&place, command, strength).await;
+        let ran = run(&fixture, command, strength).await;
         assert!(ran.text.starts_with("adapter\n"), "{strength}: {}", ran.text);
         assert_eq!(!ran.text.contains("ESCAPED"), ran.in_force.network_limited, "{strength}: {}", ran.text);
         let expected = strength != Strength::ProcessGroup && contain::probe().network_limited;
@@ -492,12 +497,12 @@ async fn connect_elsewhere() {
 async fn leave_a_daemon_behind() {
     for strength in strengths() {
         for clear in ["", "env -i "] {
-            let place = Place::new();
+            let fixture = Fixture::new();
             let seconds = unique_sleep();
             let script = format!(
                 "(setsid {clear}sleep {seconds} </dev/null >/dev/null 2>&1 &) & (setsid sh -c '{clear}setsid sleep {seconds} & sleep 0.1' &) ; sleep 0.3"
             );
-            let ran = run(&place, place.shell(&script), strength).await;
+            let ran = run(&fixture, fixture.shell(&script), strength).await;
             assert_eq!(ran.exit.code, Some(0), "{strength}: {}", ran.text);
             assert_eq!(sleeping(&seconds), 0, "{strength}: a daemon is left ({clear})");
             assert!(ran.exit.duration < END, "{strength}: {:?}", ran.exit.duration);
@@ -508,12 +513,12 @@ async fn leave_a_daemon_behind() {
 #[tokio::test]
 async fn ignore_the_polite_signal() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let seconds = unique_sleep();
         let script = format!("trap '' TERM INT HUP; sleep {seconds} & while :; do wait; sleep 0.05; done");
         let ran = try_run(
-            &place,
-            place.shell(&script),
+            &fixture,
+            fixture.shell(&script),
             strength,
             Duration::from_millis(500),
             CancellationToken::new(),
@@ -530,16 +535,16 @@ async fn ignore_the_polite_signal() {
 #[tokio::test]
 async fn a_thousand_children() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let seconds = unique_sleep();
         let script = format!(
             "i=0; while [ $i -lt 1000 ]; do setsid sleep {seconds} & i=$((i+1)); done; echo ready > ready; wait"
         );
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
-        let ready = place.path("work/ready");
+        let ready = fixture.path("work/ready");
         let (ran, cancelled) =
-            tokio::join!(try_run(&place, place.shell(&script), strength, 2 * PATIENCE, cancel), async {
+            tokio::join!(try_run(&fixture, fixture.shell(&script), strength, 2 * PATIENCE, cancel), async {
                 until("a thousand children", || ready.exists() && sleeping(&seconds) >= 990).await;
                 stop.cancel();
                 Instant::now()
@@ -554,12 +559,12 @@ async fn a_thousand_children() {
 #[tokio::test]
 async fn a_dropped_future_ends_the_tree() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let seconds = unique_sleep();
         let script = format!("setsid sleep {seconds} & sleep {seconds}");
         let running = try_run(
-            &place,
-            place.shell(&script),
+            &fixture,
+            fixture.shell(&script),
             strength,
             Duration::from_secs(60),
             CancellationToken::new(),
@@ -575,13 +580,14 @@ async fn a_dropped_future_ends_the_tree() {
 #[tokio::test]
 async fn kill_the_keeper() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let seconds = unique_sleep();
         // Its parent is the helper; process 1 is bubblewrap's or the machine's own.
         let script = format!("setsid sleep {seconds} & kill -KILL $PPID; sleep 0.2; echo still");
-        let mut command = place.shell(&script);
+        let mut command = fixture.shell(&script);
         command.limits.max_processes = Some(500);
-        let got = try_run(&place, command, strength, Duration::from_secs(20), CancellationToken::new()).await;
+        let got =
+            try_run(&fixture, command, strength, Duration::from_secs(20), CancellationToken::new()).await;
         let got = got.map(|ran| (ran.exit.code, ran.text));
         assert_eq!(sleeping(&seconds), 0, "{strength}: {got:?}");
     }
@@ -590,12 +596,12 @@ async fn kill_the_keeper() {
 #[tokio::test]
 async fn exceed_the_file_size() {
     for strength in strengths() {
-        let place = Place::new();
-        let mut command = place.shell("dd if=/dev/zero of=big bs=65536 count=64");
+        let fixture = Fixture::new();
+        let mut command = fixture.shell("dd if=/dev/zero of=big bs=65536 count=64");
         command.limits.max_file_size = Some(1 << 20);
-        let ran = run(&place, command, strength).await;
+        let ran = run(&fixture, command, strength).await;
         assert!(!ran.exit.success(), "{strength}: {}", ran.text);
-        let size = std::fs::metadata(place.path("work/big")).map_or(0, |meta| meta.len());
+        let size = std::fs::metadata(fixture.path("work/big")).map_or(0, |meta| meta.len());
         assert!(size <= 1 << 20, "{strength}: {size}");
     }
 }
@@ -604,12 +610,12 @@ async fn exceed_the_file_size() {
 #[tokio::test]
 async fn exceed_the_memory_together() {
     for strength in strengths() {
-        let place = Place::new();
-        let mut command = place.shell(
+        let fixture = Fixture::new();
+        let mut command = fixture.shell(
             "for n in 1 2 3 4; do head -c 60000000 /dev/zero | tail -c 50000000 | (sleep 1; wc -c) & done; wait",
         );
         command.limits.max_memory = Some(96 << 20);
-        let ran = run(&place, command, strength).await;
+        let ran = run(&fixture, command, strength).await;
         if !ran.in_force.limits.iter().any(|limit| limit.ends_with("of memory of the tree")) {
             test_support::missing::machine(&format!(
                 "what needs a control group with memory: {:?}",
@@ -624,10 +630,10 @@ async fn exceed_the_memory_together() {
 #[tokio::test]
 async fn exceed_the_memory() {
     for strength in strengths() {
-        let place = Place::new();
-        let mut command = place.shell("head -c 400000000 /dev/zero | tail -c 300000000 | wc -c");
+        let fixture = Fixture::new();
+        let mut command = fixture.shell("head -c 400000000 /dev/zero | tail -c 300000000 | wc -c");
         command.limits.max_memory = Some(64 << 20);
-        let ran = run(&place, command, strength).await;
+        let ran = run(&fixture, command, strength).await;
         assert!(!ran.text.contains("300000000\n"), "{strength}: {}", ran.text);
     }
 }
@@ -644,9 +650,9 @@ async fn a_fork_bomb() {
         return;
     }
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let seconds = unique_sleep();
-        let mut command = place.shell(&format!("b() {{ b | b & sleep {seconds}; }}; b; sleep {seconds}"));
+        let mut command = fixture.shell(&format!("b() {{ b | b & sleep {seconds}; }}; b; sleep {seconds}"));
         command.limits.max_processes = Some(200);
         let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let counting = {
@@ -660,7 +666,7 @@ async fn a_fork_bomb() {
                 most
             })
         };
-        let got = try_run(&place, command, strength, Duration::from_secs(2), CancellationToken::new())
+        let got = try_run(&fixture, command, strength, Duration::from_secs(2), CancellationToken::new())
             .await
             .map(|ran| ran.exit);
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -677,13 +683,13 @@ async fn a_fork_bomb() {
 /// A slow reader slows the command; memory stays bounded because nothing is kept.
 #[tokio::test]
 async fn output_waits_for_its_reader() {
-    let place = Place::new();
-    let command = place.shell("head -c 8000000 /dev/zero; echo done > finished");
+    let fixture = Fixture::new();
+    let command = fixture.shell("head -c 8000000 /dev/zero; echo done > finished");
     let (sender, mut pieces) = tokio::sync::mpsc::channel(4);
     let running = contain::run_streaming(command, sender, Duration::from_secs(30), CancellationToken::new());
     let reading = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert!(!place.path("work/finished").exists(), "the command did not wait");
+        assert!(!fixture.path("work/finished").exists(), "the command did not wait");
         let mut bytes = 0;
         while let Some((_, piece)) = pieces.recv().await {
             bytes += piece.len();
@@ -700,7 +706,7 @@ async fn output_waits_for_its_reader() {
 #[ignore = "started by kill_the_worker"]
 async fn a_worker_to_be_killed() {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let place = Place::new();
+    let fixture = Fixture::new();
     let strength = match var("ESCAPE_STRENGTH").as_str() {
         "bubblewrap" => Strength::Bubblewrap,
         "landlock" => Strength::Landlock,
@@ -708,20 +714,20 @@ async fn a_worker_to_be_killed() {
     };
     let seconds = var("ESCAPE_SLEEP");
     let script = format!("setsid env -i sleep {seconds} & (setsid sleep {seconds} &) ; sleep {seconds}");
-    let mut command = place.shell(&script);
-    command.tag = var("ESCAPE_MARK");
-    run(&place, command, strength).await;
+    let mut command = fixture.shell(&script);
+    command.tag = var("ESCAPE_TAG");
+    run(&fixture, command, strength).await;
 }
 
 #[tokio::test]
 async fn kill_the_worker() {
     for strength in strengths() {
-        let (seconds, mark) = (unique_sleep(), unique("killed"));
+        let (seconds, tag) = (unique_sleep(), unique("killed"));
         let mut worker = std::process::Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "escape::a_worker_to_be_killed", "--ignored", "--nocapture"])
             .env("ESCAPE_STRENGTH", strength.to_string())
             .env("ESCAPE_SLEEP", &seconds)
-            .env("ESCAPE_MARK", &mark)
+            .env("ESCAPE_TAG", &tag)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
@@ -734,9 +740,9 @@ async fn kill_the_worker() {
         eprintln!("{strength}: gone {:?} after the worker's death", killed.elapsed());
         assert!(killed.elapsed() < END, "{strength}");
         // Whoever ends its job waits for the last of it, and removes its control group.
-        contain::end_of_dead_worker(&mark);
+        contain::end_of_dead_worker(&tag);
         let groups = std::fs::read_dir("/sys/fs/cgroup/pids").into_iter().flatten().flatten();
-        let left = groups.filter(|group| group.file_name().to_string_lossy().contains(&mark)).count();
+        let left = groups.filter(|group| group.file_name().to_string_lossy().contains(&tag)).count();
         assert_eq!(left, 0, "{strength}");
     }
 }
@@ -745,13 +751,13 @@ async fn kill_the_worker() {
 #[tokio::test]
 async fn cost_of_a_start() {
     for strength in strengths() {
-        let place = Place::new();
+        let fixture = Fixture::new();
         let mut times = Vec::new();
         for _ in 0..7 {
-            let mut command = place.shell(":");
+            let mut command = fixture.shell(":");
             command.limits.connect_ports = Some(vec![4711]);
             let started = Instant::now();
-            run(&place, command, strength).await;
+            run(&fixture, command, strength).await;
             times.push(started.elapsed());
         }
         times.sort();

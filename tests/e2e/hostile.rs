@@ -19,7 +19,7 @@ const TEST: &str = "import os, sys\n\
     if __name__ == '__main__': unittest.main()\n";
 const FIX: &str = "sed -i 's/a - b/a + b/' src/calc.py";
 
-/// Runs what the prompt has between its marks.
+/// Runs what the prompt has between BEGIN and END.
 const AGENT: &str =
     r#"sed -n '/^#BEGIN/,/^#END/p' >"$TMPDIR/agent.sh"; bash "$TMPDIR/agent.sh"; echo agent done"#;
 
@@ -98,7 +98,7 @@ fn rules(dir: &Path) -> Vec<String> {
 }
 
 /// Everything of a job that a person, the planner or the agent could read.
-fn told(dir: &Path) -> String {
+fn readable_text(dir: &Path) -> String {
     let mut text = String::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
@@ -169,7 +169,7 @@ fn a_directory_that_another_job_exchanged_is_refused() {
         assert_eq!(result["job_status"], "failed", "{swap}: {result}");
         let message = result["failure"]["message"].as_str().unwrap_or_default();
         assert!(message.contains("was replaced"), "{swap}: {result}");
-        assert!(!told(&attack.world.home.join("jobs").join(second)).contains(CANARY), "{swap}");
+        assert!(!readable_text(&attack.world.home.join("jobs").join(second)).contains(CANARY), "{swap}");
     }
 }
 
@@ -285,7 +285,7 @@ fn the_repository_leads_the_host_to_no_other_file() {
         let id = started.data["job_id"].as_str().map(str::to_owned);
         if let Some(id) = id {
             server.finish(&id);
-            assert!(!told(&attack.world.home.join("jobs").join(id)).contains(CANARY), "{lead}");
+            assert!(!readable_text(&attack.world.home.join("jobs").join(id)).contains(CANARY), "{lead}");
         }
         attack.held();
     }

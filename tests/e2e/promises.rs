@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 use contain::promises::{Kept, PROMISES};
 use contain::{Error, Strength};
 
-use crate::escape::{Place, python, run, sleeping, strengths, try_run, unique, unique_sleep};
+use crate::escape::{Fixture, python, run, sleeping, strengths, try_run, unique, unique_sleep};
 use crate::support::{git, write};
 
 /// Whether `id` holds under `strength`; none where this machine cannot show it.
 async fn holds(id: &str, strength: Strength) -> Option<bool> {
-    let place = Place::new();
+    let fixture = Fixture::new();
     let shell = |script: &str| {
-        let mut command = place.shell(script);
-        command.env.insert("HOME".into(), place.path("work").display().to_string());
+        let mut command = fixture.shell(script);
+        command.env.insert("HOME".into(), fixture.path("work").display().to_string());
         command.limits.connect_ports = Some(vec![4711]);
         command
     };
-    let outside = place.path("outside");
+    let outside = fixture.path("outside");
     match id {
         "write" => {
-            run(&place, shell("echo x > $ROOT/outside/file"), strength).await;
+            run(&fixture, shell("echo x > $ROOT/outside/file"), strength).await;
             Some(!outside.join("file").exists())
         }
         "attributes" => {
@@ -32,7 +32,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             write(&outside.join("file"), "x");
             let before = outside.join("file").metadata().expect("there");
             run(
-                &place,
+                &fixture,
                 shell("chmod 600 $ROOT/outside/file; touch -d 2001-01-01 $ROOT/outside/file"),
                 strength,
             )
@@ -41,26 +41,26 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             Some((before.mode(), before.mtime()) == (after.mode(), after.mtime()))
         }
         "read-home" => {
-            write(&place.path("elsewhere/file"), "elsewhere-text");
+            write(&fixture.path("elsewhere/file"), "elsewhere-text");
             let script = "cat $ROOT/home/notes $ROOT/elsewhere/file";
-            let text = run(&place, shell(script), strength).await.text;
+            let text = run(&fixture, shell(script), strength).await.text;
             Some(!text.contains("readable") && !text.contains("elsewhere-text"))
         }
-        "list-home" => Some(!run(&place, shell("ls -a $ROOT/home"), strength).await.text.contains("notes")),
+        "list-home" => Some(!run(&fixture, shell("ls -a $ROOT/home"), strength).await.text.contains("notes")),
         "credentials" => {
             // A toolchain that no variable of the machine under test can move elsewhere.
-            write(&place.path("home/.luarocks/upload_config.lua"), "SECRET-TOKEN");
-            write(&place.path("home/.luarocks/share/x"), "cached");
+            write(&fixture.path("home/.luarocks/upload_config.lua"), "SECRET-TOKEN");
+            write(&fixture.path("home/.luarocks/share/x"), "cached");
             let script = "cat $ROOT/home/.ssh/id_test $ROOT/home/.luarocks/upload_config.lua \
                           $ROOT/home/.luarocks/share/x";
-            let text = run(&place, shell(script), strength).await.text;
+            let text = run(&fixture, shell(script), strength).await.text;
             assert!(text.contains("cached"), "{strength}: toolchains can be read: {text}");
             Some(!text.contains("PRIVATE KEY") && !text.contains("SECRET-TOKEN"))
         }
         "temporary" => {
             let name = format!("/tmp/{}", unique("codex-worker-promise"));
             write(name.as_ref(), "text-of-tmp");
-            let ran = run(&place, shell(&format!("cat {name}; echo x > {name}-2; true")), strength).await;
+            let ran = run(&fixture, shell(&format!("cat {name}; echo x > {name}-2; true")), strength).await;
             let written = std::path::Path::new(&format!("{name}-2")).exists();
             for file in [name.clone(), format!("{name}-2")] {
                 let _ = std::fs::remove_file(file);
@@ -68,12 +68,12 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             Some(!written && !ran.text.contains("text-of-tmp"))
         }
         "git-closed" | "git-undone" => {
-            let repo = place.path("work");
+            let repo = fixture.path("work");
             git(&repo, &["init", "-q"]);
             let config = std::fs::read_to_string(repo.join(".git/config")).expect("there");
             let script = "git config core.fsmonitor evil && echo changed > changed; sleep 0.3";
             let ran =
-                try_run(&place, shell(script), strength, Duration::from_secs(60), Default::default()).await;
+                try_run(&fixture, shell(script), strength, Duration::from_secs(60), Default::default()).await;
             if id == "git-closed" {
                 return Some(!repo.join("changed").exists() && ran.is_ok());
             }
@@ -84,7 +84,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             let server = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
             let port = server.local_addr().expect("an address").port();
             let script = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port} && echo REACHED'");
-            Some(!run(&place, shell(&script), strength).await.text.contains("REACHED"))
+            Some(!run(&fixture, shell(&script), strength).await.text.contains("REACHED"))
         }
         "udp" => {
             let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -93,13 +93,13 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             let script = format!(
                 "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto(b'x', ('127.0.0.1', {port}))"
             );
-            python(&place, &script, strength, Some(vec![4711])).await?;
+            python(&fixture, &script, strength, Some(vec![4711])).await?;
             Some(server.recv(&mut [0]).is_err())
         }
         "listen" => {
             let script = "import socket, time\ns = socket.socket(); s.bind(('0.0.0.0', 0)); s.listen()\n\
                 open('port', 'w').write(str(s.getsockname()[1])); s.settimeout(3); s.accept(); print('REA' 'CHED')";
-            let file = place.path("work/port");
+            let file = fixture.path("work/port");
             let connecting = async {
                 let deadline = Instant::now() + Duration::from_secs(3);
                 while Instant::now() < deadline {
@@ -112,7 +112,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
                 false
             };
             let (text, connected) =
-                tokio::join!(python(&place, script, strength, Some(vec![4711])), connecting);
+                tokio::join!(python(&fixture, script, strength, Some(vec![4711])), connecting);
             Some(!text?.contains("REACHED") && !connected)
         }
         "socket-files" => {
@@ -121,7 +121,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             let script = format!(
                 "import socket\nsocket.socket(socket.AF_UNIX).connect('{path}'); print('REA' 'CHED')"
             );
-            let text = python(&place, &script, strength, Some(vec![4711])).await;
+            let text = python(&fixture, &script, strength, Some(vec![4711])).await;
             let _ = std::fs::remove_file(path);
             Some(!text?.contains("REACHED"))
         }
@@ -132,7 +132,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             let script = format!(
                 "import socket\nsocket.socket(socket.AF_UNIX).connect('\\0{name}'); print('REA' 'CHED')"
             );
-            Some(!python(&place, &script, strength, Some(vec![4711])).await?.contains("REACHED"))
+            Some(!python(&fixture, &script, strength, Some(vec![4711])).await?.contains("REACHED"))
         }
         "see-processes" | "look-into-processes" | "signal" => {
             let seconds = unique_sleep();
@@ -149,7 +149,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
                 }
                 _ => format!("kill -KILL {pid}; true"),
             };
-            let text = run(&place, shell(&script), strength).await.text;
+            let text = run(&fixture, shell(&script), strength).await.text;
             let alive = matches!(other.try_wait(), Ok(None));
             let _ = other.kill();
             let _ = other.wait();
@@ -174,9 +174,9 @@ for number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGTERM, signal.SIGKILL):
     except OSError: pass
 print("tried")
 "#;
-            write(&place.path("work/try.py"), script);
+            write(&fixture.path("work/try.py"), script);
             let text =
-                run(&place, shell("HELPER=$PPID; export HELPER; python3 try.py; exit 7"), strength).await;
+                run(&fixture, shell("HELPER=$PPID; export HELPER; python3 try.py; exit 7"), strength).await;
             if !text.text.contains("tried") && !text.text.contains("REACHED") {
                 return None;
             }
@@ -185,13 +185,13 @@ print("tried")
         "daemons" => {
             let seconds = unique_sleep();
             let script = format!("(setsid env -i sleep {seconds} </dev/null >/dev/null 2>&1 &) ; sleep 0.2");
-            run(&place, shell(&script), strength).await;
+            run(&fixture, shell(&script), strength).await;
             Some(sleeping(&seconds) == 0)
         }
         "kernel-calls" => {
             let script = "import ctypes, platform\nlibc = ctypes.CDLL(None, use_errno=True)\nx86 = platform.machine() == 'x86_64'\n\
                 for number in ((250, 425, 321) if x86 else (219, 425, 280)):\n    print('REACHED' if libc.syscall(number, 0, 0, 0) >= 0 else ctypes.get_errno())";
-            let text = python(&place, script, strength, Some(vec![4711])).await?;
+            let text = python(&fixture, script, strength, Some(vec![4711])).await?;
             Some(text.lines().count() == 3 && text.lines().all(|line| line == "1" || line == "38"))
         }
         "set-user-id" => {
@@ -200,12 +200,12 @@ print("tried")
                 return None;
             }
             let ran = run(
-                &place,
+                &fixture,
                 shell("cp /bin/sh shell; chmod 4755 shell; mkdir d; cp -p shell d/again"),
                 strength,
             )
             .await;
-            let bits = |name: &str| place.path(name).metadata().map_or(0, |meta| meta.mode() & 0o6000);
+            let bits = |name: &str| fixture.path(name).metadata().map_or(0, |meta| meta.mode() & 0o6000);
             let said = ran.in_force.warnings.iter().filter(|warning| warning.contains("set-user-id")).count();
             Some(bits("work/shell") == 0 && bits("work/d/again") == 0 && said == 2)
         }
