@@ -61,10 +61,10 @@ pub enum Mount {
 }
 
 impl Mount {
-    fn place(&self) -> &Path {
+    fn destination(&self) -> &Path {
         match self {
-            Mount::Fresh(place) | Mount::Fix(place) | Mount::Keep(place) => place,
-            Mount::Read(_, place) | Mount::Write(_, place) => place,
+            Mount::Fresh(destination) | Mount::Fix(destination) | Mount::Keep(destination) => destination,
+            Mount::Read(_, destination) | Mount::Write(_, destination) => destination,
             Mount::Hide(hide) => &hide.path,
         }
     }
@@ -126,9 +126,10 @@ pub fn links_here() -> Vec<(PathBuf, PathBuf)> {
 /// The whole command line: `inner` is what runs inside.
 pub fn argv(layout: &Layout, inner: &[OsString]) -> Vec<OsString> {
     let is_link = |path: &Path| layout.links.iter().any(|(_, link)| link == path);
-    let mut mounts: Vec<&Mount> = layout.mounts.iter().filter(|mount| !is_link(mount.place())).collect();
+    let mut mounts: Vec<&Mount> =
+        layout.mounts.iter().filter(|mount| !is_link(mount.destination())).collect();
     // A mount covers what was mounted below it before, so the outer ones come first.
-    mounts.sort_by_key(|mount| (mount.place().components().count(), mount.rank()));
+    mounts.sort_by_key(|mount| (mount.destination().components().count(), mount.rank()));
 
     let mut args: Vec<OsString> = vec![layout.bwrap.clone().into()];
     let mut push = |parts: &[&std::ffi::OsStr]| args.extend(parts.iter().map(|part| (*part).to_owned()));
@@ -152,7 +153,7 @@ pub fn argv(layout: &Layout, inner: &[OsString]) -> Vec<OsString> {
         push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), part.as_os_str()]);
     }
     for mount in &mounts {
-        let place = mount.place().as_os_str();
+        let destination = mount.destination().as_os_str();
         match mount {
             Mount::Fresh(_) => push(&[
                 "--perms".as_ref(),
@@ -160,16 +161,16 @@ pub fn argv(layout: &Layout, inner: &[OsString]) -> Vec<OsString> {
                 "--size".as_ref(),
                 FRESH_BYTES.as_ref(),
                 "--tmpfs".as_ref(),
-                place,
+                destination,
             ]),
-            Mount::Read(from, _) => push(&["--ro-bind".as_ref(), from.as_os_str(), place]),
-            Mount::Write(from, _) => push(&["--bind".as_ref(), from.as_os_str(), place]),
-            Mount::Fix(_) => push(&["--bind".as_ref(), place, place]),
-            Mount::Keep(_) => push(&["--ro-bind".as_ref(), place, place]),
+            Mount::Read(from, _) => push(&["--ro-bind".as_ref(), from.as_os_str(), destination]),
+            Mount::Write(from, _) => push(&["--bind".as_ref(), from.as_os_str(), destination]),
+            Mount::Fix(_) => push(&["--bind".as_ref(), destination, destination]),
+            Mount::Keep(_) => push(&["--ro-bind".as_ref(), destination, destination]),
             Mount::Hide(hide) if hide.is_dir => {
-                push(&["--perms".as_ref(), "0555".as_ref(), "--tmpfs".as_ref(), place])
+                push(&["--perms".as_ref(), "0555".as_ref(), "--tmpfs".as_ref(), destination])
             }
-            Mount::Hide(_) => push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), place]),
+            Mount::Hide(_) => push(&["--ro-bind".as_ref(), "/dev/null".as_ref(), destination]),
         }
     }
     // A hidden directory and the root are in memory and belong to the user, who could fill

@@ -25,7 +25,7 @@ use super::rlimits::{self, Rlimits};
 use super::seccomp::{self, Filter};
 use super::{landlock, tree};
 
-/// What the helper is told; a JSON file (an argument may not be long enough for the rules).
+/// The helper's instructions; a JSON file (an argument may not be long enough for the rules).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

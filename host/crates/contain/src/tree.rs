@@ -41,8 +41,8 @@ pub(super) fn kill_until_gone(find: impl Fn() -> Vec<Pid>) -> usize {
         signal_all(&found, Signal::KILL);
         // A dying process loses its environment before it is dead, so each one that was
         // ever seen is waited for.
-        let settled = seen.iter().filter_map(|pid| Pid::from_raw(*pid)).all(is_gone);
-        if (found.is_empty() && settled) || Instant::now() > deadline {
+        let all_gone = seen.iter().filter_map(|pid| Pid::from_raw(*pid)).all(is_gone);
+        if (found.is_empty() && all_gone) || Instant::now() > deadline {
             return seen.len();
         }
         std::thread::sleep(Duration::from_millis(2));

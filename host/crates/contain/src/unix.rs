@@ -112,7 +112,7 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
     })
 }
 
-/// What the helper is told.
+/// The helper's instructions.
 fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel: &Channel) -> helper::Spec {
     let identities = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<Identity> {
         paths.filter_map(|path| Identity::of(&path).ok()).collect()

@@ -139,7 +139,7 @@ impl Kept {
     fn repair(&self) -> Option<String> {
         let now = |name: &str| file(&self.dir, OsStr::new(name));
         if !self.is_in_place() {
-            // Whose it is now cannot be told: it stays, and the run ends.
+            // It is unknown whose it is now: it stays, and the run ends.
             return Some(self.path.display().to_string());
         }
         let mut found = None;

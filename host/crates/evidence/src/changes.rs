@@ -420,12 +420,12 @@ mod tests {
             :000000 120000 00 cc A\0link\0:100644 000000 dd 00 D\0img.png\0\
             0\t0\trun.sh\x001\t2\t\0old name\0new\nname\x001\t0\tlink\0-\t-\timg.png\0";
         let files = parse(listed).unwrap();
-        let told: Vec<_> = files
+        let read: Vec<_> = files
             .iter()
             .map(|f| (names::escape(&f.name), f.kind, f.new.kind(), f.added, f.deleted, f.binary))
             .collect();
         assert_eq!(
-            told,
+            read,
             [
                 ("run.sh".into(), ChangeKind::ModeChanged, FileKind::Executable, 0, 0, false),
                 ("new\\x0aname".into(), ChangeKind::Renamed, FileKind::Regular, 1, 2, false),

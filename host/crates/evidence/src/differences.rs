@@ -278,7 +278,7 @@ pub(super) fn of_internals(
     }
     let now = internals::fingerprint(repository)?;
     let mut difference = record.before[at].internals.difference(&now);
-    difference.changed.extend(internals::new_marks(
+    difference.changed.extend(internals::new_hidden_files(
         &record.shadow,
         root,
         &record.before[at].internals,

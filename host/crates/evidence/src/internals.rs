@@ -1,7 +1,7 @@
 //! The repository's own internals before and after a job: everything in its git directory
 //! but what git itself changes in honest work. Read as plain files, so nothing in them can
-//! make the host do anything. An honest commit on the branch that was checked out is told
-//! apart from everything else.
+//! make the host do anything. An honest commit on the branch that was checked out is
+//! distinguished from everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
@@ -121,9 +121,9 @@ pub fn fingerprint(repository: &Repository) -> Result<Fingerprint> {
     Ok(print)
 }
 
-/// Marks that hide files from the user's own git (`skip-worktree`, `assume-unchanged`) and
+/// Files that index flags hide from the user's own git (`skip-worktree`, `assume-unchanged`) and
 /// were not in the index at the start.
-pub fn new_marks(
+pub fn new_hidden_files(
     shadow: &Shadow,
     root: &Root,
     before: &Fingerprint,
@@ -138,21 +138,21 @@ pub fn new_marks(
     }
     let copy = root.index.with_added_extension("now");
     copy_index(&repository.git_dir, &copy, &shadow.git_dir)?;
-    let marks = |index: &Path| -> Result<BTreeSet<Vec<u8>>> {
+    let hidden_by = |index: &Path| -> Result<BTreeSet<Vec<u8>>> {
         let listed = shadow.git("ls-files").args(["-v", "-z"]).index(index).work_tree(&shadow.git_dir);
         // An index that git does not read hides nothing: the user's git refuses it too.
         let listed = listed.output().unwrap_or_default();
         let hidden = |line: &&[u8]| line.first().is_some_and(|tag| *tag == b'S' || tag.is_ascii_lowercase());
         Ok(split_z(&listed).filter(hidden).filter_map(|line| line.get(2..)).map(<[u8]>::to_vec).collect())
     };
-    let new: Vec<Vec<u8>> = marks(&copy)?.difference(&marks(&start)?).cloned().collect();
+    let new: Vec<Vec<u8>> = hidden_by(&copy)?.difference(&hidden_by(&start)?).cloned().collect();
     let _ = fs::remove_file(&copy);
-    let mut told: Vec<String> =
+    let mut named: Vec<String> =
         new.iter().take(5).map(|name| format!("index (hides {})", names::escape(name))).collect();
-    if new.len() > told.len() {
-        told.push(format!("index (hides {} more files)", new.len() - told.len()));
+    if new.len() > named.len() {
+        named.push(format!("index (hides {} more files)", new.len() - named.len()));
     }
-    Ok(told)
+    Ok(named)
 }
 
 /// Holds none of these object directories anything but files and directories? In a pipe's

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_relative_to_a_base_and_back() {
+    fn names_are_relative_to_a_base_and_back() {
         let cases: [(&str, &str, &str); 6] = [
             ("src/a", "", "src/a"),
             ("app/src/a", "app", "src/a"),
@@ -158,9 +158,9 @@ mod tests {
             ("a/x", "a/b/c", "../../x"),
             ("z", "a/b", "../../z"),
         ];
-        for (name, base, told) in cases {
-            assert_eq!(relative(name.as_bytes(), base.as_bytes()), told.as_bytes());
-            assert_eq!(absolute(told.as_bytes(), base.as_bytes()).as_deref(), Some(name.as_bytes()));
+        for (name, base, relative_name) in cases {
+            assert_eq!(relative(name.as_bytes(), base.as_bytes()), relative_name.as_bytes());
+            assert_eq!(absolute(relative_name.as_bytes(), base.as_bytes()).as_deref(), Some(name.as_bytes()));
         }
         for outside in ["../x", "a/../../x", "/etc/passwd"] {
             assert_eq!(absolute(outside.as_bytes(), b""), None, "{outside}");

@@ -164,7 +164,7 @@ impl Recorder {
     }
 
     fn record_now(&self, limits: Limits) -> Result<Recorded> {
-        self.lift()?;
+        self.remove_overlay()?;
         let record = &self.record;
         let interrupt = super::Interrupt::current();
         // The git directories are read while the work trees are.

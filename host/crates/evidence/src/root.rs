@@ -180,9 +180,9 @@ impl Root {
         self.pathspecs.is_empty() || self.pathspecs.iter().any(|p| names::below(name, p).is_some())
     }
 
-    /// Takes marks out of the copied index that would make git look away: assume-unchanged,
+    /// Clears flags in the copied index that would make git look away: assume-unchanged,
     /// and skip-worktree on files that are there. Gives the paths with merge conflicts.
-    fn unmark(&self, shadow: &Shadow, tree: &Tree) -> Result<Vec<Vec<u8>>> {
+    fn clear_hiding_flags(&self, shadow: &Shadow, tree: &Tree) -> Result<Vec<Vec<u8>>> {
         let listed = self.git(shadow, "ls-files").args(["-v", "-z"]).output()?;
         let (mut assumed, mut skipped, mut unmerged) = (Vec::new(), Vec::new(), Vec::new());
         let mut any_left_out = false;
@@ -203,8 +203,8 @@ impl Root {
             }
         }
         if any_left_out {
-            let mark = self.skipped_mark();
-            fs::write(&mark, []).map_err(io("writing", &mark))?;
+            let note = self.skipped_note();
+            fs::write(&note, []).map_err(io("writing", &note))?;
         }
         for (flag, list) in [("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)] {
             if !list.is_empty() {
@@ -219,7 +219,7 @@ impl Root {
     /// Records it for the first time, before the job.
     pub fn record_first(&self, shadow: &Shadow, nested: &BTreeSet<Vec<u8>>) -> Result<RootTree> {
         let tree = self.open().map_err(io("opening", &self.dir))?;
-        let unmerged = if self.index.exists() { self.unmark(shadow, &tree)? } else { Vec::new() };
+        let unmerged = if self.index.exists() { self.clear_hiding_flags(shadow, &tree)? } else { Vec::new() };
         self.record(shadow, &tree, None, unmerged, nested, true)
     }
 
@@ -235,7 +235,7 @@ impl Root {
     ) -> Result<RootTree> {
         let mut also = also;
         // Files left out by a sparse checkout that are there now.
-        if self.skipped_mark().exists() {
+        if self.skipped_note().exists() {
             let mut present = Vec::new();
             let listed = self.git(shadow, "ls-files").args(["-t", "-z"]).output()?;
             for line in split_z(&listed) {
@@ -266,7 +266,7 @@ impl Root {
         self.index.with_added_extension("shallow")
     }
 
-    fn skipped_mark(&self) -> PathBuf {
+    fn skipped_note(&self) -> PathBuf {
         self.index.with_added_extension("skipped")
     }
 

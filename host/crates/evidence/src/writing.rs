@@ -15,13 +15,13 @@ use super::shadow::Shadow;
 use super::{Error, Recorded, Recorder, Result, internals, io, names};
 
 /// Holds the tree that the directories shall be again; beside the record.
-const LAID: &str = "laid";
+const OVERLAID: &str = "laid";
 /// Bytes of a file that a patch holds at most in binary form.
 const LARGE_BINARY: u64 = 32 << 20;
 
 impl Recorder {
     /// Makes the directories `tree` again: whatever differs is written or removed.
-    pub fn settle(&self, tree: &str) -> Result<()> {
+    pub fn restore_tree(&self, tree: &str) -> Result<()> {
         let now = self.snapshot()?.tree;
         let names: Vec<Vec<u8>> = changes::names_only(&self.record.shadow, tree, &now)?
             .into_iter()
@@ -91,8 +91,8 @@ impl Recorder {
 
     /// The contents of files (as the change set names them) in a recorded tree; none for one
     /// that is no file there, or larger than `max` bytes.
-    pub fn contents(&self, tree: &str, told: &[String], max: u64) -> Result<Vec<Option<Vec<u8>>>> {
-        let wanted: Vec<Vec<u8>> = told.iter().map(|told| self.name_of(told)).collect::<Result<_>>()?;
+    pub fn contents(&self, tree: &str, path: &[String], max: u64) -> Result<Vec<Option<Vec<u8>>>> {
+        let wanted: Vec<Vec<u8>> = path.iter().map(|path| self.name_of(path)).collect::<Result<_>>()?;
         self.check_objects()?;
         let entries = entries(&self.record.shadow, tree, &wanted)?;
         let objects = Objects::open(&self.record.shadow)?;
@@ -120,25 +120,25 @@ impl Recorder {
         Ok(())
     }
 
-    /// Lays `paths` of the base and the content of `files` over the directories, which hold
-    /// `tree`. A note beside the record makes [`Recorder::lift`], and the next look by
+    /// Overlays `paths` of the base and the content of `files` onto the directories, which hold
+    /// `tree`. A note beside the record makes [`Recorder::remove_overlay`], and the next look by
     /// whatever process, undo it.
-    pub fn lay(&self, tree: &str, paths: &[String], files: &[(String, Vec<u8>)]) -> Result<()> {
-        let note = self.state.join(LAID);
+    pub fn overlay_base(&self, tree: &str, paths: &[String], files: &[(String, Vec<u8>)]) -> Result<()> {
+        let note = self.state.join(OVERLAID);
         fs::write(&note, tree).map_err(io("writing", &note))?;
-        let laid = self.restore(paths).and_then(|()| self.rewrite(files, &self.record.top));
-        if laid.is_err() {
-            self.lift()?;
+        let written = self.restore(paths).and_then(|()| self.rewrite(files, &self.record.top));
+        if written.is_err() {
+            self.remove_overlay()?;
         }
-        laid
+        written
     }
 
-    /// Undoes [`Recorder::lay`], if it was done.
-    pub fn lift(&self) -> Result<()> {
-        let note = self.state.join(LAID);
+    /// Undoes [`Recorder::overlay_base`], if it was done.
+    pub fn remove_overlay(&self) -> Result<()> {
+        let note = self.state.join(OVERLAID);
         match fs::read_to_string(&note) {
             Ok(tree) => {
-                self.settle(&tree)?;
+                self.restore_tree(&tree)?;
                 fs::remove_file(&note).map_err(io("removing", &note))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -234,10 +234,10 @@ impl Recorder {
             .collect()
     }
 
-    /// The recorded name of a path as the change set tells it.
-    pub fn name_of(&self, told: &str) -> Result<Vec<u8>> {
-        let outside = || Error::Outside(told.to_owned());
-        let name = names::absolute(&names::unescape(told), &self.record.base).ok_or_else(outside)?;
+    /// The recorded name of a path as the change set has it.
+    pub fn name_of(&self, path: &str) -> Result<Vec<u8>> {
+        let outside = || Error::Outside(path.to_owned());
+        let name = names::absolute(&names::unescape(path), &self.record.base).ok_or_else(outside)?;
         let git = name.split(|b| *b == b'/').any(|p| p.eq_ignore_ascii_case(b".git"));
         if name.is_empty() || git || self.record.owner(&name).is_none() {
             return Err(outside());

@@ -195,7 +195,7 @@ fn every_action_is_seen() {
 }
 
 #[test]
-fn a_deep_directory_is_told() {
+fn a_deep_directory_is_reported() {
     let place = TestDir::with_repo();
     // 30 levels of 200 bytes are more than one path may have; no shell can `cd` there at once.
     let script = "echo x >>src/a.rs; python3 - <<'P'
@@ -267,12 +267,12 @@ fn written_dependencies_are_named_and_caches_are_not() {
 }
 
 #[test]
-fn a_laid_base_is_lifted_by_the_next_look_of_whatever_process() {
+fn an_overlay_is_removed_by_the_next_record_of_any_process() {
     let place = TestDir::with_repo();
     let (recorder, recorded) =
         place.judge(&["repo"], "echo weak >tests/a.rs; rm run.sh; echo n >tests/new.rs; echo x >>src/a.rs");
     let paths = ["tests/a.rs".to_owned(), "run.sh".to_owned(), "tests/new.rs".to_owned()];
-    recorder.lay(&recorded.tree, &paths, &[("src/a.rs".into(), b"other".to_vec())]).unwrap();
+    recorder.overlay_base(&recorded.tree, &paths, &[("src/a.rs".into(), b"other".to_vec())]).unwrap();
     assert_eq!(std::fs::read_to_string(place.path("repo/src/a.rs")).unwrap(), "other");
     let read = |path: &str| std::fs::read_to_string(place.path(path)).unwrap_or_default();
     assert_eq!((read("repo/tests/a.rs").as_str(), read("repo/tests/new.rs").as_str()), ("test\n", ""));
@@ -359,7 +359,7 @@ fn the_users_repository_is_not_touched() {
 }
 
 #[test]
-fn a_change_is_told_with_all_that_policies_need() {
+fn a_change_is_reported_with_all_that_policies_need() {
     let place = TestDir::with_repo();
     let (_, recorded) = place.judge(
         &["repo"],

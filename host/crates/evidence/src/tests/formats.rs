@@ -71,7 +71,7 @@ const FORMATS: &[(&str, &str, &str, &[&str])] = &[
         &["Modified i"],
     ),
     (
-        "marks in the index from before",
+        "flags in the index from before",
         "git init -q repo; cd repo; echo a >a; echo b >b; git add .; git commit -qm 1; git update-index --assume-unchanged a; git update-index --skip-worktree b",
         "echo x >>a; echo x >>b",
         &["Modified a", "Modified b"],

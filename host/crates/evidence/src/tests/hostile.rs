@@ -1,5 +1,5 @@
 //! What a job can do to the host through the files that the host looks at: directories that
-//! become links while they are read, pipes, links in a git directory, marks that hide files.
+//! become links while they are read, pipes, links in a git directory, flags that hide files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -85,15 +85,15 @@ fn race(confined: bool) {
         rounds += 1;
         let limited = Interrupt::after(Duration::from_secs(20));
         let Ok(recorded) = limited.scope(|| recorder.record(Limits::default())) else { continue };
-        let told = format!("{recorded:?}");
-        assert!(!told.contains(CANARY) && !told.contains("id_rsa"), "round {rounds}: {told}");
-        inside += u32::from(told.contains("changed by the job"));
+        let reported = format!("{recorded:?}");
+        assert!(!reported.contains(CANARY) && !reported.contains("id_rsa"), "round {rounds}: {reported}");
+        inside += u32::from(reported.contains("changed by the job"));
         let patch = recorder.patch(&recorded, 1 << 20).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&patch).contains(CANARY), "round {rounds}");
         let paths = ["src/a.rs".to_owned(), "src/new".to_owned()];
         let _ = recorder.restore(&paths);
         let _ = recorder.rewrite(&[("src/a.rs".into(), b"changed by the job\n".to_vec())], &repo);
-        let _ = recorder.settle(&recorded.tree);
+        let _ = recorder.restore_tree(&recorded.tree);
     }
     drop(swapper);
     assert!(rounds >= 20, "only {rounds} rounds");
@@ -336,14 +336,14 @@ fn the_host_follows_no_name_that_the_repository_gives() {
         super::run_sh(&place.path("repo"), script);
         let dirs = [AllowedDir::resolved(place.path("repo"))];
         let state = place.path("state");
-        let told = match Recorder::begin(&dirs, &state) {
+        let reported = match Recorder::begin(&dirs, &state) {
             Ok(recorder) => {
                 fs::write(place.path("repo/src/a.rs"), "x").unwrap();
                 format!("{:?}", recorder.record(Limits::default()))
             }
             Err(error) => error.to_string(),
         };
-        assert!(!told.contains(CANARY), "{name}: {told}");
+        assert!(!reported.contains(CANARY), "{name}: {reported}");
         let grep = Command::new("grep").arg("-rl").arg(CANARY).arg(&state).output().unwrap();
         let found = String::from_utf8_lossy(&grep.stdout).into_owned();
         assert_eq!(found, "", "{name}: the host's own state holds it");

@@ -5,7 +5,7 @@ use test_support::TestDir;
 use super::Record as _;
 use crate::Limits;
 
-/// `RUN` is a program that leaves a mark; each script plants it somewhere.
+/// `RUN` is a program that writes a line; each script plants it somewhere.
 const VECTORS: &[(&str, &str)] = &[
     ("core.fsmonitor", "git config core.fsmonitor RUN"),
     ("clean filter by .gitattributes", "git config filter.x.clean RUN; echo '* filter=x' >.gitattributes"),
@@ -46,8 +46,8 @@ fn nothing_that_a_worker_plants_is_run() {
     for (name, script) in VECTORS {
         let place = TestDir::with_repo();
         let run = place.path("planted.sh");
-        let mark = place.path("mark");
-        std::fs::write(&run, format!("#!/bin/sh\necho \"$0 $@\" >>{}\ncat\n", mark.display())).unwrap();
+        let ran = place.path("ran");
+        std::fs::write(&run, format!("#!/bin/sh\necho \"$0 $@\" >>{}\ncat\n", ran.display())).unwrap();
         place.sh(
             "chmod +x planted.sh
              git init -q sub; echo sub >sub/file; git -C sub add file; git -C sub commit -qm s
@@ -55,10 +55,10 @@ fn nothing_that_a_worker_plants_is_run() {
         );
         let recorder = place.begin(&["repo"]);
         super::run_sh(&place.path("repo"), &script.replace("RUN", &run.display().to_string()));
-        // Same size, so that git must read the content; and before the mark is looked for,
+        // Same size, so that git must read the content; and before its file is looked for,
         // whatever the worker's own git calls ran is forgotten.
         super::run_sh(&place.path("repo"), "sed -i s/two/TWO/ src/b.rs");
-        let _ = std::fs::remove_file(&mark);
+        let _ = std::fs::remove_file(&ran);
         let recorded = recorder.record(Limits::default()).unwrap();
         recorder.patch(&recorded, usize::MAX).unwrap();
         if place.path("repo/.git").is_dir() {
@@ -73,7 +73,7 @@ fn nothing_that_a_worker_plants_is_run() {
         if let Ok(next) = next {
             next.record(Limits::default()).unwrap();
         }
-        if let Ok(text) = std::fs::read_to_string(&mark) {
+        if let Ok(text) = std::fs::read_to_string(&ran) {
             failures.push(format!("{name} ran: {text}"));
         }
         assert!(recorded.changes.files.iter().any(|f| f.path == "src/b.rs"), "{name}");

@@ -274,7 +274,7 @@ impl PassContext<'_> {
             return Ok(());
         }
         let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
-        self.prepared.job.on_files(move || Ok(recorder.settle(&tree)?)).await
+        self.prepared.job.on_files(move || Ok(recorder.restore_tree(&tree)?)).await
     }
 
     /// Restores the denied files to what they were; gives a note of it.
@@ -393,7 +393,7 @@ impl Prepared {
         let after = self.record().await?;
         if self.isolated() {
             let recorder = Arc::clone(&self.recorder);
-            self.job.on_files(move || Ok(recorder.settle(&recorder.base_tree())?)).await?;
+            self.job.on_files(move || Ok(recorder.restore_tree(&recorder.base_tree())?)).await?;
             return Ok(Vec::new());
         }
         let (output, others): (Vec<_>, Vec<_>) = after.changes.files.into_iter().partition(is_tool_output);

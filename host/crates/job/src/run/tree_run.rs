@@ -90,10 +90,10 @@ impl TreeRun<'_> {
         let (prepared, job) = (self.pass.prepared, &self.pass.prepared.job);
         let recorder = Arc::clone(&prepared.recorder);
         let (tree, overlay) = (self.recorded.tree.clone(), self.overlay.clone());
-        job.on_files(move || Ok(recorder.lay(&tree, &overlay.restore, &overlay.files)?)).await?;
+        job.on_files(move || Ok(recorder.overlay_base(&tree, &overlay.restore, &overlay.files)?)).await?;
         let ran = self.run_in(&Place::Live, self.checks, Variables::Plain, self.label).await;
         let recorder = Arc::clone(&prepared.recorder);
-        job.on_files(move || Ok(recorder.lift()?)).await?;
+        job.on_files(move || Ok(recorder.remove_overlay()?)).await?;
         self.pass.settle(self.recorded).await?;
         ran
     }
