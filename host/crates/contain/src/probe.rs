@@ -58,31 +58,58 @@ pub fn probe() -> &'static Probe {
 }
 
 fn probe_now() -> Probe {
-    let mut findings = Vec::new();
-    let (bwrap, detail) = match find_on_path("bwrap") {
-        None => (None, "bwrap is not on PATH".to_owned()),
-        Some(path) => match try_bwrap(&path, false) {
-            Ok(()) => (Some(path.clone()), format!("{} works", path.display())),
-            Err(reason) => (None, reason),
-        },
+    let bwrap = match find_on_path("bwrap") {
+        None => Err("bwrap is not on PATH".to_owned()),
+        Some(path) => try_bwrap(&path, false).map(|()| path),
     };
-    findings.push(Finding {
+    let bubblewrap = bubblewrap_finding(&bwrap);
+    let bwrap = bwrap.ok();
+    let bwrap_net = bwrap.as_deref().is_some_and(|path| try_bwrap(path, true).is_ok());
+    let landlock = landlock::version();
+    let helper = super::helper().is_some();
+    let network_limited = helper && (bwrap_net || landlock >= landlock::CONNECT_VERSION);
+    let filter = seccomp::works();
+    let groups = Parent::find();
+    let findings = vec![
+        bubblewrap,
+        landlock_finding(landlock),
+        network_finding(helper && bwrap_net, network_limited),
+        filter_finding(filter),
+        attributes_finding(bwrap.is_some()),
+        groups_finding(groups.as_ref()),
+        orphans_finding(bwrap.is_some()),
+    ];
+    let strength = if bwrap.is_some() && helper {
+        Strength::Bubblewrap
+    } else if landlock > 0 && helper {
+        Strength::Landlock
+    } else {
+        Strength::ProcessGroup
+    };
+    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock, filter, groups }
+}
+
+fn bubblewrap_finding(bwrap: &Result<PathBuf, String>) -> Finding {
+    Finding {
         name: "bubblewrap",
-        works: bwrap.is_some(),
-        detail,
-        hint: bwrap.is_none().then(|| {
+        works: bwrap.is_ok(),
+        detail: match bwrap {
+            Ok(path) => format!("{} works", path.display()),
+            Err(reason) => reason.clone(),
+        },
+        hint: bwrap.is_err().then(|| {
             "install the package `bubblewrap`; if it is installed, allow unprivileged user namespaces \
              (kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu, or an AppArmor profile for bwrap)"
                 .to_owned()
         }),
-    });
-    let bwrap_net = bwrap.as_deref().is_some_and(|path| try_bwrap(path, true).is_ok());
-    let landlock = landlock::version();
-    let helper = super::helper().is_some();
-    findings.push(Finding {
+    }
+}
+
+fn landlock_finding(version: i32) -> Finding {
+    Finding {
         name: "landlock",
-        works: landlock > 0,
-        detail: match landlock {
+        works: version > 0,
+        detail: match version {
             0 => "the kernel does not offer it".to_owned(),
             version if version < landlock::CONNECT_VERSION => {
                 format!("version {version}: files, no network rules")
@@ -92,25 +119,29 @@ fn probe_now() -> Probe {
             }
             version => format!("version {version}: files, TCP connects, signals"),
         },
-        hint: (landlock < landlock::CONNECT_VERSION)
+        hint: (version < landlock::CONNECT_VERSION)
             .then(|| "boot a kernel of 6.7 or later with `landlock` in its lsm= list".to_owned()),
-    });
-    let network_limited = helper && (bwrap_net || landlock >= landlock::CONNECT_VERSION);
-    findings.push(Finding {
+    }
+}
+
+fn network_finding(own_namespace: bool, limited: bool) -> Finding {
+    Finding {
         name: "network",
-        works: network_limited,
-        detail: if helper && bwrap_net {
+        works: limited,
+        detail: if own_namespace {
             "own network namespace; only the adapter can be reached".to_owned()
-        } else if network_limited {
+        } else if limited {
             "TCP connects are limited by Landlock, other sockets by a filter on system calls".to_owned()
         } else {
             "connections are not limited".to_owned()
         },
-        hint: (!network_limited)
+        hint: (!limited)
             .then(|| "install bubblewrap, or boot a kernel of 6.7 or later with Landlock".to_owned()),
-    });
-    let filter = seccomp::works();
-    findings.push(Finding {
+    }
+}
+
+fn filter_finding(filter: bool) -> Finding {
+    Finding {
         name: "system calls",
         works: filter,
         detail: if filter {
@@ -119,11 +150,14 @@ fn probe_now() -> Probe {
             "not filtered: kernel keyrings of the user can be reached".to_owned()
         },
         hint: (!filter).then(|| "boot a kernel with seccomp filters (x86-64 or 64-bit ARM)".to_owned()),
-    });
-    findings.push(Finding {
+    }
+}
+
+fn attributes_finding(bubblewrap: bool) -> Finding {
+    Finding {
         name: "attributes",
-        works: bwrap.is_some(),
-        detail: if bwrap.is_some() {
+        works: bubblewrap,
+        detail: if bubblewrap {
             "modes and times of files outside are closed, and services that listen on a socket file"
                 .to_owned()
         } else {
@@ -131,29 +165,34 @@ fn probe_now() -> Probe {
              those of the user are open to jobs"
                 .to_owned()
         },
-        hint: bwrap.is_none().then(|| "install bubblewrap".to_owned()),
-    });
-    let groups = Parent::find();
-    findings.push(Finding {
+        hint: (!bubblewrap).then(|| "install bubblewrap".to_owned()),
+    }
+}
+
+fn groups_finding(groups: Option<&Parent>) -> Finding {
+    Finding {
         name: "control groups",
         works: groups.is_some(),
-        detail: match &groups {
+        detail: match groups {
             Some(parent) if parent.memory => "processes and memory of a tree are limited".to_owned(),
             Some(_) => "processes of a tree are limited; memory only of each process".to_owned(),
             None => "not available here: limits count each process or the whole user, and root's not at all"
                 .to_owned(),
         },
-        hint: groups.as_ref().is_none_or(|parent| !parent.memory).then(|| {
+        hint: groups.is_none_or(|parent| !parent.memory).then(|| {
             "start Codex inside a delegated group (`systemd-run --user --scope codex`); in a container, \
              mount /sys/fs/cgroup writable"
                 .to_owned()
         }),
-    });
+    }
+}
+
+fn orphans_finding(bubblewrap: bool) -> Finding {
     let subreaper = cfg!(target_os = "linux");
-    findings.push(Finding {
+    Finding {
         name: "orphaned processes",
-        works: bwrap.is_some() || subreaper,
-        detail: if bwrap.is_some() {
+        works: bubblewrap || subreaper,
+        detail: if bubblewrap {
             "a PID namespace ends every descendant".to_owned()
         } else if subreaper {
             "child subreaper, and a scan of /proc for the run's process tag".to_owned()
@@ -161,15 +200,7 @@ fn probe_now() -> Probe {
             "process groups; a process that makes a session of its own can stay behind".to_owned()
         },
         hint: None,
-    });
-    let strength = if bwrap.is_some() && helper {
-        Strength::Bubblewrap
-    } else if landlock > 0 && helper {
-        Strength::Landlock
-    } else {
-        Strength::ProcessGroup
-    };
-    Probe { strength, network_limited, findings, bwrap, bwrap_net, landlock, filter, groups }
+    }
 }
 
 /// Runs nothing inside a containment like the real ones.
