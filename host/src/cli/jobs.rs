@@ -145,7 +145,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         Command::Gc { settings, older_than, max_size, dry_run, json } => {
             let jobs = JobsCommand::open(settings)?;
-            let limits = gc::Limits {
+            let limits = gc::Retention {
                 older_than: Some(Duration::from_secs(u64::from(older_than) * 86_400)),
                 max_bytes: max_size.map(|mib| mib << 20),
             };

@@ -314,7 +314,7 @@ impl Root {
         };
         let mut names: BTreeSet<Vec<u8>> = split_z(&listed).map(<[u8]>::to_vec).collect();
         names.extend(also.iter().filter(|n| self.covers(n)).cloned());
-        let mut plan = Plan::default();
+        let mut plan = IndexPlan::default();
         for name in names {
             if name.ends_with(b"/") || nested.contains(&name) {
                 continue; // a nested repository: a root of its own, or expanded by the caller
@@ -346,7 +346,7 @@ impl Root {
     }
 
     /// Entries that are written without looking at the disk: placeholders and removals.
-    fn write_entries(&self, shadow: &Shadow, plan: &mut Plan) -> Result<()> {
+    fn write_entries(&self, shadow: &Shadow, plan: &mut IndexPlan) -> Result<()> {
         let mut entries = Vec::new();
         for (name, (why, text)) in &plan.placeholders {
             let text = format!("codex-worker: {text}\n{}\n", names::escape(name));
@@ -483,7 +483,7 @@ impl<'n> Entry<'n> {
 }
 
 #[derive(Default)]
-struct Plan {
+struct IndexPlan {
     /// Paths that git adds, updates or removes as they are on the disk.
     add: Vec<Vec<u8>>,
     /// Paths to take out of the index without looking at the disk.
@@ -501,7 +501,7 @@ fn shallow(repository: &Repository) -> Option<Vec<u8>> {
 }
 
 /// Decides how one path goes into the index.
-fn sort_in(tree: &Tree, name: &[u8], plan: &mut Plan) {
+fn sort_in(tree: &Tree, name: &[u8], plan: &mut IndexPlan) {
     if name.split(|b| *b == b'/').any(|part| part.eq_ignore_ascii_case(b".git")) {
         plan.unrecorded.insert(name.to_vec(), "git refuses this name".into());
         return;

@@ -19,7 +19,7 @@ const PROBE: Duration = Duration::from_secs(15);
 
 /// What is known of a gateway. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct BreakerState {
     /// Format version.
     v: u32,
     failures: u32,
@@ -39,9 +39,9 @@ pub enum Signal {
     Failure,
 }
 
-impl State {
+impl BreakerState {
     /// The next state, and for how long requests must wait.
-    pub fn on(mut self, signal: Signal, now: u64) -> (State, Option<Duration>) {
+    pub fn on(mut self, signal: Signal, now: u64) -> (BreakerState, Option<Duration>) {
         self.v = 1;
         match signal {
             Signal::Ask if self.open_until > now => {
@@ -54,7 +54,7 @@ impl State {
                 (self, None)
             }
             Signal::Ask => (self, None),
-            Signal::Success => (State { v: 1, ..State::default() }, None),
+            Signal::Success => (BreakerState { v: 1, ..BreakerState::default() }, None),
             Signal::Failure => {
                 let in_row = now.saturating_sub(self.last_failure) <= ROW.as_millis() as u64
                     || self.failures >= FAILURES;
@@ -90,7 +90,7 @@ impl Breaker {
     pub fn tell(&self, signal: Signal) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let read = std::fs::read(&self.file).ok();
-        let before: State = match &read {
+        let before: BreakerState = match &read {
             None if signal != Signal::Failure => return None,
             read => read.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default(),
         };
@@ -104,7 +104,7 @@ impl Breaker {
         wait
     }
 
-    fn write(&self, state: &State) -> std::io::Result<()> {
+    fn write(&self, state: &BreakerState) -> std::io::Result<()> {
         let dir = self.file.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(dir)?;
         let mut new = tempfile::NamedTempFile::new_in(dir)?;
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn opens_probes_and_closes() {
-        let mut state = State::default();
+        let mut state = BreakerState::default();
         let mut now = 1_000_000;
         for _ in 0..FAILURES {
             assert_eq!(state.on(Signal::Ask, now).1, None);
@@ -135,7 +135,7 @@ mod tests {
         let longer = probing.on(Signal::Failure, now).0;
         assert_eq!(longer.on(Signal::Ask, now).1, Some(Duration::from_secs(20)), "open for twice as long");
         assert_eq!(longer.on(Signal::Success, now).0.on(Signal::Ask, now).1, None);
-        let apart = (0..20).fold(State::default(), |s, n| s.on(Signal::Failure, n * 61_000).0);
+        let apart = (0..20).fold(BreakerState::default(), |s, n| s.on(Signal::Failure, n * 61_000).0);
         assert_eq!(apart.on(Signal::Ask, 20 * 61_000).1, None, "failures far apart are no outage");
     }
 

@@ -19,7 +19,7 @@ use workspace::worktree;
 
 /// What may stay.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Retention {
     /// Ended jobs older than this go.
     pub older_than: Option<Duration>,
     /// The oldest ended jobs go until no more than this is used.
@@ -28,7 +28,7 @@ pub struct Limits {
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct Collected {
     /// The jobs that are gone.
     pub deleted: Vec<JobId>,
     /// Bytes that they used.
@@ -48,7 +48,7 @@ struct Ended {
 }
 
 /// Which of the jobs go; `jobs` stand oldest first. Pure.
-fn choose(jobs: &[Ended], limits: Limits) -> Vec<bool> {
+fn choose(jobs: &[Ended], limits: Retention) -> Vec<bool> {
     let mut left: u64 = jobs.iter().map(|job| job.bytes).sum();
     jobs.iter()
         .map(|job| {
@@ -68,7 +68,7 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// What an idle worker does, at most every hour: deletes what `WORKER_KEEP_DAYS` and
 /// `WORKER_KEEP_MB` do not keep. Nothing that is in the way is worth failing for.
 pub fn now_and_then(config: &Config, store: &dyn JobStore) {
-    let limits = Limits { older_than: config.keep.age, max_bytes: config.keep.bytes };
+    let limits = Retention { older_than: config.keep.age, max_bytes: config.keep.bytes };
     let stamp = config.home.join("gc.stamp");
     let recent = std::fs::metadata(&stamp)
         .and_then(|meta| meta.modified())
@@ -136,7 +136,7 @@ fn orphans(home: &Path, rows: &[JobRow], unreadable: &[JobId]) -> Vec<Ended> {
 }
 
 /// Deletes what the limits say.
-pub fn collect(config: &Config, store: &dyn JobStore, limits: Limits, dry_run: bool) -> Result<Report> {
+pub fn collect(config: &Config, store: &dyn JobStore, limits: Retention, dry_run: bool) -> Result<Collected> {
     let unreadable = store.unreadable()?;
     let rows = store.list(&ListFilter::default())?;
     let needed = needed(&rows);
@@ -154,7 +154,7 @@ pub fn collect(config: &Config, store: &dyn JobStore, limits: Limits, dry_run: b
         },
     ));
     ended.sort_by_key(|job| std::cmp::Reverse(job.age));
-    let mut report = Report::default();
+    let mut report = Collected::default();
     for (job, goes) in ended.iter().zip(choose(&ended, limits)) {
         if !goes {
             report.kept_bytes += job.bytes;
@@ -241,10 +241,10 @@ mod tests {
             (40, Some(30), "XX--"),
             (14, Some(0), "XXXX"),
         ] {
-            let chosen = choose(&jobs, Limits { older_than: Some(day(older_than)), max_bytes });
+            let chosen = choose(&jobs, Retention { older_than: Some(day(older_than)), max_bytes });
             let shown: String = chosen.iter().map(|goes| if *goes { 'X' } else { '-' }).collect();
             assert_eq!(shown, expected, "{older_than} {max_bytes:?}");
         }
-        assert_eq!(choose(&jobs, Limits { older_than: None, max_bytes: None }), [false; 4]);
+        assert_eq!(choose(&jobs, Retention { older_than: None, max_bytes: None }), [false; 4]);
     }
 }

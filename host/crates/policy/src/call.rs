@@ -12,7 +12,7 @@ use super::bindings::v0_2::mutation;
 use super::engine::Runtime;
 use super::inspect::{self, Outside, Refusal};
 use super::limits::Limits;
-use super::state::{Limit, MAX_TABLE, State, link};
+use super::state::{HostState, Limit, MAX_TABLE, link};
 use redact::sanitize;
 
 /// A warm instance that grew over this is thrown away: linear memory never shrinks.
@@ -36,7 +36,7 @@ pub enum CallError {
 /// A component that is compiled and linked; instances of it share the machine code.
 pub struct Code {
     runtime: Runtime,
-    pre: InstancePre<State>,
+    pre: InstancePre<HostState>,
     /// What it imports and exports.
     pub outside: Outside,
     functions: Functions,
@@ -82,7 +82,7 @@ pub struct Guest {
 
 /// A running component.
 pub struct Instance {
-    store: Store<State>,
+    store: Store<HostState>,
     guest: Guest,
     alive: bool,
 }
@@ -132,7 +132,7 @@ impl Code {
 
     /// Starts an instance under these limits.
     pub fn start(&self, limits: Limits) -> Result<Instance, CallError> {
-        let mut store = Store::new(self.runtime.engine(), State::new(limits));
+        let mut store = Store::new(self.runtime.engine(), HostState::new(limits));
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| {
             Ok(if context.data_mut().late() {
@@ -169,7 +169,7 @@ impl Code {
         &self,
         instance: &mut Instance,
         limits: Limits,
-        act: impl FnOnce(&mut Store<State>, &Guest) -> wasmtime::Result<T> + Send,
+        act: impl FnOnce(&mut Store<HostState>, &Guest) -> wasmtime::Result<T> + Send,
     ) -> Result<T, CallError> {
         if !instance.alive {
             return Err(CallError::Trap("it failed before".into()));
@@ -194,7 +194,7 @@ impl Code {
 /// Finds functions of one instance and checks their types.
 struct Loader<'a> {
     instance: wasmtime::component::Instance,
-    store: &'a mut Store<State>,
+    store: &'a mut Store<HostState>,
 }
 
 impl Loader<'_> {
@@ -232,7 +232,7 @@ impl Instance {
     }
 }
 
-fn prepare(store: &mut Store<State>, limits: Limits) {
+fn prepare(store: &mut Store<HostState>, limits: Limits) {
     store.data_mut().begin(limits);
     store.set_hostcall_fuel(usize::try_from(limits.transfer_bytes).unwrap_or(usize::MAX));
     store.set_epoch_deadline(1);
@@ -240,7 +240,7 @@ fn prepare(store: &mut Store<State>, limits: Limits) {
 
 /// Names the limit, or the root cause. What the guest logged last (the SDK sends a panic's
 /// message there) is not quoted: it may hold a secret that it was to find.
-fn explain(error: &wasmtime::Error, state: &State) -> CallError {
+fn explain(error: &wasmtime::Error, state: &HostState) -> CallError {
     let limits = state.limits();
     let cause = sanitize::line(&error.root_cause().to_string(), 300);
     match state.hit {

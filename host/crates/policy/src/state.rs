@@ -35,7 +35,7 @@ pub enum Limit {
 pub const MAX_TABLE: usize = 200_000;
 
 /// The host side of one instance.
-pub struct State {
+pub struct HostState {
     limits: Limits,
     /// When the running call must end.
     deadline: Instant,
@@ -50,10 +50,10 @@ pub struct State {
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
 
-impl State {
+impl HostState {
     /// A state for a new instance.
     pub fn new(limits: Limits) -> Self {
-        State {
+        HostState {
             limits,
             deadline: Instant::now() + limits.deadline(),
             memory: 0,
@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-impl ResourceLimiter for State {
+impl ResourceLimiter for HostState {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -139,7 +139,7 @@ impl ResourceLimiter for State {
     }
 }
 
-impl wit::Host for State {}
+impl wit::Host for HostState {}
 
 /// The level's name; the enum is generated once a version.
 macro_rules! host_level {
@@ -154,7 +154,7 @@ macro_rules! host_level {
     }};
 }
 
-impl State {
+impl HostState {
     fn log_line(&mut self, level: &str, message: &str) {
         let size = message.len() as u64 + 1;
         if size > self.log_left {
@@ -166,19 +166,19 @@ impl State {
     }
 }
 
-impl host::Host for State {
+impl host::Host for HostState {
     fn log(&mut self, level: host::Level, message: String) {
         self.log_line(host_level!(host, level), &message);
     }
 }
 
-impl v0_2::host::Host for State {
+impl v0_2::host::Host for HostState {
     fn log(&mut self, level: v0_2::host::Level, message: String) {
         self.log_line(host_level!(v0_2::host, level), &message);
     }
 }
 
-impl WasiView for State {
+impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (ctx, table) =
             &mut **self.wasi.get_or_insert_with(|| Box::new((empty_wasi(), ResourceTable::new())));
@@ -216,30 +216,30 @@ impl HasData for Io {
 }
 
 /// Links what [`super::inspect`] allows, and nothing else.
-pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let l = linker;
-    host::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    wit::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    v0_2::host::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    host::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
+    wit::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
+    v0_2::host::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
     // Types alone: there is nothing to link behind the instance.
     l.instance("codex-worker:policy/types@0.2.0")?;
 
-    wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
-    sync::io::poll::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
-    sync::io::streams::add_to_linker::<State, Io>(l, |t| t.ctx().table)?;
-    clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    random::random::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
-    random::insecure::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |t| t.ctx().ctx.random())?;
-    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasmtime_wasi::p2::bindings::io::error::add_to_linker::<HostState, Io>(l, |t| t.ctx().table)?;
+    sync::io::poll::add_to_linker::<HostState, Io>(l, |t| t.ctx().table)?;
+    sync::io::streams::add_to_linker::<HostState, Io>(l, |t| t.ctx().table)?;
+    clocks::wall_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
+    random::random::add_to_linker::<HostState, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<HostState, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<HostState, WasiRandom>(l, |t| t.ctx().ctx.random())?;
+    cli::exit::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::environment::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_input::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_output::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     Ok(())
 }

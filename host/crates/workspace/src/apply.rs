@@ -12,7 +12,7 @@ use jobfs::own as fs;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{self, Lock};
-use super::plan::{self, Now, Plan, Wanted};
+use super::plan::{self, ApplyPlan, Now, Wanted};
 use super::swap::{self, Change};
 use super::worktree::{self, Part, Worktree};
 use evidence::changes::{self, Objects};
@@ -142,7 +142,7 @@ impl Job {
         names::escape(&names::relative(name, &names::bytes(&self.recorder.base_prefix())))
     }
 
-    fn reply(&self, plan: &Plan) -> Applied {
+    fn reply(&self, plan: &ApplyPlan) -> Applied {
         let mut changed: Vec<String> =
             plan.write.iter().map(|w| &w.0).chain(&plan.remove).map(|n| self.told(n)).collect();
         changed.sort();
@@ -259,7 +259,7 @@ impl Job {
     }
 
     /// The plan against HEAD, and whether this repository has any part in the result.
-    fn plan_branch(&self, shadow: &Shadow, part: &Part, head: Option<&str>) -> Result<(Plan, bool)> {
+    fn plan_branch(&self, shadow: &Shadow, part: &Part, head: Option<&str>) -> Result<(ApplyPlan, bool)> {
         let prefix = names::unescape(&part.prefix);
         let nested: Vec<Vec<u8>> =
             part.nested.iter().map(|(n, _)| names::join(&prefix, &names::unescape(n))).collect();
@@ -322,7 +322,7 @@ fn look(files: &Tree, name: &[u8], entry: plan::Entry) -> Now {
 }
 
 /// HEAD's tree with the plan's paths in it.
-fn graft(shadow: &Shadow, head: Option<&str>, prefix: &[u8], plan: &Plan) -> Result<String> {
+fn graft(shadow: &Shadow, head: Option<&str>, prefix: &[u8], plan: &ApplyPlan) -> Result<String> {
     let index = shadow.git_dir.join(format!("graft.{}", std::process::id()));
     let _ = fs::remove_file(&index);
     let git = |verb: &str| shadow.reading(verb).index(&index).work_tree(&shadow.git_dir);

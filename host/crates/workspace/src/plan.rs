@@ -44,7 +44,7 @@ pub enum Why {
 
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct ApplyPlan {
     /// Paths to write, with what.
     pub write: Vec<(Vec<u8>, (u32, String))>,
     /// Paths to take away.
@@ -56,9 +56,9 @@ pub struct Plan {
 }
 
 /// Decides every path; `now` holds those that the user's side has anything to say about.
-pub fn decide(wanted: &[Wanted], now: &BTreeMap<Vec<u8>, Now>) -> Plan {
+pub fn decide(wanted: &[Wanted], now: &BTreeMap<Vec<u8>, Now>) -> ApplyPlan {
     let nothing = Now::default();
-    let mut plan = Plan::default();
+    let mut plan = ApplyPlan::default();
     for path in wanted {
         let now = now.get(&path.name).unwrap_or(&nothing);
         if now.entry == path.result && !now.unrecorded {

@@ -398,7 +398,7 @@ fn a_job_that_cannot_be_read_stops_nobody_else() {
         assert!(statuses.iter().any(|seen| seen == status), "{status}: {statuses:?}");
     }
     let config = config::Config::for_tests(home.path());
-    let limits = crate::gc::Limits { older_than: Some(Duration::ZERO), max_bytes: Some(0) };
+    let limits = crate::gc::Retention { older_than: Some(Duration::ZERO), max_bytes: Some(0) };
     let report = crate::gc::collect(&config, &store, limits, false).expect("collected");
     assert_eq!(report.deleted.len(), 4, "{report:?}");
     assert_eq!(store.unreadable().expect("listed"), []);
@@ -428,7 +428,7 @@ fn what_a_running_job_goes_on_from_is_not_collected() {
     std::thread::sleep(Duration::from_millis(5));
     let config = config::Config::for_tests(home.path());
     let collect = |older_than, dry_run| {
-        let limits = crate::gc::Limits { older_than: Some(older_than), max_bytes: None };
+        let limits = crate::gc::Retention { older_than: Some(older_than), max_bytes: None };
         crate::gc::collect(&config, &store, limits, dry_run).expect("collected").deleted
     };
     assert_eq!(collect(Duration::from_secs(60), false), [], "the young stay, known or not");

@@ -8,7 +8,7 @@ use super::super::accept::*;
 use super::super::bindings::v0_1::host::{Host, Level};
 use super::super::inspect::{self, Interface, Refusal};
 use super::super::plugin::{Example, Table};
-use super::super::state::State;
+use super::super::state::HostState;
 use super::guest::{Guest, found as returns_found};
 use crate::ask::{Answer, OwnedQuestion, Question};
 use crate::limits::Limits;
@@ -184,7 +184,7 @@ proptest! {
     #[test]
     fn any_log_is_clean_and_capped(lines in proptest::collection::vec(any_text(), 0..40)) {
         let limits = Limits { log_bytes: 30_000, ..Limits::default() };
-        let mut state = State::new(limits);
+        let mut state = HostState::new(limits);
         let count = lines.len() as u64;
         for line in lines {
             state.log(Level::Warn, line);
