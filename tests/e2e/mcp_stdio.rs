@@ -90,7 +90,9 @@ fn the_end_of_input_and_sigterm_answer_what_waits_and_leave_the_job() {
     for by_signal in [false, true] {
         let (world, mut raw, job) = sleeping();
         raw.send_call(2, "wait", json!({"job_id": job, "timeout_ms": 100_000}));
-        std::thread::sleep(Duration::from_millis(300));
+        // Lines are read in order: once this is answered, the call waits.
+        raw.send(&json!({"jsonrpc": "2.0", "id": 3, "method": "ping"}));
+        assert_eq!(raw.answer()["id"], 3);
         if by_signal {
             let killed = Command::new("kill").args(["-TERM", &raw.child.id().to_string()]).status();
             assert!(killed.expect("kill runs").success());

@@ -1,6 +1,7 @@
 //! Bringing results back with real git: refusals, and interruptions at every step.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 use evidence::Limits;
@@ -128,15 +129,24 @@ fn a_killed_apply_is_all_or_nothing() {
     let state = || out(&place, "find . -path ./.git -prune -o -type f -print | sort | xargs sha256sum");
     let before = state();
     let mut whole = None;
-    for round in 0..12u64 {
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "workspace::apply::tests::applied_by_a_child", "--nocapture"])
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let other_half = &format!("{module}::applied_by_a_child");
+    // Killed a little later each time, until one lives to its end: however fast the machine is,
+    // it is killed before, during and never.
+    let mut ended = false;
+    for round in 1..=200u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", other_half, "--nocapture"])
             .env("APPLY_JOB_DIR", &job)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
-            .spawn();
-        let mut child = child.unwrap();
-        std::thread::sleep(Duration::from_millis(40 + round * 23));
+            .spawn()
+            .unwrap();
+        let kill_at = Instant::now() + Duration::from_millis(round * 23);
+        while !ended && Instant::now() < kill_at {
+            ended = child.try_wait().unwrap().is_some();
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = child.kill();
         child.wait().unwrap();
         // The next one, whatever it wants, makes it whole again.
@@ -149,8 +159,13 @@ fn a_killed_apply_is_all_or_nothing() {
             place.sh("cd repo; git checkout -q -f .; git clean -qfd");
         } else {
             assert_eq!(now, before, "round {round}: nothing of it");
+            assert!(!ended, "round {round}: the apply that was not killed did nothing");
+        }
+        if ended {
+            return;
         }
     }
+    panic!("no apply came to its end");
 }
 
 /// The other half of [`a_killed_apply_is_all_or_nothing`], which starts it.
