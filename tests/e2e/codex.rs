@@ -196,3 +196,37 @@ fn real_codex_delegates_a_job_through_the_shipped_file() {
         assert!(!shown.concat().contains(GATEWAY_KEY) && !stdout.contains(GATEWAY_KEY));
     }
 }
+
+/// The repository is a marketplace of one plugin: Codex lists it, adds it, and knows our
+/// server with its time limit and the one variable that it hands on.
+#[test]
+fn codex_installs_the_plugin_of_this_repository() {
+    let Some(codex) = cli("CODEX_BIN", "codex") else { return };
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a home");
+    let run = |args: &[&str]| {
+        let done = Command::new(&codex)
+            .args(args)
+            .env("HOME", home.path())
+            .env("CODEX_HOME", home.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("codex runs");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{args:?}: {text}{}", String::from_utf8_lossy(&done.stderr));
+        text
+    };
+    run(&["plugin", "marketplace", "add", concat!(env!("CARGO_MANIFEST_DIR"), "/..")]);
+    run(&["plugin", "add", "codex-worker@codex-worker"]);
+    let server: Value =
+        serde_json::from_str(&run(&["mcp", "get", "codex-worker", "--json"])).expect("a JSON answer");
+    assert_eq!(server["transport"]["command"], "codex-worker", "{server}");
+    assert_eq!(server["transport"]["args"], json!(["mcp"]), "{server}");
+    assert_eq!(server["transport"]["env_vars"], json!(["ONEAPI_API_KEY"]), "{server}");
+    let wait_ms: f64 = server["transport"]["env"]["WAIT_DEFAULT_MS"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("the longest wait");
+    assert!(server["tool_timeout_sec"].as_f64().is_some_and(|limit| limit * 1000.0 > wait_ms), "{server}");
+    run(&["plugin", "remove", "codex-worker@codex-worker"]);
+    assert!(!run(&["mcp", "list"]).contains("codex-worker"), "removed");
+}
