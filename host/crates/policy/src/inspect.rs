@@ -144,6 +144,12 @@ pub enum Refusal {
     /// Made for other interfaces.
     #[error("it is built for codex-worker:policy@{0}, this host speaks {speaks}", speaks = SPEAKS.join(" and "))]
     OtherVersion(String),
+    /// Made for another WASI.
+    #[error(
+        "it imports {0}: this host offers WASI 0.2; build it for the target wasm32-wasip2, or with \
+         `codex-worker plugin build`, which needs no WASI"
+    )]
+    OtherWasi(String),
     /// Imports what no policy may have.
     #[error(
         "it imports {0}, which policies may not use: a policy has no files, no network, no environment and no clock; \
@@ -198,6 +204,9 @@ pub fn outside(bytes: &[u8]) -> Result<Outside, Refusal> {
         {
             return Err(Refusal::OtherVersion(version.to_owned()));
         }
+    }
+    if let Some(name) = outside.imports.iter().find(|name| other_wasi(name)) {
+        return Err(Refusal::OtherWasi(name.clone()));
     }
     if let Some(name) = outside.imports.iter().find(|name| !allowed_import(name)) {
         return Err(Refusal::ForbiddenImport(name.clone()));
@@ -285,6 +294,12 @@ fn split_version(name: &str) -> (&str, &str) {
 
 fn speaks(version: &str) -> bool {
     SPEAKS.iter().any(|spoken| version.strip_prefix(spoken).is_some_and(|patch| patch.starts_with('.')))
+}
+
+/// A previewed or later WASI; 0.3 is what toolchains begin to emit.
+fn other_wasi(name: &str) -> bool {
+    let (interface, version) = split_version(name);
+    interface.starts_with("wasi:") && !version.starts_with("0.2.")
 }
 
 fn allowed_import(name: &str) -> bool {

@@ -144,6 +144,11 @@ fn files_that_are_no_policies_are_refused_with_the_reason() {
             forbidden("wasi:clocks/monotonic-clock@0.2.0"),
             "imports wasi:clocks/monotonic-clock",
         ),
+        (
+            "WASI of tomorrow",
+            forbidden("wasi:cli/environment@0.3.0"),
+            "imports wasi:cli/environment@0.3.0: this host offers WASI 0.2; build it for the target wasm32-wasip2",
+        ),
         ("stranger", forbidden("evil:host/exec@0.1.0"), "imports evil:host/exec@0.1.0"),
         ("name with blanks", Guest::new("Bad Name").denies_over(3).build(), "the name \"Bad Name\""),
         ("version with @", Guest::new("v").version("1@2").denies_over(3).build(), "version"),
