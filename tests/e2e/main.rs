@@ -22,6 +22,8 @@ mod mcp_stdio;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod promises;
+#[cfg(target_os = "linux")]
+mod reports;
 mod secrets;
 mod store;
 mod support;

@@ -12,7 +12,7 @@
 #![warn(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::Config;
@@ -34,6 +34,7 @@ mod os;
 mod plan;
 mod probe;
 pub mod promises;
+mod renames;
 mod repository;
 pub mod rlimits;
 mod run;
@@ -48,6 +49,7 @@ mod watch;
 pub use os::protect_this_process;
 pub use probe::find_on_path;
 pub use probe::{Finding, Probe, probe, set_sandbox_root};
+pub use renames::Renames;
 pub use run::{Options, run, run_streaming, run_with};
 pub use tree::{end_of_dead_worker, kill_tagged};
 
@@ -62,8 +64,11 @@ pub struct Limits {
     /// Files and directories it may read, besides the system, the user's toolchains, what it
     /// may write and the repositories around that.
     pub readable: Vec<PathBuf>,
-    /// Places shown under another name. Only bubblewrap can: see [`can_bind`].
+    /// Places shown under another name, what is writable in them too. Only bubblewrap can:
+    /// see [`can_show`].
     pub binds: Vec<Bind>,
+    /// Where that cannot be done: the names that texts are rewritten by.
+    pub renames: Renames,
     /// Where jobs may have put links: a writable place that is reached through one is refused.
     pub untrusted: Vec<PathBuf>,
     /// Directories hidden from it, besides the credentials that are always hidden.
@@ -95,6 +100,7 @@ impl Limits {
             writable: writable.into_iter().chain(settings.cache_dirs.iter().cloned()).collect(),
             readable: settings.read_paths.iter().cloned().chain(command).collect(),
             binds: Vec::new(),
+            renames: Renames::default(),
             untrusted: config.sandbox_root.iter().cloned().collect(),
             hidden: std::iter::once(&config.home)
                 .chain(&config.config_file)
@@ -107,6 +113,19 @@ impl Limits {
             max_file_size: settings.max_file_size,
         }
     }
+
+    /// The name under which a contained process knows `path`, which the host knows by its own.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        let depth = |bind: &&Bind| bind.source.components().count();
+        let bind = self.binds.iter().filter(|bind| path.starts_with(&bind.source)).max_by_key(depth);
+        let below = bind.and_then(|bind| Some((bind, path.strip_prefix(&bind.source).ok()?)));
+        below.map_or_else(|| path.to_owned(), |(bind, below)| join(&bind.destination, below))
+    }
+}
+
+/// `dir` itself for an empty `below`: [`Path::join`] would end it with a `/`.
+fn join(dir: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { dir.to_owned() } else { dir.join(below) }
 }
 
 /// Refuses where the machine offers less than the configuration requires.
@@ -137,10 +156,17 @@ pub struct Bind {
     pub writable: bool,
 }
 
-/// Whether [`Limits::binds`] can be done here. Landlock and process groups leave every file
-/// at its own name: they can forbid reading the original, not show another in its place.
-pub fn can_bind() -> bool {
+/// Whether something can be shown at `places` in place of what is there: bubblewrap is what
+/// is used, and nothing that every run needs (the system, this program, `needed`) is there.
+/// Landlock and process groups leave every file at its own name: they can forbid reading the
+/// original, not show another in its place.
+pub fn can_show(places: &[&Path], needed: &[&Path]) -> bool {
+    let home = environment::user_home();
+    let needed = needed.iter().copied().chain(helper()).chain(home.as_deref());
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut needed = needed.flat_map(|path| [path.to_owned(), real(path)]).chain(view::system());
     strength() == Strength::Bubblewrap
+        && !needed.any(|path| places.iter().any(|place| path.starts_with(place)))
 }
 
 /// A command to contain. The environment is exactly `env`.
@@ -150,7 +176,7 @@ pub struct Command {
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: BTreeMap<String, String>,
-    /// The working directory.
+    /// The working directory, by the host's own name for it.
     pub cwd: PathBuf,
     /// Written to standard input, which is then closed.
     pub stdin: Vec<u8>,
@@ -247,13 +273,13 @@ pub fn set_helper(program: PathBuf) {
 }
 
 /// The `codex-worker` program, if it is known.
-pub fn program() -> Option<&'static std::path::Path> {
+pub fn program() -> Option<&'static Path> {
     HELPER.get().map(PathBuf::as_path)
 }
 
 /// The program as a helper. It finds orphaned processes by /proc and adopts them as a
 /// subreaper, which only Linux has.
-fn helper() -> Option<&'static std::path::Path> {
+fn helper() -> Option<&'static Path> {
     program().filter(|_| cfg!(target_os = "linux"))
 }
 

@@ -280,7 +280,10 @@ pub(super) fn readable_around(place: &Path, home: Option<&Path>, within: Option<
         }
         git => git,
     };
-    found.extend(alternates(&git.join("objects"), 0));
+    // Whoever made the host's own directories names what they borrow: a job writes there.
+    if within.is_none() {
+        found.extend(alternates(&git.join("objects"), 0));
+    }
     found
 }
 

@@ -63,11 +63,11 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
     if rustix::process::getuid().is_root() {
         plan.warnings.push("the host runs as root: use a user of its own for it".into());
     }
-    if plan.strength != Strength::Bubblewrap {
-        let shown = view.binds.iter().map(|bind| bind.destination.display());
-        plan.warnings.extend(
-            shown.map(|place| format!("{place} is the user's own: only bubblewrap can show another")),
-        );
+    if plan.strength != Strength::Bubblewrap
+        && let Some(bind) = view.binds.first()
+    {
+        let (source, place) = (bind.source.display(), bind.destination.display());
+        return Err(Error::Setup(format!("show {source} at {place}: only bubblewrap can")));
     }
 
     let mut argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
@@ -122,7 +122,11 @@ fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel
     // Mounted by name: the helper, inside, compares what it got.
     let same = if plan.strength == Strength::Bubblewrap {
         let kept = identities(&mut view.protection.fixed.iter().chain(&view.protection.read_only).cloned());
-        writable.into_iter().filter(|place| !is_covered(view, &place.path)).chain(kept).collect()
+        let bound = view.writable.iter().filter(|shown| is_bound(view, &shown.source)).filter_map(|shown| {
+            Some(Identity { path: shown.at.clone(), ..Identity::of(&shown.source).ok()? })
+        });
+        let plain = writable.into_iter().filter(|place| !is_covered(view, &place.path));
+        plain.filter(|place| !is_bound(view, &place.path)).chain(bound).chain(kept).collect()
     } else {
         Vec::new()
     };
@@ -153,6 +157,11 @@ fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel
         filter: plan.filter.clone(),
         watch_parent: plan.strength != Strength::Bubblewrap,
     }
+}
+
+/// The place is shown under another name, and only there.
+fn is_bound(view: &View, place: &Path) -> bool {
+    view.binds.iter().any(|bind| place.starts_with(&bind.source))
 }
 
 /// Something else is shown at the place.
@@ -186,7 +195,9 @@ fn layout(
     let mut mounts: Vec<Mount> = bubblewrap::fresh_here().into_iter().map(Mount::Fresh).collect();
     mounts.extend(view.readable.iter().map(|shown| Mount::Read(shown.source.clone(), shown.at.clone())));
     for shown in &view.writable {
-        mounts.push(Mount::Write(shown.source.clone(), shown.source.clone()));
+        if !is_bound(view, &shown.source) {
+            mounts.push(Mount::Write(shown.source.clone(), shown.source.clone()));
+        }
         if shown.at != shown.source {
             mounts.push(Mount::Write(shown.source.clone(), shown.at.clone()));
         }
@@ -210,7 +221,7 @@ fn layout(
         bwrap: bwrap.to_owned(),
         links: bubblewrap::links_here(),
         mounts,
-        cwd: command.cwd.clone(),
+        cwd: command.limits.inside(&command.cwd),
         unshare_net,
         machine,
         masked,

@@ -53,6 +53,13 @@ pub struct Shown {
     pub at: PathBuf,
 }
 
+impl Shown {
+    /// Under this name, unless it has another one already.
+    fn or_at(self, at: &Path) -> Self {
+        if self.at == self.source { Shown { at: at.to_owned(), ..self } } else { self }
+    }
+}
+
 /// What stands in the job's home for a place of the user's.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HomeLink {
@@ -87,14 +94,16 @@ impl View {
         let hidden = hidden::existing(home, &get, &denied);
 
         let writable = writable(command)?;
+        let bound = |path: &Path| limits.binds.iter().any(|bind| path.starts_with(&bind.source));
         let own: Vec<PathBuf> = limits.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let places: Vec<PathBuf> = writable.iter().map(|shown| shown.source.clone()).collect();
         let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         readable.extend(tools.iter().map(|tool| tool.place.clone()));
         readable.extend(named_by_variables(command.env.iter(), home));
         readable.extend(limits.readable.iter().cloned());
-        readable.push(command.cwd.clone());
-        for dir in places.iter().chain([&command.cwd]) {
+        readable.extend(Some(command.cwd.clone()).filter(|cwd| !bound(cwd)));
+        // What a bind shows comes with what the bind's owner names.
+        for dir in places.iter().chain([&command.cwd]).filter(|dir| !bound(dir)) {
             // Of the host's own directories only the repository in them.
             let within = own.iter().find(|own| dir.starts_with(own)).map(PathBuf::as_path);
             readable.extend(repository::readable_around(dir, home, within));
@@ -103,12 +112,12 @@ impl View {
 
         let closed = limits.connect_ports.is_some();
         Ok(View {
-            readable: shown(readable, &places),
+            readable: in_place(shown(readable, &places), &limits.binds),
             protection: Protection::of(&places, &own),
             home_links: home_links(&tools, command, closed, &places),
+            hidden: hidden.into_iter().filter(|hide| is_there(&hide.path, &limits.binds)).collect(),
             binds: limits.binds.clone(),
             writable,
-            hidden,
         })
     }
 
@@ -138,7 +147,7 @@ fn writable(command: &Command) -> Result<Vec<Shown>, String> {
         {
             return Err(format!("{} is a link now, and a job may have made it", link.display()));
         }
-        found.push(Shown { source, at: at.clone() });
+        found.push(Shown { at: command.limits.inside(&source), source }.or_at(at));
     }
     found.sort();
     found.dedup();
@@ -206,6 +215,40 @@ fn shown(paths: Vec<PathBuf>, writable: &[PathBuf]) -> Vec<Shown> {
         }
     }
     found
+}
+
+/// The places as they are where something else is shown in place of what holds them: what
+/// that has there, or nothing. The original stays out of sight.
+fn in_place(readable: Vec<Shown>, binds: &[Bind]) -> Vec<Shown> {
+    let covering = |path: &Path| {
+        let covers = binds.iter().filter(|bind| path.starts_with(&bind.destination));
+        covers.max_by_key(|bind| bind.destination.components().count())
+    };
+    let shown = readable.into_iter().filter(|shown| covering(&shown.at).is_none());
+    shown
+        .filter_map(|shown| match covering(&shown.source) {
+            None => Some(shown),
+            Some(bind) => {
+                let below = shown.source.strip_prefix(&bind.destination).ok()?;
+                let source = bind.source.join(below).canonicalize().ok()?;
+                source.starts_with(&bind.source).then_some(Shown { source, at: shown.at })
+            }
+        })
+        .collect()
+}
+
+/// There is something at `path`, which may be shown in place of something else.
+fn is_there(path: &Path, binds: &[Bind]) -> bool {
+    let covers = binds.iter().filter(|bind| path.starts_with(&bind.destination));
+    let bind = covers.max_by_key(|bind| bind.destination.components().count());
+    let below = bind.and_then(|bind| Some(bind.source.join(path.strip_prefix(&bind.destination).ok()?)));
+    below.is_none_or(|path| path.symlink_metadata().is_ok())
+}
+
+/// What every run needs of the system, and what it gets empty.
+pub(super) fn system() -> impl Iterator<Item = PathBuf> {
+    let more = ["/proc", "/dev", "/tmp", "/var/tmp", "/run"];
+    SYSTEM.iter().chain(&more).map(PathBuf::from).collect::<Vec<_>>().into_iter()
 }
 
 /// The links from the job's home to places of the user's.

@@ -166,7 +166,7 @@ async fn run_with(
     let variables = ENVIRONMENT.iter().filter(|(name, _)| set(name));
     env.extend(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let command = Command {
-        argv: shell(&check.command),
+        argv: shell(&site.limits.renames.to_job(&check.command)),
         env,
         cwd: cwd.clone(),
         stdin: Vec::new(),
@@ -184,6 +184,7 @@ async fn run_with(
         Err(error) => return not_run(check, &format!("{error}"), false),
     };
     let (raw, raw_cut) = capped.into_inner().unwrap_or_else(PoisonError::into_inner).text();
+    let raw = site.limits.renames.to_user(&raw);
     let status = match (exit.timed_out, exit.success()) {
         (true, _) => CheckStatus::TimedOut,
         (false, true) => CheckStatus::Passed,

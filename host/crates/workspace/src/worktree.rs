@@ -75,6 +75,11 @@ pub struct Worktree {
     pub start_tree: String,
     /// The repositories that were checked out.
     pub parts: Vec<Part>,
+    /// The object directories that they borrow from, each by its own name; `objects/<n>` in the
+    /// job's directory leads to them. None in the record of an earlier release, whose
+    /// worktrees name them directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub borrowed: Option<Vec<PathBuf>>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -139,8 +144,10 @@ fn build(options: &Options<'_>, path: &Path) -> Result<Worktree> {
         dirs: Vec::new(),
         start_tree: carry.base_tree(),
         parts: Vec::new(),
+        borrowed: Some(carry.shadow().read_from.clone()),
         notes: Vec::new(),
     };
+    lend(options.job_dir, &carry.shadow().read_from)?;
     // Written before anything else, so that a crash leaves something that is recognised.
     worktree.save(options.job_dir)?;
     for root in carry.roots().iter().filter(|r| !r.nested) {
@@ -177,6 +184,31 @@ fn carry_dir(job_dir: &Path) -> PathBuf {
     job_dir.join("carry")
 }
 
+/// Where the links to borrowed object directories are. A worktree that is shown at the user's
+/// own path covers the user's objects: they need another name, and one that git reads alike
+/// whatever stands in their own.
+fn lent_dir(job_dir: &Path) -> PathBuf {
+    job_dir.join("objects")
+}
+
+/// The name of the borrowed object directory number `n`.
+fn lent(job_dir: &Path, n: usize) -> PathBuf {
+    lent_dir(job_dir).join(n.to_string())
+}
+
+/// Makes the links, and an empty file.
+fn lend(job_dir: &Path, borrowed: &[PathBuf]) -> Result<()> {
+    let dir = lent_dir(job_dir);
+    fs::create_dir_all(&dir).map_err(io("creating", &dir))?;
+    let none = dir.join("none");
+    fs::write(&none, b"").map_err(io("writing", &none))?;
+    for (n, objects) in borrowed.iter().enumerate() {
+        let link = lent(job_dir, n);
+        std::os::unix::fs::symlink(objects, &link).map_err(io("linking", &link))?;
+    }
+    Ok(())
+}
+
 /// Makes the private git directory of one root and checks its tree out.
 fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) -> Result<Part> {
     let prefix = names::path(&root.prefix);
@@ -187,7 +219,7 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
         Some(repository) => head_commit(repository)?,
         None => None,
     };
-    make_git_dir(&git_dir, shadow, root, head.as_deref())?;
+    make_git_dir(&git_dir, options.job_dir, shadow, root, head.as_deref())?;
     let tree = subtree(shadow, &carry.base_tree(), &root.prefix)?;
     let git = |verb: &str| {
         let mut git = Git::new(verb).git_dir(&git_dir).work_tree(&dir).dir(&dir);
@@ -260,7 +292,13 @@ fn subtree(shadow: &Shadow, tree: &str, prefix: &[u8]) -> Result<String> {
 
 /// A git directory that reads the user's objects and shares nothing else with the user's
 /// repository: own configuration, no hooks, no remotes, detached at the user's commit.
-fn make_git_dir(git_dir: &Path, shadow: &Shadow, root: &Root, head: Option<&str>) -> Result<()> {
+fn make_git_dir(
+    git_dir: &Path,
+    job_dir: &Path,
+    shadow: &Shadow,
+    root: &Root,
+    head: Option<&str>,
+) -> Result<()> {
     for dir in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"] {
         let path = git_dir.join(dir);
         fs::create_dir_all(&path).map_err(io("creating", &path))?;
@@ -290,8 +328,8 @@ fn make_git_dir(git_dir: &Path, shadow: &Shadow, root: &Root, head: Option<&str>
     // from the agent, and hard links would let it alter the host's own objects.
     copy_objects(&shadow.git_dir.join("objects"), &git_dir.join("objects"))?;
     // Of nested repositories too: their files are checked out as plain files.
-    let alternates: Vec<Vec<u8>> = shadow.read_from.iter().map(|d| alternates_line(d)).collect();
-    write("objects/info/alternates", &alternates.concat())?;
+    let lent = (0..shadow.read_from.len()).map(|n| alternates_line(&lent(job_dir, n)));
+    write("objects/info/alternates", &lent.collect::<Vec<_>>().concat())?;
     if let Some(repository) = &root.repository {
         if let Ok(shallow) = fs::read(root.shallow()) {
             write("shallow", &shallow)?;
@@ -384,6 +422,32 @@ impl Worktree {
         Ok(Some(found))
     }
 
+    /// Each part's directory and the user's that it stands for, the outer before the inner.
+    pub fn places(&self) -> Vec<(PathBuf, PathBuf)> {
+        let prefixes = self.parts.iter().map(|part| names::path(&names::unescape(&part.prefix)));
+        // No `/` at the end for the top itself.
+        let below = |top: &Path, prefix: &Path| top.join(prefix).components().collect::<PathBuf>();
+        let mut places: Vec<_> =
+            prefixes.map(|p| (below(&self.path, &p), below(&self.user_top, &p))).collect();
+        places.sort_by_key(|(own, _)| own.components().count());
+        places
+    }
+
+    /// What must be readable, and under which name, for git in the worktree: the borrowed
+    /// object directories, without the lists of those that they borrow from themselves (the
+    /// worktree names them all, and relative ones lead elsewhere from there).
+    pub fn objects(&self, job_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let mut shown = Vec::new();
+        for (n, objects) in self.borrowed.iter().flatten().enumerate() {
+            let at = lent(job_dir, n);
+            if objects.join("info/alternates").exists() {
+                shown.push((lent_dir(job_dir).join("none"), at.join("info/alternates")));
+            }
+            shown.push((objects.clone(), at));
+        }
+        shown
+    }
+
     fn save(&self, job_dir: &Path) -> Result<()> {
         let path = job_dir.join(RECORD);
         let new = job_dir.join("worktree.json.new");
@@ -433,7 +497,7 @@ fn restore_git_dirs(job_dir: &Path, worktree: &Worktree, files: &Tree) -> Result
         // Made beside the worktree, where no contained process writes, and moved in.
         let new = job_dir.join("git-new");
         let _ = fs::remove_dir_all(&new);
-        make_git_dir(&new, carry.shadow(), root, part.head.as_deref())?;
+        make_git_dir(&new, job_dir, carry.shadow(), root, part.head.as_deref())?;
         let index = index_copy(job_dir, &prefix);
         fs::copy(&index, new.join("index")).map_err(io("copying", &index))?;
         let path = dir.join(".git");
@@ -730,7 +794,7 @@ pub fn save(job_dir: &Path) -> Result<Vec<Published>> {
 pub fn remove(job_dir: &Path) -> Result<()> {
     let trash = state_home(job_dir).join("trash");
     let job = job_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for name in ["worktree", "carry"] {
+    for name in ["worktree", "carry", "objects"] {
         let path = job_dir.join(name);
         if !fs::is_there(&path) {
             continue;

@@ -92,11 +92,13 @@ fn task(pass: &Pass, contained: bool) -> Task {
         PermissionMode::AcceptEdits => Commands::Only(pass.check_commands.clone()),
         PermissionMode::Default | PermissionMode::Plan => Commands::Only(Vec::new()),
     };
-    let mut roots = vec![pass.cwd.clone()];
-    roots.extend(pass.limits.writable.iter().filter(|dir| !dir.starts_with(&pass.home)).cloned());
+    let cwd = pass.limits.inside(&pass.cwd);
+    let mut roots = vec![cwd.clone()];
+    let writable = pass.limits.writable.iter().filter(|dir| !dir.starts_with(&pass.home));
+    roots.extend(writable.map(|dir| pass.limits.inside(dir)));
     Task {
         prompt: pass.prompt.clone(),
-        cwd: pass.cwd.clone(),
+        cwd,
         roots,
         home: pass.home.clone(),
         base_url: pass.base_url.clone(),

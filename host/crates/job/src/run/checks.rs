@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::pass::PassContext;
 use super::prepare::Prepared;
+use super::workspace::Workspace;
 use super::{Job, nonce};
 use crate::artifacts::check_log;
 use crate::paths::{JobPaths, create_private};
@@ -125,11 +126,19 @@ impl Prepared {
     /// was allowed.
     pub(super) fn site(&self, label: &str) -> Result<Site> {
         root::unchanged(&self.workspace.dirs)?;
-        self.job.site(&self.dirs[0], self.dirs.clone(), label)
+        self.job.site_in(&self.workspace, label)
     }
 }
 
 impl Job {
+    /// [`Job::site`] in the job's own directories.
+    pub(super) fn site_in(&self, workspace: &Workspace, label: &str) -> Result<Site> {
+        let dirs: Vec<PathBuf> = workspace.dirs.iter().map(|dir| dir.path().to_owned()).collect();
+        let mut site = self.site(&dirs[0], dirs.clone(), label)?;
+        workspace.shown.add_to(&mut site.limits);
+        Ok(site)
+    }
+
     /// What surrounds a check: a fresh home, the allow-listed environment, and nothing
     /// writable but `writable`.
     pub(super) fn site(&self, dir: &Path, mut writable: Vec<PathBuf>, label: &str) -> Result<Site> {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{Claim, JobStore};
 use agent::AgentEvent;
+use contain::Renames;
 use redact::Redactor;
 use redact::sanitize;
 
@@ -66,12 +67,20 @@ impl Journal {
         }
     }
 
-    /// Where an agent sends its events.
-    pub fn agent(&self) -> mpsc::Sender<AgentEvent> {
+    /// Where an agent sends its events. They name paths as the user does; its raw lines stay
+    /// as they are.
+    pub fn agent(&self, renames: Renames) -> mpsc::Sender<AgentEvent> {
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         let journal = self.sender.clone();
         tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
+                let event = match event {
+                    AgentEvent::Text(text) => AgentEvent::Text(renames.to_user(&text)),
+                    AgentEvent::Tool(text) => AgentEvent::Tool(renames.to_user(&text)),
+                    AgentEvent::ToolError(text) => AgentEvent::ToolError(renames.to_user(&text)),
+                    AgentEvent::Note(text) => AgentEvent::Note(renames.to_user(&text)),
+                    same @ (AgentEvent::Session(_) | AgentEvent::Raw(_)) => same,
+                };
                 if journal.send(Entry::Agent(event)).await.is_err() {
                     break;
                 }

@@ -61,6 +61,7 @@ impl PassContext<'_> {
     ) -> Result<(String, Vec<String>)> {
         let job = &self.prepared.job;
         let again = repair.is_some() && !conversation;
+        let body_is_told = repair.is_none();
         let body = if repair.is_some() { String::new() } else { job.claim.spec.prompt.clone() };
         let input = PromptInput {
             job: self.facts(),
@@ -73,7 +74,16 @@ impl PassContext<'_> {
         let shaped = blocking(move || Ok(policies.shape(&shown(&redactor, &input)?))).await?;
         let parts = [if again { first } else { "" }, &shaped.draft.stable, &shaped.draft.body];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
-        Ok((parts.join("\n\n"), shaped.notes))
+        let renames = &self.prepared.workspace.shown.renames;
+        let mut prompt = renames.to_job(&parts.join("\n\n"));
+        for (user, own) in renames.pairs().iter().filter(|_| body_is_told) {
+            prompt.push_str(&format!(
+                "\n\nYou work in a copy of {}: it is {}. Use only that path.",
+                user.display(),
+                own.display()
+            ));
+        }
+        Ok((prompt, shaped.notes))
     }
 
     /// Runs the agent to its end. When it returns, the agent's process tree is gone.
@@ -83,8 +93,11 @@ impl PassContext<'_> {
         let pass = self.agent_pass(prompt, session);
         note_process_tag(&job.paths, &pass.tag)
             .map_err(|e| Error::new(Kind::Environment, e.to_string()).caused_by(e))?;
-        let mut report = prepared.agent.run(pass, job.journal.agent(), job.control.token().clone()).await;
+        let renames = &prepared.workspace.shown.renames;
+        let events = job.journal.agent(renames.clone());
+        let mut report = prepared.agent.run(pass, events, job.control.token().clone()).await;
         job.journal.flush().await;
+        report.outcome.claim = renames.to_user(&report.outcome.claim);
         job.note_agent_containment(&report.in_force);
         report.failure = failure(&report, &prepared.adapter);
         if let Some(name) = report.session.clone() {
@@ -105,6 +118,9 @@ impl PassContext<'_> {
         let mut writable = prepared.dirs.clone();
         writable.extend([workspace.home.clone(), workspace.tmp.clone()]);
         let ports = vec![prepared.adapter.port()];
+        let mut limits = Limits::of_job(&job.config, writable, ports, job.config.allow_network);
+        workspace.shown.add_to(&mut limits);
+        let renames = &limits.renames;
         Pass {
             prompt,
             cwd: prepared.dirs[0].clone(),
@@ -116,8 +132,8 @@ impl PassContext<'_> {
             permission_mode: spec.permission_mode,
             max_turns: agent.max_turns,
             session,
-            check_commands: spec.checks.iter().map(|check| check.command.clone()).collect(),
-            limits: Limits::of_job(&job.config, writable, ports, job.config.allow_network),
+            check_commands: spec.checks.iter().map(|check| renames.to_job(&check.command)).collect(),
+            limits,
             tag: job.process_tag(&format!("{}a", self.attempt)),
             // The control ends it; this is for an agent that does not listen.
             timeout: job.control.time_left() + Duration::from_secs(5),

@@ -105,7 +105,7 @@ pub(super) async fn prepare(job: &Arc<Job>, notes: &mut Vec<String>) -> Result<P
     };
     let adapter = job.start_adapter().await.or_fail(FailureKind::Gateway)?;
     if let Some(command) = job.claim.spec.setup.as_deref().filter(|_| workspace.fresh) {
-        job.set_up(command, &dirs).await.or_fail(FailureKind::Workspace)?;
+        job.set_up(command, &workspace).await.or_fail(FailureKind::Workspace)?;
         let (owner, dirs) = (workspace.owner.clone(), workspace.dirs.clone());
         let after = job.on_files(move || worktree::after_setup(owner.root(), &dirs)).await;
         notes.extend(after.or_fail(FailureKind::Workspace)?);
@@ -174,7 +174,7 @@ impl Job {
     }
 
     /// A new worktree's setup command. What it makes is there for the agent and the checks.
-    async fn set_up(&self, command: &str, dirs: &[PathBuf]) -> Result<()> {
+    async fn set_up(&self, command: &str, workspace: &Workspace) -> Result<()> {
         self.journal.emit("setup", format!("running {}", sanitize::line(command, 120))).await;
         let setup = CheckCommand {
             name: "setup".to_owned(),
@@ -185,7 +185,7 @@ impl Job {
             baseline: false,
             parallel: false,
         };
-        let site = self.site(&dirs[0], dirs.to_vec(), "setup")?;
+        let site = self.site_in(workspace, "setup")?;
         let ran = checks::run(&[setup], &site, &self.reader, self.control.token()).await;
         let Some(ran) = ran.into_iter().next().filter(|ran| !ran.cancelled) else { return Ok(()) };
         if let Err(error) = self.artifacts.write_redacted(SETUP_LOG, &ran.log) {

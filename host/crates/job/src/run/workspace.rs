@@ -2,7 +2,7 @@
 //! resumes (an agent's conversation belongs to the home and the directory in which it was
 //! held).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Job;
@@ -10,6 +10,7 @@ use crate::paths::JobPaths;
 use crate::store::JobStore;
 use crate::worker::on_files;
 use config::{Config, Isolation};
+use contain::{Bind, Limits, Renames};
 use evidence::{Interrupt, Recorded, Recorder};
 use model::error::{Error, Kind, Result};
 use model::spec::{AllowedDir, JobSpec};
@@ -67,10 +68,51 @@ pub struct Workspace {
     pub tmp: PathBuf,
     /// The job that the worktree and the home belong to.
     pub owner: JobPaths,
+    /// As what the processes of the job know the worktree.
+    pub shown: Shown,
     /// It is a worktree that was made just now.
     pub fresh: bool,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// A worktree's names for those who work in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// It is at the user's own path: what is shown there, and git's objects.
+    pub binds: Vec<Bind>,
+    /// It is where the host made it: the user's paths and its own.
+    pub renames: Renames,
+    /// The objects then.
+    pub readable: Vec<PathBuf>,
+}
+
+impl Shown {
+    /// At the user's path where that can be done.
+    fn of(config: &Config, owner: &JobPaths, tree: &Worktree) -> Shown {
+        let (places, objects) = (tree.places(), tree.objects(owner.root()));
+        let users: Vec<&Path> = places.iter().map(|(_, user)| user.as_path()).collect();
+        let agent = config.agent.claude_bin.as_deref();
+        let needed: Vec<&Path> = agent.into_iter().chain([config.home.as_path()]).collect();
+        if tree.borrowed.is_none() || !contain::can_show(&users, &needed) {
+            // An earlier release's worktree borrows from its repositories.
+            let own =
+                || tree.parts.iter().filter_map(|p| p.repository.as_ref()).flat_map(|r| r.object_dirs());
+            let readable = tree.borrowed.clone().unwrap_or_else(|| own().collect());
+            let renames = Renames::new(places.into_iter().map(|(own, user)| (user, own)));
+            return Shown { binds: Vec::new(), renames, readable };
+        }
+        let bind = |(source, destination)| Bind { source, destination, writable: false };
+        let binds = places.into_iter().chain(objects).map(bind).collect();
+        Shown { binds, ..Shown::default() }
+    }
+
+    /// Adds it to what a process tree of the job may do.
+    pub fn add_to(&self, limits: &mut Limits) {
+        limits.binds.clone_from(&self.binds);
+        limits.renames = self.renames.clone();
+        limits.readable.extend(self.readable.iter().cloned());
+    }
 }
 
 /// Makes the job's workspace. A worktree is of the job's own, or that of the job it resumes.
@@ -83,7 +125,7 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
         owner.create().map_err(|e| {
             Error::new(Kind::Environment, format!("cannot make {}: {e}", owner.root().display()))
         })?;
-        let mut fresh = false;
+        let (mut fresh, mut shown) = (false, Shown::default());
         let (dirs, notes) = match spec.isolation {
             Isolation::None => {
                 root::unchanged(&spec.allowed_dirs)?;
@@ -105,10 +147,11 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
                         })?
                     }
                 };
+                shown = Shown::of(&job.config, &owner, &tree);
                 (tree.dirs, tree.notes)
             }
         };
-        Ok(Workspace { dirs, home: owner.home(), tmp: owner.tmp(), owner, fresh, notes })
+        Ok(Workspace { dirs, home: owner.home(), tmp: owner.tmp(), owner, shown, fresh, notes })
     })
     .await
 }

@@ -1,0 +1,168 @@
+//! What public bug reports of neighbouring projects showed, one test for each kind of fault,
+//! with siblings that nobody reported. The agent is a shell script.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use test_support::mcp::Client;
+
+use crate::support::{Agent, World, git, write};
+
+/// A world whose agent is `script`; `$REPO` in it is the repository.
+fn world(files: &[(&str, &str)], script: &str) -> World {
+    agent(World::outside_tmp(files, &json!({"turns": []}), &Agent::Builtin), script)
+}
+
+fn agent(mut world: World, script: &str) -> World {
+    let script = script.replace("$REPO", &world.repo.display().to_string());
+    world.set("AGENT", "command");
+    world.set("AGENT_COMMAND", &format!("cat >/dev/null; set -e; {script}"));
+    world
+}
+
+fn check(command: &str) -> Value {
+    json!([{"name": "c", "command": command}])
+}
+
+/// Runs a job in a worktree with the scope `src` to its end.
+fn run(world: &World, server: &mut Client, extra: Value) -> (String, Value) {
+    let mut job = json!({"isolation": "worktree", "scoped_patch": {"paths": ["src"]}});
+    if let (Value::Object(job), Value::Object(extra)) = (&mut job, extra) {
+        job.extend(extra);
+    }
+    let id = server.start_job(world.job(job));
+    let result = server.finish(&id);
+    (id, result)
+}
+
+fn completed(world: &World, extra: Value) -> Value {
+    let mut server = world.serve();
+    let (id, result) = run(world, &mut server, extra);
+    assert_eq!(result["job_status"], "completed", "{result}\n{}", log(world, &id));
+    result
+}
+
+/// The log of the check `c`.
+fn log(world: &World, id: &str) -> String {
+    let log = world.home.join("jobs").join(id).join("artifacts/checks/c.log");
+    std::fs::read_to_string(log).unwrap_or_default()
+}
+
+const MONOREPO: &[(&str, &str)] = &[
+    ("packages/web/src/a.txt", "old\n"),
+    ("packages/api/x", "x\n"),
+    ("package.json", "{\"private\": true}\n"),
+    (".gitignore", "private.env\n"),
+];
+
+/// A worktree job sees what the same job without one sees: the planner's absolute paths, the
+/// repository around its directory, git. It does not see the user's own tree, and it writes
+/// its directory alone.
+#[test]
+fn a_worktree_is_at_the_users_path() {
+    let below_tmp = agent(
+        World::new(MONOREPO, &json!({"turns": []}), &Agent::Builtin),
+        "sed -i s/old/new/ $REPO/packages/web/src/a.txt; git -C $REPO log --oneline; git status --short",
+    );
+    let elsewhere = world(
+        MONOREPO,
+        "sed -i s/old/new/ $REPO/packages/web/src/a.txt; ! touch ../api/y; ! touch $REPO/z; \
+         ! cat $REPO/private.env; test \"$(pwd)\" = $REPO/packages/web; git log --oneline; git fsck",
+    );
+    for world in [below_tmp, elsewhere] {
+        write(&world.repo.join("private.env"), "secret\n");
+        let web = world.repo.join("packages/web");
+        let (repo, bound) = (world.repo.display(), contain::can_show(&[&web], &[]));
+        let place = if bound {
+            format!("test \"$(pwd)\" = {repo}/packages/web; ! ls {repo}/private.env")
+        } else {
+            "true".into()
+        };
+        let command = format!(
+            "set -e; {place}; grep new {repo}/packages/web/src/a.txt; grep private ../../package.json; \
+             cat ../api/x; git diff --stat | grep a.txt; git log --oneline"
+        );
+        let result = completed(&world, json!({"allowed_dirs": [web], "checks": check(&command)}));
+        assert_eq!(result["changed_files"], json!(["src/a.txt"]), "{result}");
+        assert_eq!(world.read("packages/web/src/a.txt"), "old\n");
+    }
+}
+
+/// Two repositories side by side in one job: each is at its own path.
+#[test]
+fn several_repositories_are_each_at_their_own_path() {
+    let mut world = world(&[("src/f", "old\n")], "");
+    let other = world.repo.with_file_name("other");
+    write(&other.join("g"), "other\n");
+    git(&other, &["init", "-q", "-b", "main"]);
+    git(&other, &["add", "-A"]);
+    git(&other, &["commit", "-q", "-m", "start"]);
+    let root = world.repo.parent().expect("a parent").display().to_string();
+    world.set("SANDBOX_ROOT", &root);
+    let both = format!("set -e; grep other {root}/other/g ../other/g; git -C {root}/other log --oneline");
+    world.set("AGENT_COMMAND", &format!("{both}; sed -i s/old/new/ {root}/repo/src/f"));
+    let check = check(&format!("{both}; grep new {root}/repo/src/f; git diff --stat | grep f"));
+    completed(&world, json!({"allowed_dirs": [world.repo, other], "checks": check}));
+    assert_eq!(world.read("src/f"), "old\n");
+}
+
+/// Where the worktree cannot be shown there (the state directory is in the repository here),
+/// texts are rewritten both ways.
+#[test]
+fn a_worktree_elsewhere_is_told() {
+    let mut world = world(MONOREPO, "true");
+    let state = world.repo.join(".state");
+    let web = world.repo.join("packages/web");
+    world.set("CODEX_WORKER_HOME", &state.display().to_string());
+    world.set(
+        "AGENT_COMMAND",
+        "sed -n 's/^Change the file \\(.*\\)\\.$/\\1/p' >file; sed -i s/old/new/ \"$(cat file)\"; rm file; echo \"changed $(pwd)/src/a.txt\"",
+    );
+    let mut server = world.serve();
+    let file = web.join("src/a.txt");
+    let (id, result) = run(
+        &world,
+        &mut server,
+        json!({
+            "allowed_dirs": [web],
+            "prompt": format!("Change the file {}.", file.display()),
+            "checks": check(&format!("set -e; grep new {0}; echo \"at {0}\"; pwd", file.display())),
+        }),
+    );
+    let log = std::fs::read_to_string(state.join("jobs").join(&id).join("artifacts/checks/c.log"));
+    assert_eq!(result["job_status"], "completed", "{result}\n{log:?}");
+    assert_eq!(log.unwrap_or_default(), format!("new\nat {}\n{}\n", file.display(), web.display()));
+    assert!(
+        result["summary"].as_str().is_some_and(|said| said.contains(&format!("changed {}", file.display()))),
+        "{result}"
+    );
+    assert_eq!(world.read("packages/web/src/a.txt"), "old\n");
+}
+
+/// `pip install -e`: tests import the tree that they are about.
+#[test]
+fn an_editable_install_is_the_worktrees() {
+    if !Path::new("/usr/bin/python3").exists() || !contain::can_show(&[], &[]) {
+        return;
+    }
+    let files = &[("src/pkg/__init__.py", "def f():\n    return 1\n")];
+    let unit = "python3 -c 'import pkg, sys; print(pkg.__file__); sys.exit(pkg.f() != 1)'";
+    for (script, status) in [
+        ("printf 'def f():\\n    return 2\\n' >src/pkg/__init__.py", "failed"),
+        ("printf 'def f():\\n    # the same\\n    return 1\\n' >src/pkg/__init__.py", "completed"),
+    ] {
+        let mut world = world(files, script);
+        let site = world.repo.with_file_name("site");
+        write(&site.join("pkg.pth"), "");
+        // What a `.pth` file of an editable install does.
+        write(
+            &site.join("sitecustomize.py"),
+            &format!("import sys; sys.path.insert(0, '{}/src')\n", world.repo.display()),
+        );
+        world.set("PYTHONPATH", &site.display().to_string());
+        let mut server = world.serve();
+        let (id, result) = run(&world, &mut server, json!({"checks": check(unit)}));
+        assert_eq!(result["job_status"], status, "{result}\n{}", log(&world, &id));
+        assert!(log(&world, &id).contains(&format!("{}/src/pkg", world.repo.display())));
+    }
+}
