@@ -20,7 +20,7 @@ const TEST: &str = "import os, sys\n\
 const FIX: &str = "sed -i 's/a - b/a + b/' src/calc.py";
 
 /// Runs what the prompt has between BEGIN and END.
-const AGENT: &str =
+pub(super) const AGENT: &str =
     r#"sed -n '/^#BEGIN/,/^#END/p' >"$TMPDIR/agent.sh"; bash "$TMPDIR/agent.sh"; echo agent done"#;
 
 /// A world whose agent is a script, and a victim beside the sandbox root.
@@ -388,4 +388,100 @@ fn dependencies_copied_in_are_not_the_jobs() {
     let (result, dir) = attack.run(&edit, json!({"isolation": "worktree", "copy_in": ["node_modules"]}));
     assert_eq!(result["job_status"], "failed", "{result}");
     assert_eq!(rules(&dir), ["dependencies-edited"]);
+}
+
+/// Every file of its own that the host opens, as a pipe, as a device and as 4 GiB: refused or
+/// passed over at once, never waited for and never read whole.
+#[test]
+fn no_file_of_the_hosts_own_holds_it_up() {
+    let made = |kind: &str, path: &Path| {
+        let _ = std::fs::remove_file(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        match kind {
+            "pipe" => {
+                let made = std::process::Command::new("mkfifo").arg(path).status();
+                assert!(made.expect("mkfifo").success());
+            }
+            "device" => std::os::unix::fs::symlink("/dev/zero", path).expect("linked"),
+            _ => std::fs::File::create(path).and_then(|file| file.set_len(4 << 30)).expect("made"),
+        }
+    };
+    let mut attack = Attack::new(&[]);
+    let (done, _) = {
+        let mut server = attack.world.serve();
+        let id = server.start_job(attack.job(FIX, json!({})));
+        (id.clone(), server.finish(&id))
+    };
+    let home = attack.world.home.clone();
+    let job = home.join("jobs").join(&done);
+    let settings = home.with_file_name("settings.toml");
+    let cases: &[(PathBuf, &[&str])] = &[
+        (home.join("plugins/plugins.lock"), &["plugin", "list"]),
+        (home.join("plugins/a.wasm"), &["plugin", "list"]),
+        (settings.clone(), &["config", "show"]),
+        (job.join("receipt.json"), &["receipt", "verify", &done]),
+        (job.join("artifacts/checks/unit_tests.log"), &["receipt", "verify", &done]),
+        (job.join("artifacts/findings.json"), &["policy", "why", &done]),
+        (job.join("decisions.jsonl"), &["policy", "replay", &done]),
+    ];
+    for (path, command) in cases {
+        let before = std::fs::read(path).ok();
+        for kind in ["pipe", "device", "huge"] {
+            made(kind, path);
+            if *path == settings {
+                attack.world.set("CODEX_WORKER_CONFIG", &settings.display().to_string());
+            }
+            let began = Instant::now();
+            let mut child = attack.world.command(command);
+            child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            let mut child = child.stdin(std::process::Stdio::null()).spawn().expect("it starts");
+            let status = format!("/proc/{}/status", child.id());
+            loop {
+                let memory = std::fs::read_to_string(&status).unwrap_or_default();
+                let memory =
+                    memory.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+                let memory: u64 = memory.and_then(|kib| kib.parse().ok()).unwrap_or_default();
+                assert!(memory < 1 << 20, "{command:?} read a {kind} at {}: {memory} KiB", path.display());
+                match child.try_wait().expect("waited for") {
+                    Some(status) => {
+                        assert!(status.code().is_some(), "{command:?} with a {kind} at {path:?}: {status}");
+                        break;
+                    }
+                    None if began.elapsed() > Duration::from_secs(60) => {
+                        let _ = child.kill();
+                        panic!("{command:?} waits for a {kind} at {}", path.display());
+                    }
+                    None => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        }
+        let _ = std::fs::remove_file(path);
+        if let Some(bytes) = before {
+            std::fs::write(path, bytes).expect("written");
+        }
+    }
+}
+
+/// A NUL byte ends a name for the system and not for us: no argument may hold one.
+#[test]
+fn no_argument_holds_a_nul_byte() {
+    let attack = Attack::new(&[]);
+    let mut server = attack.world.serve();
+    let check = |name: &str, command: &str| json!({"checks": [{"name": name, "command": command}]});
+    for (what, extra) in [
+        ("checks[0].command", check("c", "true\0; false")),
+        ("checks[0].name", check("a\0b", "true")),
+        ("checks[0].cwd", json!({"checks": [{"name": "c", "command": "true", "cwd": "src\0/.."}]})),
+        ("prompt", json!({"prompt": "do\0it"})),
+        ("setup", json!({"setup": "true\0"})),
+        ("model", json!({"model": "m\0"})),
+        ("copy_in[0]", json!({"copy_in": ["node_modules\0"]})),
+        ("scoped_patch.paths[0]", json!({"scoped_patch": {"paths": ["src\0"]}})),
+        ("allowed_dirs[0]", json!({"allowed_dirs": ["/\0"]})),
+        ("labels.l", json!({"labels": {"l": "x\0"}})),
+    ] {
+        let refused = server.call("start", attack.job("true", extra));
+        assert!(refused.is_error && refused.text.contains("NUL"), "{what}: {}", refused.text);
+        assert!(refused.text.contains(what), "{what}: {}", refused.text);
+    }
 }

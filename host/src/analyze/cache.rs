@@ -52,7 +52,7 @@ impl Cache {
         if age >= self.ttl {
             return None;
         }
-        let entry: Entry = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let entry: Entry = serde_json::from_slice(&jobfs::own::read(path).ok()?).ok()?;
         let usage = Usage {
             input_tokens: Some(0),
             cached_tokens: Some(0),

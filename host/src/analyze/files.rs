@@ -1,8 +1,10 @@
 //! Which files a question is about: paths and globs inside the sandbox root, ignore files
 //! respected, bounded by count and bytes. What is left out is named with the reason.
 
-use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+
+use jobfs::Tree;
 
 use crate::mcp::parse;
 use config::Config;
@@ -58,7 +60,10 @@ pub fn gather(config: &Config, patterns: &[String], max_bytes: usize) -> Result<
         return Err(Error::new(Kind::Usage, format!("no file matches {}", patterns.join(", ")))
             .hint(format!("paths are absolute or relative to {}", root.display())));
     }
-    read(&root, found, max_bytes, &mut gathered);
+    let tree = Tree::open(&root).map_err(|error| {
+        Error::new(Kind::Config, format!("SANDBOX_ROOT {} cannot be opened: {error}", root.display()))
+    })?;
+    read(&tree, &root, found, max_bytes, &mut gathered);
     Ok(gathered)
 }
 
@@ -133,7 +138,7 @@ fn expand(
     Ok(())
 }
 
-fn read(root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathered) {
+fn read(tree: &Tree, root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathered) {
     let mut left = max_bytes;
     for path in found {
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
@@ -141,17 +146,17 @@ fn read(root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathe
             gathered.skipped.push(format!("{name}: may hold secrets"));
             continue;
         }
-        let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        let Some(below) = path.strip_prefix(root).ok().map(|below| below.as_os_str().as_bytes()) else {
+            continue;
+        };
+        let size = tree.meta(below).map_or(0, |meta| meta.size);
         if gathered.files.len() >= FILES_MAX || size > left as u64 {
             gathered.truncated = true;
             gathered.skipped.push(format!("{name}: no room left ({size} bytes)"));
             continue;
         }
-        // Somebody may have put a link in its place since it was found.
-        let same = path.canonicalize().is_ok_and(|now| now == path);
-        let reason = match read_at_most(&path, left) {
-            _ if !same => "it was replaced by a link",
-            Ok(bytes) if bytes.len() > left => "it grew while it was read",
+        // A job may have put a link or a pipe in its place since it was found.
+        let reason = match tree.read(below, left as u64) {
             Ok(bytes) if bytes.contains(&0) => "binary",
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => {
@@ -161,17 +166,11 @@ fn read(root: &Path, found: Vec<PathBuf>, max_bytes: usize, gathered: &mut Gathe
                 }
                 Err(_) => "not UTF-8",
             },
-            Err(_) => "cannot be read",
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => "it grew while it was read",
+            Err(_) => "cannot be read, or was replaced",
         };
         gathered.skipped.push(format!("{name}: {reason}"));
     }
-}
-
-/// At most one byte more than `max`, however large the file has become.
-fn read_at_most(path: &Path, max: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Files whose purpose is to hold secrets are never sent, whatever is asked.

@@ -191,7 +191,16 @@ impl JobsCommand {
     fn find(&self, text: &str) -> Result<JobId> {
         let ids: Vec<JobId> =
             self.store.list(&ListFilter::default())?.into_iter().map(|row| row.id).collect();
-        choose(text, &ids)
+        let chosen = choose(text, &ids);
+        if chosen.is_err()
+            && let Some(id) = JobId::parse(text)
+            && let Err(error) = self.store.get(&id)
+            // The store knows a better reason than that there is none.
+            && !error.message.starts_with("there is no job")
+        {
+            return Err(error);
+        }
+        chosen
     }
 
     fn row(&self, text: &str) -> Result<JobRow> {
@@ -417,7 +426,7 @@ fn choose(text: &str, ids: &[JobId]) -> Result<JobId> {
 
 /// What was in force, in one line, from a job's receipt.
 fn containment(receipt: &std::path::Path) -> Option<String> {
-    let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).ok()?).ok()?;
+    let receipt: serde_json::Value = serde_json::from_slice(&jobfs::own::read(receipt).ok()?).ok()?;
     let held = &receipt["predicate"]["containment"];
     let mut line = held["strength"].as_str()?.to_owned();
     if held["network_limited"] == true {

@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(file) => file,
         None => codex_file(&config.env)?,
     };
-    let old = match std::fs::read_to_string(&file) {
+    let old = match jobfs::own::read_to_string(&file) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => {

@@ -94,7 +94,7 @@ fn sum(file: &Path, by: By, wanted: impl Fn(&Value) -> bool) -> Result<(BTreeMap
     let mut unreadable = 0;
     // The file that was set aside when it grew too large comes first.
     for path in [rotated(file), file.to_owned()] {
-        let text = match std::fs::read_to_string(&path) {
+        let text = match jobfs::own::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {

@@ -31,7 +31,7 @@ fn slice(dir: &Path, name: &str, offset: u64, max: u64, json_max: usize) -> Resu
         Error::new(Kind::Environment, format!("failed to read artifact {name}: {error}"))
     };
     let path = find(dir, name)?;
-    let mut file = std::fs::File::open(&path).map_err(fault)?;
+    let mut file = jobfs::own::open(&path).map_err(fault)?;
     let total_bytes = file.metadata().map_err(fault)?.len();
     if offset > total_bytes {
         return Err(Error::new(

@@ -69,6 +69,10 @@ impl Jobs {
             return Ok(store.clone());
         }
         let opened = Arc::new(SqliteStore::open(&self.config.home)?);
+        if opened.is_copy() {
+            // Of this moment only.
+            return Ok(opened);
+        }
         Ok(self.store.get_or_init(|| opened).clone())
     }
 

@@ -137,9 +137,6 @@ fn prompt(text: &str) -> Result<String> {
             "put long material into a file inside allowed_dirs and name it in the prompt",
         ));
     }
-    if text.contains('\0') {
-        return Err(usage("prompt holds a NUL byte", "take the NUL byte out"));
-    }
     Ok(text.to_owned())
 }
 
@@ -271,7 +268,7 @@ fn inside(paths: Vec<String>, location: &str) -> Result<Vec<String>> {
     for path in &paths {
         let climbs = Path::new(path).components().any(|part| part == Component::ParentDir);
         let rooted = path.starts_with(['/', '\\', '~']) || Path::new(path).is_absolute();
-        if path.trim().is_empty() || climbs || rooted || path.contains('\0') {
+        if path.trim().is_empty() || climbs || rooted {
             return Err(usage(
                 format!("{location} holds {path:?}, which is not a path below the first directory"),
                 "use paths relative to allowed_dirs[0], without ..",

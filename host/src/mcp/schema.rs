@@ -203,6 +203,10 @@ pub fn check(value: &Value, schema: &Value, location: &str) -> Result<(), (Strin
             hint(schema, location),
         ));
     }
+    // No argument of a program and no name of a file can hold one.
+    if value.as_str().is_some_and(|text| text.contains('\0')) {
+        return Err((format!("{location} holds a NUL byte"), "take the NUL byte out".to_owned()));
+    }
     if let Some(Value::Array(words)) = schema.get("enum")
         && !words.contains(value)
     {

@@ -39,13 +39,16 @@ pub fn report(ended: Ended<'_>, in_force: InForce) -> Report {
     }
 }
 
-/// The report of a pass that could not be started.
+/// The report of a pass that could not be started, or that the containment ended.
 pub fn not_started(error: &contain::Error, in_force: InForce) -> Report {
-    let failure = AgentFailure {
-        gateway: false,
-        message: one_line(&error.to_string()),
-        hint: "run `codex-worker doctor`: it checks the agent program and the containment".to_owned(),
+    let hint = match error {
+        contain::Error::Ended(_) => {
+            "leave git's configuration and hooks alone, or use isolation=worktree, where they are the job's own"
+        }
+        _ => "run `codex-worker doctor`: it checks the agent program and the containment",
     };
+    let failure =
+        AgentFailure { gateway: false, message: one_line(&error.to_string()), hint: hint.to_owned() };
     let outcome = AgentOutcome {
         ended: AgentEnd::Error,
         turns: 0,

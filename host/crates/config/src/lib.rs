@@ -271,7 +271,7 @@ impl Config {
         let (home, home_source) = home_dir(&cli, &env)?;
         let (file, file_source) = config_file(&cli, &env, &home)?;
         let text = match &file {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => Some(jobfs::own::text_at_most(path, FILE_MAX).map_err(|error| {
                 Error::new(Kind::Config, format!("failed to read {}: {error}", path.display()))
                     .hint("set CODEX_WORKER_CONFIG to a file that can be read, or unset it")
             })?),
@@ -483,6 +483,8 @@ fn assemble(
     }
 }
 
+/// Bytes of the settings file.
+const FILE_MAX: u64 = 1 << 20;
 /// Shorter values of the environment are not masked: they would mask ordinary words.
 const SHORTEST_GUESS: usize = 8;
 /// The same for keys that are configured, which are certainly secrets.

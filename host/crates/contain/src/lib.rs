@@ -51,7 +51,7 @@ pub use probe::find_on_path;
 pub use probe::{Finding, Probe, probe, set_sandbox_root};
 pub use renames::Renames;
 pub use run::{Options, run, run_streaming, run_with};
-pub use tree::{end_of_dead_worker, kill_tagged};
+pub use tree::{end_of_dead_worker, kill_tagged, unlinked_bytes};
 
 /// The environment variable that carries [`Command::tag`].
 pub const TAG_VARIABLE: &str = "CODEX_WORKER_MARK";

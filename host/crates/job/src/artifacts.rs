@@ -57,7 +57,7 @@ impl Artifacts {
     /// Copies the checks' logs to those of pass `attempt`: the next pass writes its own.
     pub fn keep_logs(&self, attempt: u32) -> std::io::Result<()> {
         for Artifact { name, .. } in self.list().into_iter().filter(|a| a.name.starts_with("checks/")) {
-            let log = std::fs::read(self.dir.join(&name))?;
+            let log = jobfs::own::read(self.dir.join(&name))?;
             write_whole(&self.dir.join(format!("attempts/{attempt}/{name}")), &log)?;
         }
         Ok(())
@@ -103,7 +103,7 @@ pub fn list(dir: &Path) -> Vec<Artifact> {
 
 /// Something in the file was masked. A file that holds a mask's text by itself counts too.
 fn is_masked(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| text.contains(redact::MASK_BEGINS))
+    jobfs::own::read_to_string(path).is_ok_and(|text| text.contains(redact::MASK_BEGINS))
 }
 
 /// Writes a file under another name first, so that nobody ever reads half of it.

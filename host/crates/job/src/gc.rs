@@ -216,7 +216,7 @@ fn size(dir: &Path) -> u64 {
 }
 
 /// What a file takes: a file with holes less than its length.
-pub(super) fn on_disk(meta: &std::fs::Metadata) -> u64 {
+fn on_disk(meta: &std::fs::Metadata) -> u64 {
     #[cfg(unix)]
     {
         std::os::unix::fs::MetadataExt::blocks(meta) * 512

@@ -73,7 +73,7 @@ fn interrupted(config: &Config, store: &dyn JobStore, claim: &Claim) -> Result<C
         notes.push(format!("what was changed could not be recorded: {}", error.message));
         None
     });
-    let tags = std::fs::read_to_string(paths.process_tags()).unwrap_or_default();
+    let tags = jobfs::own::read_to_string(paths.process_tags()).unwrap_or_default();
     let started = row.started_ms.unwrap_or(row.created_ms);
     let outcome = Outcome::by_host(
         JobStatus::Interrupted,
@@ -139,7 +139,7 @@ fn usage(metrics: &Path, id: &JobId) -> Usage {
             *sum = Some(sum.unwrap_or(0) + more);
         }
     };
-    for line in std::fs::read_to_string(metrics).unwrap_or_default().lines() {
+    for line in jobfs::own::read_to_string(metrics).unwrap_or_default().lines() {
         if !line.contains(id.as_str()) {
             continue;
         }
@@ -159,7 +159,7 @@ fn usage(metrics: &Path, id: &JobId) -> Usage {
 /// Kills what the dead worker's containments may have left: every process that carries one
 /// of the job's tags. With bubblewrap there is none: the namespace died with the worker.
 fn kill_orphans(paths: &JobPaths) {
-    for tag in std::fs::read_to_string(paths.process_tags()).unwrap_or_default().lines() {
+    for tag in jobfs::own::read_to_string(paths.process_tags()).unwrap_or_default().lines() {
         let killed = contain::end_of_dead_worker(tag);
         if killed > 0 {
             tracing::info!(tag, killed, "killed orphaned processes of a dead worker");

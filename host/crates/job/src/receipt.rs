@@ -108,12 +108,12 @@ fn internal(error: serde_json::Error) -> Error {
 fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
     let mut subjects = Vec::new();
     for Artifact { name, .. } in artifacts::list(&paths.artifacts()) {
-        let bytes = std::fs::read(paths.artifacts().join(&name)).map_err(|error| {
+        let bytes = jobfs::own::read(paths.artifacts().join(&name)).map_err(|error| {
             Error::new(Kind::Environment, format!("failed to read artifact {name}: {error}"))
         })?;
         subjects.push(json!({"name": format!("artifacts/{name}"), "digest": {"sha256": digest(&bytes)}}));
     }
-    if let Ok(bytes) = std::fs::read(paths.decisions()) {
+    if let Ok(bytes) = jobfs::own::read(paths.decisions()) {
         subjects.push(json!({"name": "decisions.jsonl", "digest": {"sha256": digest(&bytes)}}));
     }
     let ending = facts.ending;
@@ -132,7 +132,7 @@ fn statement(paths: &JobPaths, facts: &Facts<'_>) -> Result<Value> {
                 "name": (facts.redact)(&check.name), "command": (facts.redact)(&check.command), "status": check.status,
                 "exit_code": check.exit_code, "signal": check.signal, "guarded": check.guarded,
                 "baseline": check.baseline, "log": format!("artifacts/{}", artifacts::check_log(&check.name)),
-                "output_sha256": std::fs::read(paths.artifacts().join(artifacts::check_log(&check.name)))
+                "output_sha256": jobfs::own::read(paths.artifacts().join(artifacts::check_log(&check.name)))
                     .ok()
                     .map(|log| digest(&log)),
             })
@@ -183,7 +183,7 @@ fn key_pair(config: &Config) -> Result<Option<Ed25519KeyPair>> {
         Error::new(Kind::Config, format!("WORKER_RECEIPT_KEY {}: {what}", path.display()))
             .hint("make one with: head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n'")
     };
-    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    let text = jobfs::own::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     let seed = unhex(text.trim())
         .filter(|seed| seed.len() == 32)
         .ok_or_else(|| bad("this is not 64 hexadecimal digits".to_owned()))?;
@@ -206,7 +206,7 @@ pub struct Verified {
 /// The receipt's text.
 pub fn read(config: &Config, id: &JobId) -> Result<String> {
     let path = JobPaths::new(&config.home, id).root().join(RECEIPT);
-    std::fs::read_to_string(&path).map_err(|error| {
+    jobfs::own::read_to_string(&path).map_err(|error| {
         Error::new(Kind::NotFound, format!("job {id} has no receipt: {error}"))
             .hint("a receipt is written when a job ends; one that was interrupted has none")
     })
@@ -228,7 +228,7 @@ pub fn verify(config: &Config, row: &JobRow) -> Result<Verified> {
 }
 
 fn check_seal(config: &Config, root: &Path, text: &str, found: &mut Verified) {
-    let read = std::fs::read_to_string(root.join(SEAL)).map_err(|error| error.to_string());
+    let read = jobfs::own::read_to_string(root.join(SEAL)).map_err(|error| error.to_string());
     let parsed = read.and_then(|sealed| {
         let seal: Seal = serde_json::from_str(&sealed).map_err(|error| error.to_string())?;
         // As it was written, white space included: any other byte is a change.
@@ -300,7 +300,7 @@ fn check_statement(statement: &Value, paths: &JobPaths, row: &JobRow, found: &mu
     for (name, sha256) in &named {
         // Names are ours, but the receipt may not be: nothing outside is read.
         let plain = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        let bytes = if plain { std::fs::read(paths.root().join(name)).ok() } else { None };
+        let bytes = if plain { jobfs::own::read(paths.root().join(name)).ok() } else { None };
         match bytes {
             Some(bytes) => found.expect(digest(&bytes) == *sha256, name, "its bytes were changed"),
             None => found.wrong.push(format!("{name}: it is gone")),

@@ -38,6 +38,8 @@ const ACTIVE: &str = "('running', 'verifying', 'revising')";
 pub struct SqliteStore {
     connection: Mutex<Connection>,
     path: PathBuf,
+    /// Goes with the store.
+    copy: Option<tempfile::TempDir>,
     clock: Box<dyn Fn() -> Now + Send + Sync>,
 }
 
@@ -48,8 +50,37 @@ impl SqliteStore {
     }
 
     fn open_with_clock(home: &Path, clock: impl Fn() -> Now + Send + Sync + 'static) -> Result<SqliteStore> {
-        let (connection, path) = schema::open(home)?;
-        Ok(SqliteStore { connection: Mutex::new(connection), path, clock: Box::new(clock) })
+        let schema::Opened { connection, path, copy } = schema::open(home)?;
+        Ok(SqliteStore { connection: Mutex::new(connection), path, copy, clock: Box::new(clock) })
+    }
+
+    /// What is read is a copy, because the state directory cannot be written.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Why there is no row of the job: nobody has made it, or the store is damaged.
+    fn missing(&self, connection: &Connection, id: &JobId) -> Result<Error, Fault> {
+        let damaged = |said: String| StoreError::Damaged { path: self.path.clone(), said }.into();
+        // An index may have lost what the table has.
+        let query = "SELECT 1 FROM jobs NOT INDEXED WHERE id = ?1";
+        if connection.query_row(query, [id.as_str()], |_| Ok(())).optional()?.is_some() {
+            return Ok(damaged(format!("job {id} is missing in its index")));
+        }
+        let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if said != "ok" {
+            return Ok(damaged(sanitize::line(&said, 200)));
+        }
+        let dir = self.path.with_file_name("jobs").join(id.as_str());
+        if dir.is_dir() {
+            let message =
+                format!("{} has no record of job {id}, whose directory is there", self.path.display());
+            return Ok(Error::new(Kind::NotFound, message).hint(format!(
+                "the store was replaced: its receipt and artifacts are in {}",
+                dir.display()
+            )));
+        }
+        Ok(not_found(id))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -461,7 +492,7 @@ impl JobStore for SqliteStore {
                     Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
                 })
                 .optional()?;
-            let Some((seq, status, spec)) = row else { return Err(not_found(id).into()) };
+            let Some((seq, status, spec)) = row else { return Err(self.missing(tx, id)?.into()) };
             let status = read_status(id.as_str(), &status)?;
             match status {
                 JobStatus::Queued => {
@@ -601,7 +632,10 @@ impl JobStore for SqliteStore {
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1"))?
                 .query_row([id.as_str()], raw_row)
                 .optional()?;
-            raw.map(job_row).unwrap_or_else(|| Err(not_found(id).into()))
+            match raw {
+                Some(raw) => job_row(raw),
+                None => Err(self.missing(connection, id)?.into()),
+            }
         })
     }
 
@@ -634,7 +668,7 @@ impl JobStore for SqliteStore {
             let job: Option<i64> = connection
                 .query_row("SELECT seq FROM jobs WHERE id = ?1", [id.as_str()], |row| row.get(0))
                 .optional()?;
-            let Some(job) = job else { return Err(not_found(id).into()) };
+            let Some(job) = job else { return Err(self.missing(connection, id)?.into()) };
             let order = if after.is_some() { "ASC" } else { "DESC" };
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT seq, at_ms, kind, text FROM events WHERE job = ?1 AND seq > ?2 ORDER BY seq {order} LIMIT ?3"

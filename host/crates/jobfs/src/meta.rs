@@ -46,6 +46,8 @@ pub struct Meta {
     pub mode: u32,
     /// Bytes.
     pub size: u64,
+    /// What it takes on the disk: a file with holes less than its length.
+    pub on_disk: u64,
     /// Names that lead to it.
     pub links: u64,
     /// The change time in nanoseconds since 1970.
@@ -63,6 +65,7 @@ impl Meta {
             kind: Kind::of(FileType::from_raw_mode(stat.st_mode)),
             mode: stat.st_mode as u32 & 0o7777,
             size: stat.st_size as u64,
+            on_disk: (stat.st_blocks as u64).saturating_mul(512),
             links: stat.st_nlink as u64,
             changed_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
             modified_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),

@@ -1,20 +1,64 @@
-//! The host's own files, in the state directory or in what the host has just made: no
-//! contained process can write there. The crates that handle job trees use these and
-//! [`Tree`](crate::Tree); clippy keeps `std::fs` out of them.
+//! The host's own files: in the state directory, in the plugins directory, the settings, and
+//! what the host has just made. No contained process can write there, but for one in the weakest
+//! containment: so what is read is a regular file, opened without waiting. The crates that handle
+//! job trees use these and [`Tree`](crate::Tree); clippy keeps `std::fs` out of them.
 #![expect(clippy::disallowed_methods, reason = "this is the one place for it")]
 
 use std::fs::{File, ReadDir};
-use std::io::Result;
+use std::io::{Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 
-/// `std::fs::read`.
-pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    std::fs::read(path)
+use rustix::fs::{Mode, OFlags};
+
+/// Bytes that are read into memory without another limit.
+const LARGEST: u64 = 512 << 20;
+
+/// Opens a regular file for reading. Anything else is refused: a pipe has no end, and a device
+/// may do something when it is opened.
+pub fn open(path: impl AsRef<Path>) -> Result<File> {
+    let path = path.as_ref();
+    regular(&path.metadata()?)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    // Something else may have that name by now.
+    regular(&file.metadata()?)?;
+    Ok(file)
 }
 
-/// `std::fs::read_to_string`.
+fn regular(meta: &std::fs::Metadata) -> Result<()> {
+    match meta.is_file() {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
+/// The content of a regular file, which is not too large for the memory.
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    read_at_most(path, LARGEST)
+}
+
+/// The content of a regular file of at most `max` bytes, also of one that grows.
+pub fn read_at_most(path: impl AsRef<Path>, max: u64) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path)?.take(max.saturating_add(1)).read_to_end(&mut content)?;
+    match content.len() as u64 > max {
+        true => Err(Error::new(ErrorKind::FileTooLarge, format!("it has more than {max} bytes"))),
+        false => Ok(content),
+    }
+}
+
+/// The text of a regular file.
 pub fn read_to_string(path: impl AsRef<Path>) -> Result<String> {
-    std::fs::read_to_string(path)
+    text(read(path)?)
+}
+
+/// The text of a regular file of at most `max` bytes.
+pub fn text_at_most(path: impl AsRef<Path>, max: u64) -> Result<String> {
+    text(read_at_most(path, max)?)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 /// `std::fs::write`.
@@ -72,12 +116,33 @@ pub fn canonicalize(path: impl AsRef<Path>) -> Result<PathBuf> {
     std::fs::canonicalize(path)
 }
 
-/// `File::open`.
-pub fn open(path: impl AsRef<Path>) -> Result<File> {
-    File::open(path)
-}
-
 /// `File::create`.
 pub fn create(path: impl AsRef<Path>) -> Result<File> {
     File::create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink("pipe", path("link")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero")).unwrap();
+        std::os::unix::net::UnixListener::bind(path("socket")).map(drop).unwrap();
+        for name in ["pipe", "link", "zero", "socket", "."] {
+            assert_eq!(read(path(name)).unwrap_err().kind(), ErrorKind::InvalidInput, "{name}");
+        }
+        File::create(path("huge")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read_at_most(path("huge"), 1 << 20).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        write(path("text"), "1234").unwrap();
+        assert_eq!(text_at_most(path("text"), 4).unwrap(), "1234");
+        assert!(text_at_most(path("text"), 3).is_err());
+        write(path("bytes"), [0xff]).unwrap();
+        assert_eq!(read_to_string(path("bytes")).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
 }

@@ -9,6 +9,8 @@ use super::inspect::Interface;
 
 /// The file's name in the plugins directory.
 pub const FILE: &str = "plugins.lock";
+/// More is no lock: a policy has one line.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What a policy's verdict does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -71,7 +73,7 @@ impl Lock {
     /// One line that names the file and the fault.
     pub fn read(directory: &Path) -> Result<Option<Self>, String> {
         let path = directory.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match jobfs::own::text_at_most(&path, MAX_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
@@ -147,5 +149,19 @@ mod tests {
         let long = "version = 1\n[[plugin]]\nname = \"scope\"\ninterfaces = [\"scope\", \"verifier\"]\n";
         std::fs::write(directory.path().join(FILE), long).unwrap();
         assert_eq!(Lock::read(directory.path()).unwrap().unwrap().plugins, lock.plugins[..1]);
+    }
+
+    #[test]
+    fn a_pipe_and_a_huge_file_are_no_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
+        let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+        assert!(made.success());
+        let refused = Lock::read(directory.path()).unwrap_err();
+        assert!(refused.contains("plugins.lock cannot be read: it is no regular file"), "{refused}");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::File::create(&file).unwrap().set_len(4 << 30).unwrap();
+        let refused = Lock::read(directory.path()).unwrap_err();
+        assert!(refused.contains("it has more than 1048576 bytes"), "{refused}");
     }
 }

@@ -206,7 +206,10 @@ fn check_reason(declared: Option<&CheckCommand>, result: &CheckResult) -> Reason
             true,
         ),
         CheckStatus::NotRun => (
-            format!("check `{name}` could not be started"),
+            match result.output.lines().find(|line| !line.trim().is_empty()) {
+                Some(why) => format!("check `{name}` was not run: {}", why.trim()),
+                None => format!("check `{name}` could not be started"),
+            },
             "see its log; `codex-worker doctor` says what containment this machine offers".to_owned(),
             false,
         ),

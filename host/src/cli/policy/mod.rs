@@ -73,7 +73,7 @@ fn job_id(id: &str) -> Result<JobId> {
 
 fn read_job(home: &Path, id: &str) -> Result<Recorded> {
     let path = JobPaths::new(home, &job_id(id)?).decisions();
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    let text = jobfs::own::read_to_string(&path).map_err(|error| {
         Error::new(Kind::NotFound, format!("no decisions of job {id}: {error}"))
             .hint("`codex-worker jobs list` shows the jobs; decisions are kept until the job is swept")
     })?;

@@ -42,14 +42,14 @@ pub(super) fn run(args: Args) -> Result<()> {
     let findings = artifacts.join(FINDINGS);
     // The verdicts of the last pass, the host's own and those of refused policies among them.
     let verdicts: Option<Vec<Verdict>> =
-        std::fs::read(findings).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        jobfs::own::read(findings).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let recorded = match read_job(&config.home, &args.job) {
         Err(_) if verdicts.is_some() => Default::default(),
         recorded => recorded?,
     };
     let decisions = recorded.decisions;
     let verdicts = verdicts.unwrap_or_default();
-    let evidence: Vec<CheckEvidence> = std::fs::read(artifacts.join(EVIDENCE))
+    let evidence: Vec<CheckEvidence> = jobfs::own::read(artifacts.join(EVIDENCE))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();

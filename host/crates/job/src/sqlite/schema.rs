@@ -73,6 +73,14 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The file does not hold together.
+    #[error("{path} is damaged: {said}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        said: String,
+    },
     /// A row that this program did not write so.
     #[error("{path}: job {id} has an unreadable {what}: {why}")]
     Row {
@@ -97,6 +105,12 @@ impl From<StoreError> for HostError {
             StoreError::Newer { .. } => HostError::new(Kind::Environment, message)
                 .hint("use the codex-worker that made it, or a newer one")
                 .hint(home),
+            StoreError::Damaged { path, .. } => HostError::new(Kind::Environment, message)
+                .hint(format!(
+                    "move {} and its -wal and -shm files away (job directories stay readable)",
+                    path.display()
+                ))
+                .hint(home),
             StoreError::Row { .. } => {
                 HostError::new(Kind::Internal, message).hint("delete the job with `codex-worker jobs gc`")
             }
@@ -112,12 +126,7 @@ impl From<StoreError> for HostError {
                         .hint(home)
                 }
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    HostError::new(Kind::Environment, message)
-                        .hint(format!(
-                            "move {} and its -wal and -shm files away (job directories stay readable)",
-                            path.display()
-                        ))
-                        .hint(home)
+                    StoreError::Damaged { path: path.clone(), said: source.to_string() }.into()
                 }
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => HostError::new(
                     Kind::Environment,
@@ -130,16 +139,59 @@ impl From<StoreError> for HostError {
     }
 }
 
-/// Opens the file, making and migrating it where needed.
-pub(super) fn open(home: &Path) -> Result<(Connection, PathBuf), StoreError> {
+/// An open store.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// The file in the state directory.
+    pub(super) path: PathBuf,
+    /// Holds what is read where the state directory cannot be written.
+    pub(super) copy: Option<tempfile::TempDir>,
+}
+
+/// Opens the file, making and migrating it where needed. Where it cannot be written it is read.
+pub(super) fn open(home: &Path) -> Result<Opened, StoreError> {
     crate::paths::create_private(home)
         .map_err(|source| StoreError::Directory { path: home.to_owned(), source })?;
     let path = home.join("jobs.db");
-    let connection = open_file(&path).map_err(|error| match error {
-        Open::Sqlite(source) => StoreError::Sqlite { path: path.clone(), source },
-        Open::Newer(found) => StoreError::Newer { path: path.clone(), found, known: MIGRATIONS.len() as i64 },
-    })?;
-    Ok((connection, path))
+    let error = match open_file(&path) {
+        Ok(connection) => return Ok(Opened { connection, path, copy: None }),
+        Err(Open::Newer(found)) => {
+            return Err(StoreError::Newer { path, found, known: MIGRATIONS.len() as i64 });
+        }
+        Err(Open::Sqlite(error)) => error,
+    };
+    if is_unwritable(&error)
+        && let Some((connection, copy)) = open_copy(&path)
+    {
+        return Ok(Opened { connection, path, copy: Some(copy) });
+    }
+    Err(StoreError::Sqlite { path, source: error })
+}
+
+fn is_unwritable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+    )
+}
+
+/// Reading in WAL mode writes beside the file. So a copy is read, with what is in the log; a
+/// change of it is refused.
+fn open_copy(path: &Path) -> Option<(Connection, tempfile::TempDir)> {
+    let copy = tempfile::tempdir().ok()?;
+    for end in ["", "-wal"] {
+        let name = format!("jobs.db{end}");
+        let copied = jobfs::own::open(path.with_file_name(&name)).and_then(|mut from| {
+            std::io::copy(&mut from, &mut std::fs::File::create(copy.path().join(&name))?)
+        });
+        // A log is there only after a worker that was killed.
+        if copied.is_err() && end.is_empty() {
+            return None;
+        }
+    }
+    let connection = open_file(&copy.path().join("jobs.db")).ok()?;
+    connection.pragma_update(None, "query_only", true).ok()?;
+    Some((connection, copy))
 }
 
 enum Open {

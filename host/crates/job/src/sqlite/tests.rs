@@ -301,7 +301,7 @@ fn a_newer_a_corrupt_and_an_unwritable_store_are_refused_with_what_to_do() {
         std::fs::write(home.join("jobs.db"), "not a database at all".repeat(99)).expect("written")
     });
     insta::assert_snapshot!(corrupt, @r"
-    Environment: HOME/jobs.db: file is not a database
+    Environment: HOME/jobs.db is damaged: file is not a database
     hint: move HOME/jobs.db and its -wal and -shm files away (job directories stay readable)
     hint: or set CODEX_WORKER_HOME to another directory
     ");
