@@ -11,6 +11,8 @@ mod codex;
 mod conformance;
 #[cfg(target_os = "linux")]
 mod contained_git;
+#[cfg(unix)]
+mod doctor;
 mod drop_in;
 mod ends;
 #[cfg(target_os = "linux")]
@@ -25,6 +27,8 @@ mod promises;
 #[cfg(target_os = "linux")]
 mod reports;
 mod secrets;
+#[cfg(unix)]
+mod setup;
 mod store;
 mod support;
 mod verification;

@@ -199,3 +199,54 @@ fn a_refused_policy_is_what_denied_the_job() {
     assert!(why.contains("it is no WebAssembly component"), "{why}");
     assert!(why.contains("denied by 1 finding"), "{why}");
 }
+
+#[test]
+fn install_checks_copies_locks_and_remove_undoes_it() {
+    let world = World::new(SLUG, &json!({"turns": repair()}), &Agent::Builtin);
+    let plugins = world.home.join("plugins");
+    assert!(!plugins.exists(), "a new user has none");
+    let file = world.home.parent().expect("a parent").join("my component.wasm");
+    std::fs::write(&file, CHANGELOG).expect("the component");
+    let name = file.display().to_string();
+
+    let (out, err, code) = world.run(&["plugin", "install", &name]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("judges every job that begins from now on"), "{out}");
+    assert_eq!(std::fs::read(plugins.join("changelog.wasm")).expect("the copy"), CHANGELOG);
+    let lock = std::fs::read_to_string(plugins.join("plugins.lock")).expect("the lock");
+    assert!(lock.contains("changelog.wasm"), "{lock}");
+    let (out, _, code) = world.run(&["plugin", "install", &name]);
+    assert!(code == 0 && out.contains("it was there already"), "{out}");
+    let result = world.serve().run_job(world.job(json!({"checks": slug_check()})));
+    assert_eq!(result["failure"]["kind"], "policy_denied", "{result}");
+
+    // Another version, from a server, pinned by its digest; it decides nothing.
+    let served =
+        test_support::http::Upstream::start_in_thread(|_, _| test_support::http::Reply::sse(other_bytes()));
+    let url = format!("{}/changelog.wasm", served.url);
+    let (_, err, code) = world.run(&["plugin", "install", &url, "--sha256", &"0".repeat(64)]);
+    assert!(code == 5 && err.contains("nothing was installed"), "{err}");
+    assert_eq!(std::fs::read(plugins.join("changelog.wasm")).expect("as it was"), CHANGELOG);
+    let (out, err, code) = world.run(&["plugin", "install", &url, "--mode", "shadow"]);
+    assert!(code == 0 && out.contains("shadow"), "{out}{err}");
+    let lock = std::fs::read_to_string(plugins.join("plugins.lock")).expect("the lock");
+    assert!(lock.lines().any(|line| line.contains("changelog") && line.contains("shadow")), "{lock}");
+
+    // What the host would refuse is not installed.
+    std::fs::write(&file, "this is no component").expect("written");
+    let (_, err, code) = world.run(&["plugin", "install", &name]);
+    assert!(code == 8 && err.contains("is refused"), "{err}");
+    let (_, err, code) = world.run(&["plugin", "install", "http://plugins.example/x.wasm"]);
+    assert!(code == 5 && err.contains("https://"), "{err}");
+    assert_eq!(std::fs::read(plugins.join("changelog.wasm")).expect("as it was"), other_bytes());
+
+    let (out, err, code) = world.run(&["plugin", "remove", "changelog"]);
+    assert!(code == 0 && out.contains("is removed"), "{out}{err}");
+    assert!(!plugins.join("changelog.wasm").exists());
+    let result = world.serve().run_job(world.job(json!({"checks": slug_check()})));
+    assert!(!result["policies"].to_string().contains("changelog"), "{result}");
+    for (name, hint) in [("changelog", "plugin list"), ("scope", "switch it off"), ("../x", "plugin list")] {
+        let (_, err, code) = world.run(&["plugin", "remove", name]);
+        assert!(code == 4 && err.contains(hint), "{name}: {err}");
+    }
+}

@@ -1,7 +1,6 @@
 //! `codex-worker config show`: each setting with the layer that set it.
 
-use std::io::Write;
-
+use super::print;
 use super::settings::SettingsArgs;
 use config::{Config, Env, SETTINGS, Source};
 use model::error::{Error, Kind, Result};
@@ -19,7 +18,7 @@ enum Command {
     Show {
         #[command(flatten)]
         settings: SettingsArgs,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -63,14 +62,4 @@ pub fn run(args: Args) -> Result<()> {
             .collect()
     };
     print(&text)
-}
-
-/// Writes to standard output; a reader that went away (`| head`) is no error.
-pub(crate) fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::Environment, format!("failed to write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
+use indicatif::{BinaryBytes, HumanDuration};
 use serde_json::json;
 
-use super::config::print;
+use super::print;
 use super::settings::SettingsArgs;
 use config::Config;
 use job::sqlite::SqliteStore;
@@ -38,7 +39,7 @@ enum Command {
         /// At most this many.
         #[arg(short = 'n', long, default_value_t = 20)]
         limit: u32,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -48,11 +49,11 @@ enum Command {
         settings: SettingsArgs,
         /// The job's id, or its first characters.
         job: String,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Print what a job tells.
+    /// Print a job's events.
     Tail {
         #[command(flatten)]
         settings: SettingsArgs,
@@ -64,7 +65,7 @@ enum Command {
         /// Go on until the job ends.
         #[arg(short, long)]
         follow: bool,
-        /// One JSON object a line, for programs.
+        /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
     },
@@ -77,7 +78,7 @@ enum Command {
         /// Why.
         #[arg(long, default_value = "cancelled on the command line")]
         reason: String,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -94,7 +95,7 @@ enum Command {
         /// Only say what would go.
         #[arg(long)]
         dry_run: bool,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -156,9 +157,9 @@ pub fn run(args: Args) -> Result<()> {
             let verb = if dry_run { "would free" } else { "freed" };
             let mut text = format!(
                 "{verb} {} in {} jobs; {} stay\n",
-                bytes(report.freed_bytes),
+                BinaryBytes(report.freed_bytes),
                 report.deleted.len(),
-                bytes(report.kept_bytes)
+                BinaryBytes(report.kept_bytes)
             );
             for line in &report.notes {
                 let _ = writeln!(text, "{line}");
@@ -181,7 +182,7 @@ impl JobsCommand {
         let store = SqliteStore::open(&config.home)?;
         // Whoever looks finds dead workers. A store that cannot be written can be read still.
         if let Err(error) = reap::sweep(&config, &store) {
-            eprintln!("warning: dead workers were not looked for: {}", error.message);
+            eprintln!("warning: could not check for dead workers: {}", error.message);
         }
         let redactor = Redactor::new(config.known_secrets.clone(), None);
         Ok(JobsCommand { config, store, redactor })
@@ -241,6 +242,7 @@ impl JobsCommand {
         if rows.is_empty() {
             return "no jobs in that state\n".to_owned();
         }
+        // Where nobody looks at columns, lines stay within a common window.
         let width = terminal_width();
         // In a narrow window the task matters more than two of the numbers.
         let narrow = width.is_some_and(|columns| columns < NARROW);
@@ -250,7 +252,12 @@ impl JobsCommand {
         };
         let mut table = Table::new();
         let header = ["JOB", "STATE", "AGE", "TOOK", "CHANGED", "TASK"].map(str::to_owned);
-        table.load_style(presets::NOTHING).set_header(cells(header));
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(width.unwrap_or(120)).unwrap_or(u16::MAX))
+            .set_truncation_indicator("…")
+            .set_header(cells(header));
         let now = job::identity::now().wall_ms;
         for row in rows {
             let ended = row.finished_ms.unwrap_or(now);
@@ -267,7 +274,7 @@ impl JobsCommand {
                 .as_ref()
                 .map(|r| (r.changed_files.len() + r.changed_files_omitted as usize).to_string())
                 .unwrap_or_else(|| "-".to_owned());
-            table.add_row(cells([
+            let mut line = Row::from(cells([
                 row.id.as_str()[..if narrow { 8 } else { 12 }].to_owned(),
                 state,
                 span(now - row.created_ms),
@@ -275,9 +282,15 @@ impl JobsCommand {
                 changed,
                 self.line(&row.spec.prompt, 200),
             ]));
+            // The task alone can lose its end.
+            line.max_height(1);
+            table.add_row(line);
         }
-        let lines: Vec<String> = table.to_string().lines().map(|line| fit(line.trim_end(), width)).collect();
-        lines.join("\n") + "\n"
+        let last = table.column_count().saturating_sub(1);
+        for column in table.column_iter_mut().take(last) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        table.trim_fmt() + "\n"
     }
 
     /// Printed after a list: jobs that wait for a worker that is not there.
@@ -285,7 +298,7 @@ impl JobsCommand {
         let load = self.store.load()?;
         Ok((load.queued > 0 && load.active == 0).then(|| {
             format!(
-                "{} waiting and no worker at work: any server that looks starts one, as does `codex-worker work --until-idle`\n",
+                "{} waiting and no worker is running: any server that looks starts one, as does `codex-worker work --until-idle`\n",
                 load.queued
             )
         }))
@@ -447,16 +460,6 @@ fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns >= 40)
 }
 
-/// A line of a table cut to the terminal: the last column is the task, which can lose its end.
-fn fit(line: &str, width: Option<usize>) -> String {
-    // Where nobody looks at columns, lines stay within a common window.
-    let width = width.unwrap_or(120);
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    line.chars().take(width - 1).collect::<String>() + "…"
-}
-
 fn pretty(value: &serde_json::Value) -> Result<String> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     Ok(text + "\n")
@@ -464,32 +467,24 @@ fn pretty(value: &serde_json::Value) -> Result<String> {
 
 /// `12:04:31` in UTC.
 fn clock(at_ms: i64) -> String {
-    let seconds = at_ms.div_euclid(1000).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default().strftime("%T").to_string()
 }
 
-/// A length of time in one or two units.
-fn span(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d", seconds / 86_400),
+/// A length of time: `1m 1s`, from a day on `2d`.
+pub(super) fn span(ms: i64) -> String {
+    let whole = jiff::SignedDuration::from_millis(ms.max(0));
+    if whole >= jiff::SignedDuration::from_hours(24) {
+        return format!("{:#}", HumanDuration(whole.unsigned_abs()));
     }
-}
-
-fn bytes(n: u64) -> String {
-    match n {
-        0..1024 => format!("{n} B"),
-        1024..1_048_576 => format!("{} KiB", n >> 10),
-        _ => format!("{} MiB", n >> 20),
-    }
+    let unit =
+        if whole >= jiff::SignedDuration::from_hours(1) { jiff::Unit::Minute } else { jiff::Unit::Second };
+    let rounding = jiff::SignedDurationRound::new().smallest(unit).mode(jiff::RoundMode::Trunc);
+    format!("{:#}", whole.round(rounding).unwrap_or(whole))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, choose, clock, fit, span};
+    use super::{choose, clock, span};
     use model::spec::JobId;
 
     #[test]
@@ -516,18 +511,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_to_the_terminal() {
-        assert_eq!(fit("abcdef", Some(6)), "abcdef");
-        assert_eq!(fit("abcdefg", Some(6)), "abcde…");
-        assert_eq!(fit("größe", Some(4)), "grö…");
-        assert_eq!(fit(&"x".repeat(300), None).chars().count(), 120);
-    }
-
-    #[test]
-    fn times_and_sizes() {
+    fn times() {
         let spans: Vec<String> = [-5, 999, 61_000, 3_700_000, 200_000_000].into_iter().map(span).collect();
-        assert_eq!(spans, ["0s", "0s", "1m01s", "1h01m", "2d"]);
+        assert_eq!(spans, ["0s", "0s", "1m 1s", "1h 1m", "2d"]);
         assert_eq!(clock(1_700_000_000_000), "22:13:20");
-        assert_eq!([bytes(5), bytes(2048), bytes(3 << 20)], ["5 B", "2 KiB", "3 MiB"]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod agent_builtin;
+pub mod completions;
 pub mod config;
 pub mod contained;
 pub mod demo;
@@ -36,7 +37,7 @@ enum Command {
     // In the order in which a newcomer meets them.
     /// See a whole job on this machine: offline, no key, nothing else installed.
     Demo(demo::Args),
-    /// Print what goes into Codex's configuration, or put it there.
+    /// Set it up: settings, gateway, Codex's configuration. Asks in a terminal.
     Setup(setup::Args),
     /// Check this machine: git, the agent, the gateway, the directories, containment.
     Doctor(doctor::Args),
@@ -50,7 +51,7 @@ enum Command {
     Policy(policy::Args),
     /// Look at a job's receipt, or verify it.
     Receipt(receipt::Args),
-    /// Write, build, check, try, look at and pin policies.
+    /// Write, build, check, try, install and pin policies.
     Plugin(plugin::Args),
     /// Look at the settings.
     Config(config::Args),
@@ -60,6 +61,10 @@ enum Command {
     Adapter(adapter::Args),
     /// Mask secrets in standard input, line by line.
     Redact(redact::Args),
+    /// Print a shell's completions.
+    Completions(completions::Args),
+    /// Print the man page, or write one for each subcommand.
+    Man(completions::ManArgs),
     /// The contained child process of the built-in agent.
     #[command(hide = true)]
     AgentBuiltin(agent_builtin::Args),
@@ -96,6 +101,8 @@ fn run(command: Command) -> model::error::Result<()> {
         Command::Contained(args) => contained::run(args),
         Command::ScriptedGateway(args) => test_support::gateway::run(args),
         Command::Adapter(args) => adapter::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),
         Command::Plugin(args) => plugin::run(args),

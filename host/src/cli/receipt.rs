@@ -1,6 +1,6 @@
 //! `codex-worker receipt`: show a job's receipt, or recompute what it says.
 
-use super::config::print;
+use super::print;
 use super::settings::SettingsArgs;
 use crate::mcp::jobs::job_id;
 use job::receipt;
@@ -30,7 +30,7 @@ enum Command {
         settings: SettingsArgs,
         /// The job.
         job: String,
-        /// As JSON, for programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::print;
+use super::print;
 use super::settings::SettingsArgs;
 use model::error::{Error, Kind, Result};
 
@@ -25,7 +25,7 @@ pub struct Args {
     /// One line for each of these.
     #[arg(long, value_enum, default_value = "model")]
     by: By,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -11,7 +11,7 @@ use redact::log::{MaskedStderr, mask_panics};
 pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Leave when no job waits.
+    /// Exit when the queue is empty.
     #[arg(long)]
     until_idle: bool,
     /// Make a session of its own first; for workers that a server starts.

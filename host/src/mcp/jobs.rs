@@ -108,7 +108,7 @@ impl Jobs {
             .await;
         if let Err(error) = kept {
             // A store that cannot be written (a full disk, a lock) can be read still.
-            tracing::warn!(%error, "dead workers were not looked for");
+            tracing::warn!(%error, "could not check for dead workers");
         }
     }
 

@@ -156,7 +156,9 @@ fn permission_mode(args: &StartArgs, config: &Config) -> Result<PermissionMode> 
 pub(crate) fn forbidden(config: &Config) -> Vec<PathBuf> {
     // The file and not its directory: it may be in a home directory, above every project.
     let file = config.config_file.clone();
-    let own = [Some(config.home.clone()), Some(config.plugins_dir.clone()), file].into_iter().flatten();
+    let own = [Some(config.home.clone()), Some(config.plugins_dir.clone()), file, config.key_file.clone()]
+        .into_iter()
+        .flatten();
     // A component that is linked into the plugins directory is loaded from where it is.
     own.chain(policy::load::linked(&config.plugins_dir)).collect()
 }

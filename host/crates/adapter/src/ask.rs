@@ -83,7 +83,7 @@ impl Asker {
 }
 
 /// What a person can do about a failure.
-fn hint(failed: &Failed) -> &'static str {
+pub(super) fn hint(failed: &Failed) -> &'static str {
     match failed.failure {
         Failure::Connect => {
             "check the address in ONEAPI_BASE_URL (host, port, http or https), and HTTPS_PROXY and NO_PROXY"

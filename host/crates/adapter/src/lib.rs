@@ -19,6 +19,7 @@ mod masked;
 mod messages;
 pub mod names;
 pub mod openai;
+pub mod probe;
 pub mod profiles;
 pub mod recover;
 mod relay;

@@ -76,18 +76,18 @@ impl Usage {
 
 /// Reads the events as they pass by.
 #[derive(Debug, Default)]
-struct Watch {
-    summary: Summary,
+pub(super) struct Watch {
+    pub(super) summary: Summary,
     /// Content was seen.
     visible: bool,
     /// `message_delta` came.
     told_end: bool,
     ended: bool,
-    error: Option<(u16, String)>,
+    pub(super) error: Option<(u16, String)>,
 }
 
 impl Watch {
-    fn payload(&mut self, payload: &[u8]) {
+    pub(super) fn payload(&mut self, payload: &[u8]) {
         let Ok(event) = serde_json::from_slice::<RelayedEvent<'_>>(payload) else { return };
         if let Some(message) = &event.message.0 {
             if let Some(usage) = message.usage.0 {

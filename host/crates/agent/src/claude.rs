@@ -12,6 +12,21 @@ use config::AgentSettings;
 use contain;
 use model::error::{Error, Kind, Result};
 
+/// The version that the tests run with (`.ci/run` installs it); `doctor` compares.
+pub const TESTED: &str = "2.1.330";
+
+/// How a version stands to [`TESTED`]: none where it is the same, or newer within the same
+/// minor version, of which the protocol has not changed so far.
+pub fn untested(version: &str) -> Option<&'static str> {
+    let numbers = |text: &str| -> Vec<u64> { text.split('.').map_while(|part| part.parse().ok()).collect() };
+    let (seen, tested) = (numbers(version), numbers(TESTED));
+    match seen.cmp(&tested) {
+        std::cmp::Ordering::Less => Some("older"),
+        std::cmp::Ordering::Greater if seen.get(..2) != tested.get(..2) => Some("newer"),
+        _ => None,
+    }
+}
+
 /// Claude Code at a known place.
 #[derive(Clone, Debug)]
 pub struct Claude {
@@ -109,4 +124,28 @@ fn is_root() -> bool {
     }
     #[cfg(not(unix))]
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TESTED, untested};
+
+    #[test]
+    fn versions_beside_the_tested_one() {
+        let ci = include_str!("../../../../.ci/run");
+        assert!(
+            ci.contains(&format!("@anthropic-ai/claude-code@{TESTED} ")),
+            "{TESTED} is not what .ci/run installs"
+        );
+        for (version, expected) in [
+            (TESTED, None),
+            ("2.1.331", None),
+            ("2.1.99", Some("older")),
+            ("1.9.400", Some("older")),
+            ("2.2.0", Some("newer")),
+            ("10.0.0", Some("newer")),
+        ] {
+            assert_eq!(untested(version), expected, "{version}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod env;
 pub mod handover;
+mod key;
 mod load;
 mod table;
 #[cfg(test)]
@@ -43,6 +44,18 @@ pub struct Endpoint {
     pub base_url: String,
     /// Sent as a bearer token; none for a gateway without one.
     pub api_key: Option<Secret>,
+}
+
+impl Endpoint {
+    /// Whether the address is of this machine: nothing that is sent there leaves it.
+    pub fn is_loopback(&self) -> bool {
+        match url::Url::parse(&self.base_url).ok().as_ref().and_then(url::Url::host) {
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
 }
 
 /// The gateway and what to do when it fails.
@@ -162,6 +175,8 @@ pub struct Config {
     pub containment: ContainmentSettings,
     /// `analyze`.
     pub analyze: AnalyzeSettings,
+    /// `WORKER_KEY_FILE`: holds the gateway's key.
+    pub key_file: Option<PathBuf>,
     /// `WORKER_RECEIPT_KEY`: signs receipts.
     pub receipt_key: Option<PathBuf>,
     /// `ADAPTER_TOKEN`: for the stand-alone adapter.
@@ -278,7 +293,8 @@ impl Config {
             None => None,
         };
         let layer = file.as_deref().zip(text.as_deref());
-        let (values, tables) = load::merge(&cli, &env, layer)?;
+        let (mut values, tables) = load::merge(&cli, &env, layer)?;
+        key::resolve(&mut values, &env)?;
 
         let mut sources = vec![
             Shown { key: "home".to_owned(), value: Some(home.display().to_string()), source: home_source },
@@ -304,6 +320,13 @@ impl Config {
             });
         }
         Ok((assemble(cli, env, home, file, &values, tables), sources))
+    }
+
+    /// Where a settings file would be found that is not there yet.
+    pub fn new_config_file(&self) -> PathBuf {
+        let named = self.cli.home.is_some() || self.env.get("CODEX_WORKER_HOME").is_some();
+        let user = platform_dir(&self.env, "XDG_CONFIG_HOME", ".config").filter(|_| !named);
+        user.unwrap_or_else(|| self.home.clone()).join("codex-worker.toml")
     }
 
     /// Settings for tests: the state directory is `home`, the sandbox root its parent,
@@ -473,6 +496,7 @@ fn assemble(
             cache_ttl: Duration::from_secs(values.int("analyze.cache_ttl_s").unwrap_or_default()),
             max_bytes: bytes("analyze.max_bytes"),
         },
+        key_file: values.path("gateway.api_key_file"),
         receipt_key: values.path("receipt.key_file"),
         adapter_token: values.secret("adapter.token"),
         plugin_config: tables.plugins,
@@ -508,8 +532,9 @@ fn known_secrets(values: &load::Values, env: &Env) -> Vec<(String, Secret)> {
     }
     for (name, value) in env.iter() {
         let upper = name.to_ascii_uppercase();
-        if let Some(password) = url_password(value) {
-            add(name, password, SHORTEST_KEY);
+        let passwords = url_passwords(value);
+        if !passwords.is_empty() {
+            passwords.iter().for_each(|password| add(name, password, SHORTEST_KEY));
         } else if MARKS.iter().any(|mark| upper.contains(mark)) && !is_place(value) {
             add(name, value, SHORTEST_GUESS);
         }
@@ -523,10 +548,17 @@ fn is_place(value: &str) -> bool {
     Path::new(value).is_absolute() && Path::new(value).exists()
 }
 
-/// `p` of `http://user:p@host/`.
-fn url_password(value: &str) -> Option<&str> {
-    let (_, rest) = value.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user_info, _) = authority.rsplit_once('@')?;
-    user_info.split_once(':').map(|(_, password)| password)
+/// `p` of `http://user:p@host/`, as it is written and without its percent signs: either may be
+/// in an output. Split by hand on purpose: the crate `url` refuses `jdbc:postgresql://…` and
+/// MongoDB's lists of hosts, whose passwords are as secret.
+fn url_passwords(value: &str) -> Vec<String> {
+    let written = || {
+        let (_, rest) = value.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (user_info, _) = authority.rsplit_once('@')?;
+        user_info.split_once(':').map(|(_, password)| password)
+    };
+    let Some(written) = written() else { return Vec::new() };
+    let plain = percent_encoding::percent_decode_str(written).decode_utf8_lossy();
+    if plain == written { vec![written.to_owned()] } else { vec![written.to_owned(), plain.into_owned()] }
 }

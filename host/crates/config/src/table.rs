@@ -86,6 +86,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("plugins_dir", &["CODEX_WORKER_PLUGINS"], Path, None, "where policies (.wasm) are; plugins/ in the state directory by default"),
     setting("gateway.base_url", &["ONEAPI_BASE_URL", "ANTHROPIC_BASE_URL"], Url, None, "the OpenAI-compatible gateway, such as https://gateway.example/v1"),
     secret("gateway.api_key", &["ONEAPI_API_KEY", "ANTHROPIC_API_KEY"], "the gateway's key; better in the environment than in a file"),
+    setting("gateway.api_key_env", &["WORKER_KEY_ENV"], Text, None, "the variable that holds the gateway's key, where it is not ONEAPI_API_KEY"),
+    setting("gateway.api_key_file", &["WORKER_KEY_FILE"], Path, None, "a file that only its owner can read and that holds the gateway's key"),
     setting("gateway.model", &["CLAUDE_MODEL", "ANTHROPIC_MODEL"], Text, None, "the gateway's name of the model that jobs use"),
     setting("gateway.lite_model", &["WORKER_LITE_MODEL"], Text, None, "the model of `analyze` and failure digests; gateway.model by default"),
     setting("gateway.use_openai_adapter", &["USE_OPENAI_ADAPTER"], Bool, Some("1"), "0 when the gateway speaks Anthropic's protocol itself"),

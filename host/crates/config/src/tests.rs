@@ -157,17 +157,61 @@ fn secrets_are_collected_and_never_shown() {
         ("DB_PASSWORD", "short"),
         ("MY_AUTH", "authvalue1"),
         ("SSH_AUTH_SOCK", "/"),
+        ("DATABASE_URL", "jdbc:postgresql://u:db%40password@h/db"),
+        ("MONGO", "mongodb://u:mongo-pw@h1:27017,h2:27017/db"),
         ("HTTPS_PROXY", "http://me:proxy-pw@proxy.example:3128"),
         ("EDITOR", "not-a-secret"),
     ];
     let (config, sources) = load(&env, None, &[]).expect("it loads");
     let mut names: Vec<&str> = config.known_secrets.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["GITHUB_TOKEN", "HTTPS_PROXY", "MY_AUTH", "gateway.api_key"]);
+    assert_eq!(
+        names,
+        [
+            "DATABASE_URL",
+            "DATABASE_URL",
+            "GITHUB_TOKEN",
+            "HTTPS_PROXY",
+            "MONGO",
+            "MY_AUTH",
+            "gateway.api_key"
+        ]
+    );
     let everything = format!("{config:?} {sources:?}");
-    for secret in ["gateway-secret", "ghp_0123456789", "authvalue1", "proxy-pw"] {
+    for secret in ["gateway-secret", "ghp_0123456789", "authvalue1", "proxy-pw", "db@password", "mongo-pw"] {
         assert!(!everything.contains(secret), "{secret} is shown");
     }
+}
+
+#[test]
+fn the_key_comes_from_another_variable_or_a_file_of_the_owner() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("gateway.key");
+    std::fs::write(&file, "key-of-the-file\n").expect("writable");
+    let mode = |mode| {
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("mode");
+    };
+    let name = file.display().to_string();
+    let given =
+        format!("[gateway]\nbase_url = \"http://g\"\napi_key_env = \"MY_KEY\"\napi_key_file = {name:?}\n");
+    let key = |env: &[(&str, &str)]| {
+        let (config, sources) = load(env, Some(&given), &[]).expect("it loads");
+        let primary = config.gateway.primary.and_then(|primary| primary.api_key).expect("a key");
+        assert!(config.known_secrets.iter().any(|(_, known)| known.expose() == primary.expose()));
+        (primary.expose().to_owned(), shown(&sources, "gateway.api_key").source.to_string())
+    };
+    mode(0o600);
+    assert_eq!(key(&[]), ("key-of-the-file".to_owned(), name.clone()));
+    assert_eq!(key(&[("MY_KEY", "of-mine")]), ("of-mine".to_owned(), "environment MY_KEY".to_owned()));
+    let both = [("MY_KEY", "of-mine"), ("ONEAPI_API_KEY", "first")];
+    assert_eq!(key(&both), ("first".to_owned(), "environment ONEAPI_API_KEY".to_owned()));
+    mode(0o644);
+    let open = load(&[], Some(&given), &[]).expect_err("others may read it").to_string();
+    assert!(open.contains(&format!("hint: chmod 600 {name}")), "{open}");
+    std::fs::remove_file(&file).expect("removed");
+    let none = load(&[], Some(&given), &[]).expect_err("there is no file").to_string();
+    assert!(none.contains("codex-worker setup --key file"), "{none}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub struct Limits {
 impl Limits {
     /// The limits of one process tree of a job, which may write `writable` and connect to
     /// `ports`, or to anything where the network is `open`. The state directory, the settings
-    /// (they may hold the gateway's key) and the receipts' key are hidden but for what is
+    /// (they may hold the gateway's key), the file of that key and the receipts' key are hidden but for what is
     /// named here.
     pub fn of_job(config: &Config, writable: Vec<PathBuf>, ports: Vec<u16>, open: bool) -> Self {
         let settings = &config.containment;
@@ -105,6 +105,7 @@ impl Limits {
             hidden: std::iter::once(&config.home)
                 .chain(&config.config_file)
                 .chain(&config.receipt_key)
+                .chain(&config.key_file)
                 .cloned()
                 .collect(),
             connect_ports: (!open).then_some(ports),

@@ -12,6 +12,9 @@ use model::error::{Error, Kind, Result};
 use crate::exchange::{Failed, Outgoing};
 use crate::retry::Failure;
 
+/// A list of models is read up to here: some gateways have hundreds.
+const MODELS_MAX: usize = 8 << 20;
+
 /// An HTTP client for one endpoint.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -67,12 +70,7 @@ impl Upstream {
             .pool_idle_timeout(Duration::from_secs(55))
             // A redirect would take the key to another host.
             .redirect(reqwest::redirect::Policy::none());
-        let loopback = match base.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
+        let loopback = endpoint.is_loopback();
         if loopback {
             builder = builder.no_proxy();
         } else {
@@ -120,6 +118,36 @@ impl Upstream {
             path if path.ends_with("/v1") => self.at(format!("{path}/messages")),
             path => self.at(format!("{path}/v1/messages")),
         }
+    }
+
+    /// Where the gateway lists its models.
+    fn models_url(&self) -> Url {
+        let chat = self.chat_url();
+        let path = chat.path().trim_end_matches("/chat/completions").to_owned();
+        self.at(format!("{path}/models"))
+    }
+
+    /// Asks for the list of models: the status, and the names where there is a list. Any status
+    /// means that something answers at the address.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub async fn models(&self, limit: Duration) -> std::result::Result<(u16, Vec<String>), Failed> {
+        let mut request = self.http.get(self.models_url()).timeout(limit);
+        if let Some(key) = &self.endpoint.api_key {
+            request = request.bearer_auth(key.expose());
+        }
+        let response = request.send().await.map_err(|error| {
+            let why = chain(&error.without_url());
+            Failed::new(Failure::Connect, format!("{} cannot be reached: {why}", self.host))
+        })?;
+        let status = response.status().as_u16();
+        let body = crate::exchange::read_limited(response, MODELS_MAX).await.unwrap_or_default();
+        let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let names = list["data"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        Ok((status, names))
     }
 
     fn at(&self, path: String) -> Url {

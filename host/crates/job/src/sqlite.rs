@@ -325,6 +325,34 @@ fn not_found(id: &JobId) -> Error {
         .hint("list them with `codex-worker jobs list`")
 }
 
+/// Jobs whose worker is dead: number, id, epoch and specification, oldest first.
+fn dead_rows(connection: &Connection, now: &identity::Now) -> Result<Vec<(i64, String, i64, String)>, Fault> {
+    let dead = |holder: &str, boot: Option<&str>, steady: Option<i64>, wall: Option<i64>| -> bool {
+        if identity::is_gone(holder) {
+            return true;
+        }
+        match (boot, steady, wall) {
+            (Some(boot), Some(steady), _) if !boot.is_empty() => boot != now.boot || steady < now.steady_ms,
+            (_, _, Some(wall)) => wall < now.wall_ms,
+            _ => true,
+        }
+    };
+    let mut statement = connection.prepare(&format!(
+        "SELECT seq, id, epoch, spec, worker, lease_boot, lease_steady_ms, lease_wall_ms FROM jobs \
+         WHERE status IN {ACTIVE} ORDER BY seq"
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let holder: Option<String> = row.get(4)?;
+        let boot: Option<String> = row.get(5)?;
+        if dead(holder.as_deref().unwrap_or_default(), boot.as_deref(), row.get(6)?, row.get(7)?) {
+            found.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        }
+    }
+    Ok(found)
+}
+
 impl JobStore for SqliteStore {
     fn enqueue(&self, spec: &JobSpec) -> Result<Enqueued> {
         let json = serde_json::to_string(spec)
@@ -524,35 +552,8 @@ impl JobStore for SqliteStore {
 
     fn take_over(&self, worker: &str, lease: Duration) -> Result<Option<Claim>> {
         let now = (self.clock)();
-        let dead = |holder: &str, boot: Option<&str>, steady: Option<i64>, wall: Option<i64>| -> bool {
-            if identity::is_gone(holder) {
-                return true;
-            }
-            match (boot, steady, wall) {
-                (Some(boot), Some(steady), _) if !boot.is_empty() => {
-                    boot != now.boot || steady < now.steady_ms
-                }
-                (_, _, Some(wall)) => wall < now.wall_ms,
-                _ => true,
-            }
-        };
+        let dead_rows = |connection: &Connection| dead_rows(connection, &now);
         // Mostly nobody is dead: look without the write lock first.
-        let dead_rows = |connection: &Connection| -> Result<Vec<(i64, String, i64, String)>, Fault> {
-            let mut statement = connection.prepare(&format!(
-                "SELECT seq, id, epoch, spec, worker, lease_boot, lease_steady_ms, lease_wall_ms FROM jobs \
-                 WHERE status IN {ACTIVE} ORDER BY seq"
-            ))?;
-            let mut rows = statement.query([])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let holder: Option<String> = row.get(4)?;
-                let boot: Option<String> = row.get(5)?;
-                if dead(holder.as_deref().unwrap_or_default(), boot.as_deref(), row.get(6)?, row.get(7)?) {
-                    found.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-                }
-            }
-            Ok(found)
-        };
         if self.read(dead_rows)?.is_empty() {
             return Ok(None);
         }
@@ -583,6 +584,12 @@ impl JobStore for SqliteStore {
             }
             Ok(None)
         })
+    }
+
+    fn dead(&self) -> Result<u32> {
+        let now = (self.clock)();
+        let rows = self.read(|connection| dead_rows(connection, &now))?;
+        Ok(u32::try_from(rows.len()).unwrap_or(u32::MAX))
     }
 
     fn load(&self) -> Result<Load> {

@@ -121,6 +121,8 @@ pub trait JobStore: Send + Sync {
     /// under a new epoch, so that `worker` can end it as `interrupted`. The job's status
     /// does not change. [`super::reap::sweep`] is what callers want.
     fn take_over(&self, worker: &str, lease: Duration) -> Result<Option<Claim>>;
+    /// How many jobs have a dead worker; [`JobStore::take_over`] would find them.
+    fn dead(&self) -> Result<u32>;
     /// How many jobs wait and run.
     fn load(&self) -> Result<Load>;
     /// Ended jobs whose record cannot be read (another version wrote it, or the disk lost

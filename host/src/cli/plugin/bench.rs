@@ -16,7 +16,7 @@ pub struct Args {
     /// Calls of each example.
     #[arg(long, default_value_t = 200)]
     calls: u32,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -16,7 +16,7 @@ pub struct Args {
     /// Where to write the component; `<crate>.wasm` in the crate's directory by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -12,7 +12,7 @@ use policy::conformance;
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

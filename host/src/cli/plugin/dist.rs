@@ -23,7 +23,7 @@ pub struct Args {
     /// Only this policy; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = SHIPPED)]
     only: Vec<String>,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

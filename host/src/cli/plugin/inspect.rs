@@ -17,7 +17,7 @@ pub struct Args {
     /// Print the input of this example alone, to begin from.
     #[arg(long, value_name = "NAME", conflicts_with = "examples")]
     example: Option<String>,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

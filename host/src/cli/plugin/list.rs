@@ -1,11 +1,12 @@
 //! `plugin list` and `plugin lock`: what is in force, and pinning it.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::policy::last_errors;
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
+use config::Config;
 use model::error::{Error, Kind, Result};
 use policy::inspect::Interface;
 use policy::lock::{Entry, FILE, Lock, Mode};
@@ -18,7 +19,7 @@ use policy::{PolicySet, Settings};
 pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +29,7 @@ pub struct Args {
 pub struct LockArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -133,7 +134,21 @@ fn effect(interfaces: Option<&[Interface]>) -> &'static str {
 /// Writes the lock.
 pub fn lock(args: LockArgs) -> Result<()> {
     let config = args.settings.peek()?;
-    let mut settings = Settings::from_config(&config);
+    let (path, lock, changes) = relock(&config, |_| {})?;
+    if args.json {
+        let value = serde_json::json!({"file": path, "plugins": lock.plugins, "changes": changes});
+        return print(&format!("{value}\n"));
+    }
+    let changes = match changes.as_slice() {
+        [] => "unchanged\n".to_owned(),
+        some => some.iter().map(|change| format!("{change}\n")).collect(),
+    };
+    print(&format!("{changes}{}: {} policies\n{}", path.display(), lock.plugins.len(), lock.to_text()))
+}
+
+/// Locks what is there, after `edit`; gives the file, the lock and a line for each difference.
+pub fn relock(config: &Config, edit: impl FnOnce(&mut Lock)) -> Result<(PathBuf, Lock, Vec<String>)> {
+    let mut settings = Settings::from_config(config);
     // Order and mode of the lock that there is, but not its digests: else a changed file
     // could never be locked again.
     settings.relock = true;
@@ -150,28 +165,20 @@ pub fn lock(args: LockArgs) -> Result<()> {
         )
         .hint("repair it, remove it, or switch it off: [plugins.<name>] mode = \"off\""));
     }
-    let lock = Lock { version: 1, plugins: entries(&set, &old, &config.plugins_dir)? };
-    let text = lock.to_text();
+    let mut lock = Lock { version: 1, plugins: entries(&set, &old, &config.plugins_dir)? };
+    edit(&mut lock);
     let path = config.plugins_dir.join(FILE);
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(&config.plugins_dir)?;
         let staged = path.with_extension("lock.new");
-        std::fs::write(&staged, &text)?;
+        std::fs::write(&staged, lock.to_text())?;
         std::fs::rename(&staged, &path)
     };
     write().map_err(|error| {
         Error::new(Kind::Environment, format!("cannot write {}: {error}", path.display()))
     })?;
     let changes = changes(&old, &lock);
-    if args.json {
-        let value = serde_json::json!({"file": path, "plugins": lock.plugins, "changes": changes});
-        return print(&format!("{value}\n"));
-    }
-    let changes = match changes.as_slice() {
-        [] => "unchanged\n".to_owned(),
-        some => some.iter().map(|change| format!("{change}\n")).collect(),
-    };
-    print(&format!("{changes}{}: {} policies\n{text}", path.display(), lock.plugins.len()))
+    Ok((path, lock, changes))
 }
 
 /// What is there now, in the order of the old lock; the new come last. What is off stays in

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod dist;
 mod inspect;
+mod install;
 mod list;
 mod new;
 mod one;
@@ -16,7 +17,7 @@ pub(super) use run::{finding, signal};
 
 use model::error::Result;
 
-/// Write, build, check, try, look at and pin policies.
+/// Write, build, check, try, install and pin policies.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -39,6 +40,10 @@ enum Command {
     Bench(bench::Args),
     /// Show the policies in force, in order, and the refused ones.
     List(list::Args),
+    /// Check a component, copy it into the plugins directory and lock it.
+    Install(install::Args),
+    /// Take a policy out of the plugins directory and out of the lock.
+    Remove(install::RemoveArgs),
     /// Write plugins.lock: the files that are there now, in this order.
     Lock(list::LockArgs),
     /// Rebuild plugins/dist from plugins/ (in the source tree).
@@ -55,6 +60,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::List(args) => list::run(args),
+        Command::Install(args) => install::run(args),
+        Command::Remove(args) => install::remove(args),
         Command::Lock(args) => list::lock(args),
         Command::Dist(args) => dist::run(args),
     }

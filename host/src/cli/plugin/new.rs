@@ -17,7 +17,7 @@ pub struct Args {
     /// Where to write the crate; a new directory with the policy's name by default.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

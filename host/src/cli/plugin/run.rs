@@ -22,7 +22,7 @@ pub struct Args {
     /// The interface, when it exports several.
     #[arg(long)]
     interface: Option<Interface>,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

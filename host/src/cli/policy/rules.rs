@@ -23,7 +23,7 @@ pub(super) struct Args {
     since: Option<Duration>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

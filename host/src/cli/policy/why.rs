@@ -27,7 +27,7 @@ pub(super) struct Args {
     all: bool,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -163,11 +163,7 @@ fn failure(report: &Report, adapter: &Adapter) -> Option<AgentFailure> {
     })
 }
 
-/// A path as one word of a shell line.
-fn shell_word(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@+".contains(c);
-    match path.chars().all(plain) {
-        true => path.to_owned(),
-        false => format!("'{}'", path.replace('\'', r"'\''")),
-    }
+/// A path as one word of a shell line. `start` refuses paths that hold a NUL byte.
+fn shell_word(path: &str) -> std::borrow::Cow<'_, str> {
+    shlex::Quoter::new().allow_nul(true).quote(path).unwrap_or("''".into())
 }

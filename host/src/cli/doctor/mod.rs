@@ -1,5 +1,9 @@
 //! `codex-worker doctor`: what this machine and this configuration can do, as a table or
-//! JSON. Changes nothing but for a probe file in the state directory.
+//! JSON. Changes nothing but for a probe file in the state directory, unless `--fix` is given.
+
+mod codex;
+mod gateway;
+mod state;
 
 use std::path::Path;
 use std::process::Command;
@@ -7,32 +11,28 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::config::print;
+use super::print;
 use super::settings::SettingsArgs;
-use adapter::ask::Asker;
-use agent;
-use config::{AgentKind, Config};
-use contain;
-use job::paths::create_private;
-use job::sqlite::SqliteStore;
+use config::Config;
 use model::error::{Error, Kind, Result};
 use policy::{Origin, PolicySet, Settings};
 use redact::Redactor;
 
-/// Room for one word, and for what a reasoning model thinks before it.
-const PROBE_TOKENS: u32 = 2048;
-
-/// Check this machine: git, the agent, the gateway, the directories, containment.
+/// Check this machine: git, the agent, the gateway, Codex, the directories, containment.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// As JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Also make one tiny real request to the gateway.
+    /// Also let the model stream one small tool call.
     #[arg(long)]
     network: bool,
+    /// Mend what can be mended without asking: permissions, jobs of dead workers, jobs that
+    /// wait for a worker, disk use above the limit.
+    #[arg(long)]
+    fix: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,50 +50,91 @@ struct Row {
     seen: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     todo: Option<String>,
+    /// `--fix` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<Fix>,
+}
+
+/// What `--fix` can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Fix {
+    /// Take the state directory from other users.
+    Permissions,
+    /// End the jobs of dead workers as `interrupted`.
+    DeadWorkers,
+    /// Start a worker for the jobs that wait.
+    Worker,
+    /// Delete the oldest ended jobs above the limit.
+    Disk,
 }
 
 impl Row {
     fn ok(what: &str, seen: impl Into<String>) -> Row {
-        Row { what: what.to_owned(), state: State::Ok, seen: seen.into(), todo: None }
+        Row { what: what.to_owned(), state: State::Ok, seen: seen.into(), todo: None, fix: None }
     }
 
     fn warning(what: &str, seen: impl Into<String>, todo: impl Into<String>) -> Row {
-        Row { what: what.to_owned(), state: State::Warning, seen: seen.into(), todo: Some(todo.into()) }
+        Row {
+            what: what.to_owned(),
+            state: State::Warning,
+            seen: seen.into(),
+            todo: Some(todo.into()),
+            fix: None,
+        }
     }
 
     fn failed(what: &str, seen: impl Into<String>, todo: impl Into<String>) -> Row {
-        Row { what: what.to_owned(), state: State::Failed, seen: seen.into(), todo: Some(todo.into()) }
+        Row {
+            what: what.to_owned(),
+            state: State::Failed,
+            seen: seen.into(),
+            todo: Some(todo.into()),
+            fix: None,
+        }
     }
 
-    fn of(what: &str, result: Result<String>) -> Row {
-        match result {
-            Ok(seen) => Row::ok(what, seen),
-            Err(error) => Row::failed(what, error.message, error.hints.join("; ")),
+    fn mended_by(mut self, fix: Fix) -> Row {
+        self.fix = Some(fix);
+        if let Some(todo) = &mut self.todo {
+            *todo += "; `codex-worker doctor --fix` does it";
         }
+        self
     }
 }
 
 /// Prints the table; exit code 6 when something fails that jobs need.
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
-    let mut rows = look(&config);
-    if args.network {
-        rows.push(Row::of("gateway answers", ask(&config)));
+    let mut rows = look(&config, args.network);
+    let mut done = Vec::new();
+    if args.fix {
+        for fix in rows.iter().filter_map(|row| row.fix) {
+            done.push(state::mend(&config, fix)?);
+        }
+        if !done.is_empty() {
+            rows = look(&config, args.network);
+        }
     }
     let redactor = Redactor::new(config.known_secrets.clone(), None);
     for row in &mut rows {
         row.seen = redactor.known_secrets_only(&row.seen);
     }
     let failed = rows.iter().filter(|row| row.state == State::Failed).count();
-    print(&if args.json { json(&rows)? } else { table(&rows) })?;
+    let text = if args.json {
+        json(&rows, &done)?
+    } else {
+        table(&rows) + &done.iter().map(|line| format!("mended: {line}\n")).collect::<String>()
+    };
+    print(&text)?;
     if failed == 0 {
         return Ok(());
     }
     Err(Error::new(Kind::Environment, format!("{failed} of {} checks failed", rows.len()))
-        .hint("do what is said beside each, then run this again"))
+        .hint("do what is said beside each"))
 }
 
-fn look(config: &Config) -> Vec<Row> {
+fn look(config: &Config, network: bool) -> Vec<Row> {
     let mut rows = vec![
         Row::ok(
             "settings",
@@ -102,13 +143,17 @@ fn look(config: &Config) -> Vec<Row> {
         git(),
         programs(config),
         agent_row(config),
-        gateway(config),
+        gateway::row(config),
         sandbox(config),
-        Row::of("state directory", state(&config.home)),
     ];
+    rows.extend(state::rows(config));
+    rows.extend(codex::rows(config));
     rows.extend(user());
     rows.extend(policies(config));
     rows.extend(containment());
+    if network {
+        rows.extend(gateway::ask(config));
+    }
     rows
 }
 
@@ -168,59 +213,19 @@ fn user() -> Option<Row> {
 }
 
 fn agent_row(config: &Config) -> Row {
-    match agent::for_config(config) {
-        Ok(agent) => Row::ok("agent", agent.name()),
-        Err(error) => Row::failed("agent", error.message, error.hints.join("; ")),
-    }
-}
-
-fn gateway(config: &Config) -> Row {
-    let Some(primary) = &config.gateway.primary else {
-        return match config.agent.kind {
-            AgentKind::Command => {
-                Row::warning("gateway", "not set", "set ONEAPI_BASE_URL if your agent needs one")
-            }
-            _ => {
-                Row::failed("gateway", "ONEAPI_BASE_URL is not set", "set it to an OpenAI-compatible gateway")
-            }
-        };
+    let name = match agent::for_config(config) {
+        Ok(agent) => agent.name(),
+        Err(error) => return Row::failed("agent", error.message, error.hints.join("; ")),
     };
-    let model = config.gateway.model.as_deref().unwrap_or("no model");
-    let seen = format!("{} with {model}", primary.base_url);
-    if config.gateway.model.is_none() && config.gateway.use_openai_adapter {
-        return Row::failed("gateway", seen, "set CLAUDE_MODEL to the gateway's name of a model");
+    let version = name.strip_prefix("claude-code ");
+    match version.and_then(agent::claude::untested) {
+        Some(how) => Row::warning(
+            "agent",
+            format!("{name}, {how} than {}, with which codex-worker is tested", agent::claude::TESTED),
+            format!("npm install -g @anthropic-ai/claude-code@{}", agent::claude::TESTED),
+        ),
+        None => Row::ok("agent", name),
     }
-    if primary.api_key.is_none() {
-        return Row::warning("gateway", seen + ", no key", "set ONEAPI_API_KEY if the gateway wants one");
-    }
-    let plain = primary.base_url.starts_with("http://")
-        && !["http://127.", "http://localhost", "http://[::1]"]
-            .iter()
-            .any(|own| primary.base_url.starts_with(own));
-    if plain {
-        return Row::warning(
-            "gateway",
-            seen,
-            "use https: the key and your code go over the network in the clear",
-        );
-    }
-    Row::ok("gateway", seen)
-}
-
-fn ask(config: &Config) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Kind::Environment, error.to_string()))?;
-    let asker = Asker::from_config(config)?;
-    let started = std::time::Instant::now();
-    let answer = runtime.block_on(asker.ask(None, "Answer with one word.", "Say OK.", PROBE_TOKENS))?;
-    let ms = started.elapsed().as_millis();
-    let tokens = match (answer.usage.input_tokens, answer.usage.output_tokens) {
-        (Some(input), Some(output)) => format!("{input} tokens in, {output} out"),
-        _ => "unmetered".to_owned(),
-    };
-    Ok(format!("{} after {ms} ms, {tokens}", answer.model))
 }
 
 fn sandbox(config: &Config) -> Row {
@@ -228,7 +233,7 @@ fn sandbox(config: &Config) -> Row {
         None => Row::failed(
             "SANDBOX_ROOT",
             "not set",
-            "set SANDBOX_ROOT to the directory that holds your repositories",
+            "`codex-worker setup`, or set SANDBOX_ROOT to the directory that holds your repositories",
         ),
         Some(root) if !root.is_dir() => Row::failed(
             "SANDBOX_ROOT",
@@ -240,17 +245,6 @@ fn sandbox(config: &Config) -> Row {
         }
         Some(root) => Row::ok("SANDBOX_ROOT", root.display().to_string()),
     }
-}
-
-fn state(home: &Path) -> Result<String> {
-    let fault = |error: std::io::Error| {
-        Error::new(Kind::Environment, format!("{} cannot be written: {error}", home.display()))
-            .hint("set CODEX_WORKER_HOME to a directory of your own")
-    };
-    create_private(home).map_err(fault)?;
-    tempfile::NamedTempFile::new_in(home).map_err(fault)?;
-    SqliteStore::open(home)?;
-    Ok(home.display().to_string())
 }
 
 fn policies(config: &Config) -> Vec<Row> {
@@ -316,13 +310,14 @@ fn containment() -> Vec<Row> {
         state: if finding.works { State::Ok } else { State::Warning },
         seen: format!("{}: {}", if finding.works { "works" } else { "does not work" }, finding.detail),
         todo: finding.hint.clone(),
+        fix: None,
     }));
     rows
 }
 
-fn json(rows: &[Row]) -> Result<String> {
+fn json(rows: &[Row], done: &[String]) -> Result<String> {
     let ok = rows.iter().all(|row| row.state != State::Failed);
-    let value = serde_json::json!({"ok": ok, "checks": rows});
+    let value = serde_json::json!({"ok": ok, "checks": rows, "mended": done});
     let text = serde_json::to_string_pretty(&value)
         .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
     Ok(text + "\n")
