@@ -113,8 +113,8 @@ fn jobs(store: &SqliteStore) -> Result<Row> {
     Ok(Row::ok("jobs", seen))
 }
 
-fn limits(config: &Config) -> gc::Limits {
-    gc::Limits { older_than: config.keep.age, max_bytes: config.keep.bytes }
+fn limits(config: &Config) -> gc::Retention {
+    gc::Retention { older_than: config.keep.age, max_bytes: config.keep.bytes }
 }
 
 fn disk(config: &Config, store: &SqliteStore) -> Result<Row> {
