@@ -44,7 +44,7 @@ fn read(file: &Path) -> Result<String> {
         return Err(named(format!("names {}, which other users may read or write", file.display()))
             .hint(format!("chmod 600 {}", file.display())));
     }
-    let text = std::fs::read_to_string(file)
+    let text = jobfs::own::text_at_most(file, MAX)
         .map_err(|error| named(format!("names {}: {error}", file.display())).hint("let this user read it"))?;
     match text.trim() {
         "" => Err(named(format!("names {}, which is empty", file.display())).hint("write the key into it")),

@@ -14,7 +14,7 @@ const DEFAULT_TIMEOUT_S: i64 = 300;
 pub fn rows(config: &Config) -> Vec<Row> {
     let Ok(file) = codex_file(&config.env) else { return Vec::new() };
     let name = file.display().to_string();
-    let text = match std::fs::read_to_string(&file) {
+    let text = match jobfs::own::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return vec![Row::warning(

@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let name = checked(&args, &bytes, file.as_deref())?;
     let target = config.plugins_dir.join(format!("{name}.wasm"));
-    let before = std::fs::read(&target).ok();
+    let before = jobfs::own::read(&target).ok();
     let changes = placed(&config, &target, &bytes, &name, args.mode).inspect_err(|_| {
         // As it was: a policy that cannot be locked would deny every job.
         let _ = match &before {

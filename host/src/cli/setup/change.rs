@@ -20,7 +20,7 @@ impl Change {
     /// Reads the file; `edit` gives what it is to be.
     pub fn of(path: &Path, edit: impl FnOnce(Option<&str>) -> Result<Option<String>>) -> Result<Change> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let old = match std::fs::read_to_string(&path) {
+        let old = match jobfs::own::read_to_string(&path) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(fault("read", &path, &error)),
