@@ -50,6 +50,7 @@ impl Rig {
         config.gateway.primary = Some(Endpoint { base_url: upstream.url.clone(), api_key });
         change(&mut config);
         let options = Options {
+            purse: None,
             listen: "127.0.0.1:0".parse().expect("address"),
             token: Secret::new(TOKEN),
             job: Some("job-1".to_owned()),

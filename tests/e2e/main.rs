@@ -6,6 +6,7 @@
 mod agents;
 mod analyze;
 mod answer;
+mod budget;
 mod cheats;
 mod codex;
 mod conformance;
@@ -29,6 +30,7 @@ mod reports;
 mod secrets;
 #[cfg(unix)]
 mod setup;
+mod stats;
 mod store;
 mod support;
 mod verification;

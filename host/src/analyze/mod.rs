@@ -101,7 +101,7 @@ pub async fn analyze(config: &Arc<Config>, args: AnalyzeArgs, redactor: &Redacto
         reply.cached = true;
         return Ok(reply);
     }
-    let asker = Asker::from_config(config)?;
+    let asker = Asker::from_config(config)?.paid_from(job::budget::day_purse(config)?);
     let answer = asker.ask(question.model.as_deref(), SYSTEM, &question.user, ANSWER_TOKENS).await?;
     let text = sanitize::text(&redactor.known_secrets_only(&answer.text), ANSWER_MAX);
     let bad_references = references::wrong(&text, &question.gathered.files);

@@ -32,7 +32,9 @@ pub fn run(args: Args) -> Result<()> {
     let runtime =
         runtime.map_err(|e| Error::new(Kind::Environment, format!("the runtime could not start: {e}")))?;
     runtime.block_on(async move {
-        let options = Options { listen: args.listen, token: token.clone(), job: None, model: args.model };
+        let purse = job::budget::day_purse(&std::sync::Arc::new(config.clone()))?;
+        let options =
+            Options { listen: args.listen, token: token.clone(), job: None, model: args.model, purse };
         let adapter = Adapter::start(&config, options).await?;
         // Standard error: the caller may want to read nothing else from standard output.
         eprintln!("ANTHROPIC_BASE_URL={}", adapter.base_url());

@@ -137,6 +137,7 @@ impl Jobs {
             if let Some(id) = &spec.resume {
                 resumable(store, id)?;
             }
+            job::budget::may_start(config, store, &spec)?;
             let enqueued = store.enqueue(&spec)?;
             if !enqueued.status.is_final() {
                 spawn::ensure_worker(config, store)?;

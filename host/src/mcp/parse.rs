@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::mcp::tools::{CheckArgs, ScopedPatchArgs, StartArgs};
 use config::{Config, Isolation};
 use model::error::{Error, Kind, Result};
+use model::money::Money;
 use model::outcome::check_log;
 use model::spec::{AllowedDir, CheckCommand, JobId, JobSpec, OnViolation, PermissionMode, ScopedPatch, Tier};
 use verify::guard::Patterns;
@@ -87,7 +88,24 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
             .collect(),
         reliability_tier,
         expects_change: args.expects_change,
+        max_cost: max_cost(args.max_cost, config)?,
     })
+}
+
+/// A planner may ask for less than the host allows, not for more.
+fn max_cost(arg: Option<f64>, config: &Config) -> Result<Option<Money>> {
+    let Some(units) = arg else { return Ok(config.budget.job) };
+    let asked = Money::from_units(units).filter(|asked| asked.nanos() > 0).ok_or_else(|| {
+        usage(format!("max_cost is {units}, which is no amount"), "give a number above 0, such as 0.25")
+    })?;
+    match config.budget.job {
+        Some(most) if asked > most => Err(Error::new(
+            Kind::Refused,
+            format!("max_cost is {asked}; this host allows {most} a job (WORKER_MAX_COST)"),
+        )
+        .hint("ask for less, or leave max_cost out")),
+        _ => Ok(Some(asked)),
+    }
 }
 
 /// What a reliability tier sets for arguments that were left out.

@@ -78,6 +78,8 @@ pub struct StartArgs {
     pub reliability_tier: Option<Tier>,
     /// A job that changes nothing fails; default: where a scope or checks are given.
     pub expects_change: Option<bool>,
+    /// Money that its model requests may cost; more ends the job.
+    pub max_cost: Option<f64>,
     /// Your own labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

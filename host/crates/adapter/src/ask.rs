@@ -14,6 +14,7 @@ use super::sink::Document;
 use super::stream::{Machine, ReadOptions, Summary};
 use super::translate::{Context, output_limit};
 use config::Config;
+use gateway::purse::Purse;
 use gateway::refusal::UpstreamError;
 use gateway::retry::Failure;
 use gateway::{
@@ -42,6 +43,7 @@ pub struct Asker {
     gateway: Gateway,
     capabilities: Arc<Capabilities>,
     anthropic: bool,
+    purse: Option<Arc<dyn Purse>>,
 }
 
 impl Asker {
@@ -56,7 +58,13 @@ impl Asker {
             gateway: Gateway::with(config, tuning)?,
             capabilities: Arc::new(Capabilities::new(Profiles::from_config(config)?)),
             anthropic: !config.gateway.use_openai_adapter,
+            purse: None,
         })
+    }
+
+    /// The same, paid from a purse.
+    pub fn paid_from(self, purse: Option<Arc<dyn Purse>>) -> Asker {
+        Asker { purse, ..self }
     }
 
     /// One question, one answer. Takes the given model, else the configured one. Retries and
@@ -73,7 +81,7 @@ impl Asker {
                 .hint("set CLAUDE_MODEL to a model of the gateway"));
         };
         let caller = Caller { job: None, attempt: 1, kind: "ask", model: model.to_owned() };
-        let mut meter = Meter::new(self.gateway.rows().clone(), Account::default(), caller);
+        let mut meter = Meter::new(self.gateway.rows().clone(), Account::paid_from(self.purse.clone()), caller);
         let mut question = Question { asker: self, system, user, max_tokens, sent: None, own_profile: None };
         match self.gateway.exchange(model, &mut question, &mut meter).await {
             Ok(answer) => Ok(answer),
@@ -147,6 +155,7 @@ impl Protocol for Question<'_> {
             headers: HeaderMap::new(),
             key_headers: profile.key_headers(),
             prices,
+            max_output: limit,
         };
         self.sent = Some((profile, limit));
         Ok(outgoing)

@@ -39,6 +39,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use config::{Config, Secret};
+use gateway::purse::Purse;
 use gateway::{Account, Gateway, Tuning};
 pub use gateway::{GatewayFailure, Totals};
 pub use masked::certain_secrets;
@@ -58,6 +59,8 @@ pub struct Options {
     pub job: Option<String>,
     /// The gateway's model, whatever the agent asks for.
     pub model: Option<String>,
+    /// Who pays for the requests; none without a budget in money.
+    pub purse: Option<Arc<dyn Purse>>,
 }
 
 /// A running adapter. Dropping it stops it.
@@ -99,7 +102,7 @@ impl Adapter {
             gateway,
             token: options.token,
             label: Mutex::new(Label { job: options.job, attempt: 1, model: options.model }),
-            account: Account::default(),
+            account: Account::paid_from(options.purse),
             capabilities: Capabilities::new(Profiles::from_config(config)?),
             anthropic: !config.gateway.use_openai_adapter,
             secrets: certain_secrets(config),

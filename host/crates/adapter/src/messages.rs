@@ -154,6 +154,7 @@ impl Protocol for Messages<'_> {
             headers: HeaderMap::new(),
             key_headers: profile.key_headers(),
             prices: profile.prices.into(),
+            max_output: translated.max_tokens,
         };
         self.sent = Some(Sent {
             max_tokens: translated.max_tokens,

@@ -193,6 +193,7 @@ impl Protocol for Question<'_> {
             headers: HeaderMap::new(),
             key_headers: profile.key_headers(),
             prices: profile.prices.into(),
+            max_output: translated.max_tokens,
         };
         self.sent = Some((profile, translated.max_tokens, options));
         Ok(outgoing)

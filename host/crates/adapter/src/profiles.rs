@@ -388,6 +388,30 @@ impl Profiles {
     }
 }
 
+/// The models that jobs may use and whose price is not known: neither configured nor in a
+/// profile.
+///
+/// # Errors
+/// When the configuration's gateways or profiles are wrong.
+pub fn unpriced(config: &Config, models: &[String]) -> Result<Vec<String>> {
+    let own = config.prices;
+    if own.input.is_some() && own.output.is_some() {
+        return Ok(Vec::new());
+    }
+    // One of the two alone is not completed by a profile.
+    let partly = own.input.is_some() || own.output.is_some();
+    let (gateway, profiles) = (gateway::Gateway::from_config(config)?, Profiles::from_config(config)?);
+    let mut out: Vec<String> = Vec::new();
+    for route in models.iter().flat_map(|model| gateway.routes(model)) {
+        let prices = profiles.resolve(gateway.upstream(&route).base_url(), &route.model).prices;
+        let known = !partly && prices.input.is_some() && prices.output.is_some();
+        if !known && !out.contains(&route.model) {
+            out.push(route.model);
+        }
+    }
+    Ok(out)
+}
+
 /// The profiles of the routes that were asked so far, with what refusals taught about them
 /// (capability downgrades) in place of what the files say.
 #[derive(Debug)]

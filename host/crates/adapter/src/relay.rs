@@ -130,11 +130,18 @@ impl Watch {
     }
 }
 
+/// What a request asks for, as far as it matters here.
+#[derive(Deserialize)]
+struct Asked {
+    max_tokens: Option<u64>,
+}
+
 /// A request to a gateway that speaks Anthropic.
 pub fn outgoing(target: &Target<'_>, body: Bytes, mut headers: HeaderMap, prices: Prices) -> Outgoing {
     headers.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
     let key_headers = vec![HeaderName::from_static("x-api-key")];
-    Outgoing { url: target.upstream.messages_url(), body, headers, key_headers, prices }
+    let max_output = serde_json::from_slice::<Asked>(&body).ok().and_then(|asked| asked.max_tokens);
+    Outgoing { url: target.upstream.messages_url(), body, headers, key_headers, prices, max_output }
 }
 
 /// One request of the agent, passed through.

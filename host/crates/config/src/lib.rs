@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
 
+mod budget;
 mod env;
 pub mod handover;
 mod key;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use budget::BudgetSettings;
 pub use env::Env;
 pub use load::Source;
 pub use table::{Accepts, SETTINGS, Setting, nearest};
@@ -80,7 +82,7 @@ pub struct GatewaySettings {
     pub profile_overrides: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
-/// `WORKER_PRICE_*`: per million tokens, for accounting only.
+/// `WORKER_PRICE_*`: per million tokens, for accounting and budgets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Prices {
     /// Per million input tokens that were not cached.
@@ -127,6 +129,8 @@ pub struct Config {
     pub gateway: GatewaySettings,
     /// Prices for accounting.
     pub prices: Prices,
+    /// What may be spent.
+    pub budget: BudgetSettings,
     /// The agent.
     pub agent: AgentSettings,
     /// `WORKER_ISOLATION`: for jobs that do not say.
@@ -295,6 +299,7 @@ impl Config {
         let layer = file.as_deref().zip(text.as_deref());
         let (mut values, tables) = load::merge(&cli, &env, layer)?;
         key::resolve(&mut values, &env)?;
+        let budget = BudgetSettings::of(&values)?;
 
         let mut sources = vec![
             Shown { key: "home".to_owned(), value: Some(home.display().to_string()), source: home_source },
@@ -319,7 +324,7 @@ impl Config {
                 source: file.clone().map_or(Source::Default, Source::File),
             });
         }
-        Ok((assemble(cli, env, home, file, &values, tables), sources))
+        Ok((Config { budget, ..assemble(cli, env, home, file, &values, tables) }, sources))
     }
 
     /// Where a settings file would be found that is not there yet.
@@ -446,6 +451,7 @@ fn assemble(
             output: values.number("prices.output"),
             cache: values.number("prices.cache"),
         },
+        budget: BudgetSettings::default(),
         agent,
         isolation: match values.text("jobs.isolation").as_deref() {
             Some("worktree") => Isolation::Worktree,

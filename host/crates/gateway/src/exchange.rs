@@ -2,12 +2,14 @@
 //! said in either direction is a [`Protocol`]'s; this is the only place that sends.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName};
 
 use crate::breaker::Signal;
+use crate::purse::{self, Purse, Reservation};
 use crate::refusal::{self, UpstreamError};
 use crate::retry::{self, Attempt, Decision, Failure, Policy};
 use crate::upstream::{self, Upstream};
@@ -45,6 +47,8 @@ pub struct Outgoing {
     pub key_headers: Vec<HeaderName>,
     /// What the route costs, unless prices are configured.
     pub prices: Prices,
+    /// The most output tokens that it asks for, where it sets a limit.
+    pub max_output: Option<u64>,
 }
 
 /// One way of asking a model: how the request is written, how the answer is read, and how the
@@ -159,7 +163,7 @@ impl Gateway {
         loop {
             let route = tries.route().clone();
             let target = Target { upstream: self.upstream(&route), route: &route, tuning: self.tuning() };
-            meter.route(&target, tries.sent);
+            meter.route(&target, tries.sent, tries.at > 0);
             let held = tries.held_back(self.breaker(&route).tell(Signal::Ask), self.tuning());
             let mut changed = false;
             let attempt = match held {
@@ -194,7 +198,12 @@ impl Gateway {
         changed: &mut bool,
     ) -> Result<P::Answer, Failed> {
         let outgoing = protocol.request(target)?;
-        meter.sent(outgoing.body.len(), self.prices(outgoing.prices));
+        let prices = self.prices(outgoing.prices);
+        let paid = match meter.purse() {
+            Some(purse) => Some(reserved(purse, &outgoing, &prices, target).await?),
+            None => None,
+        };
+        meter.sent(outgoing.body.len(), prices, paid);
         let sent = target.upstream.post(outgoing);
         let response = match protocol.wait(sent, target.tuning.headers).await {
             None => return Err(Failed::header_timeout()),
@@ -222,6 +231,20 @@ impl Gateway {
         }
         Err(failed)
     }
+}
+
+/// Takes the most that the request can cost out of the budgets.
+async fn reserved(
+    purse: Arc<dyn Purse>,
+    outgoing: &Outgoing,
+    prices: &Prices,
+    target: &Target<'_>,
+) -> Result<Reservation, Failed> {
+    let broke = |message: String| Failed::new(Failure::Final(402), message);
+    let amount = purse::estimate(outgoing.body.len(), outgoing.max_output, prices).ok_or_else(|| {
+        broke(format!("a budget in money is set and the price of {} is not known", target.route.model))
+    })?;
+    Reservation::make(purse, amount).await.map_err(broke)
 }
 
 /// Following it would take the key elsewhere.

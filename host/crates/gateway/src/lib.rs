@@ -9,6 +9,7 @@
 pub mod breaker;
 mod exchange;
 mod meter;
+pub mod purse;
 pub mod refusal;
 pub mod retry;
 mod upstream;

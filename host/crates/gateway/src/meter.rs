@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::exchange::{Failed, Target};
+use crate::purse::{Purse, Reservation};
 use crate::retry::Failure;
 use crate::usage::{self, Row, Rows, Tokens};
 use config::Prices;
+use model::money::Money;
 
 /// What has passed through an adapter. Unknown counts are absent, never 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +43,19 @@ pub struct GatewayFailure {
 
 /// Sums over all requests of one caller.
 #[derive(Clone, Debug, Default)]
-pub struct Account(Arc<Mutex<(Totals, Option<GatewayFailure>)>>);
+pub struct Account {
+    sums: Arc<Mutex<(Totals, Option<GatewayFailure>)>>,
+    purse: Option<Arc<dyn Purse>>,
+}
 
 impl Account {
+    /// An account whose requests are paid from a purse.
+    pub fn paid_from(purse: Option<Arc<dyn Purse>>) -> Account {
+        Account { purse, ..Account::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, (Totals, Option<GatewayFailure>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What has passed so far. Requests that are still running are not in it.
@@ -82,6 +92,9 @@ pub struct Meter {
     prices: Prices,
     bytes_in: u64,
     bytes_out: u64,
+    paid: Option<Reservation>,
+    /// The attempt that is made was answered with 2xx.
+    answering: bool,
 }
 
 impl Meter {
@@ -106,11 +119,34 @@ impl Meter {
             prices: Prices::default(),
             bytes_in: 0,
             bytes_out: 0,
+            paid: None,
+            answering: false,
         }
     }
 
+    /// Where money is reserved.
+    pub(crate) fn purse(&self) -> Option<Arc<dyn Purse>> {
+        self.account.purse.clone()
+    }
+
+    /// What the attempt that is over cost, as far as it is known. A gateway that gave no answer
+    /// charges nothing; one that answered without counts may have charged the estimate.
+    fn settle(&mut self) {
+        let Some(mut paid) = self.paid.take() else { return };
+        let known = self.tokens.metered().then(|| usage::cost(&self.tokens, &self.prices)).flatten();
+        paid.actual = match known {
+            Some(cost) => Money::from_units(cost),
+            // Dropped while the gateway worked, it may charge as well.
+            None if self.answering || self.row.outcome == "cancelled" => None,
+            None => Some(Money::default()),
+        };
+    }
+
     /// The route of the next attempt.
-    pub(crate) fn route(&mut self, target: &Target<'_>, tries: u32) {
+    pub(crate) fn route(&mut self, target: &Target<'_>, tries: u32, fallback: bool) {
+        self.settle();
+        self.row.fallback = fallback;
+        self.answering = false;
         target.upstream.host().clone_into(&mut self.row.gateway);
         self.row.model_sent.clone_from(&target.route.model);
         self.row.tries = tries;
@@ -120,14 +156,16 @@ impl Meter {
     }
 
     /// A request of so many bytes goes out, at these prices.
-    pub(crate) fn sent(&mut self, bytes: usize, prices: Prices) {
+    pub(crate) fn sent(&mut self, bytes: usize, prices: Prices, paid: Option<Reservation>) {
         self.bytes_out += bytes as u64;
         self.prices = prices;
+        self.paid = paid;
     }
 
     /// The status line came.
     pub(crate) fn status(&mut self, status: u16) {
         self.row.status = Some(status);
+        self.answering = (200..300).contains(&status);
     }
 
     /// Bytes of the answer came.
@@ -173,6 +211,8 @@ impl Drop for Meter {
         (row.output_tokens, row.reasoning_tokens) = (tokens.all_output(), tokens.reasoning);
         row.cost_estimate = usage::cost(&tokens, &self.prices);
         self.rows.append(row);
+        self.settle();
+        let row = &self.row;
 
         let mut account = self.account.lock();
         let totals = &mut account.0;

@@ -54,8 +54,11 @@ pub struct Row {
     pub reasoning_tokens: Option<u64>,
     /// The gateway gave no counts.
     pub unmetered: bool,
-    /// By the price table, in its currency; accounting only.
+    /// By the price table, in its currency.
     pub cost_estimate: Option<f64>,
+    /// A fallback answered, or was asked last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
 }
 
 /// Token counts of one answer. Unknown ones are absent, never 0.

@@ -10,6 +10,7 @@
 )]
 
 pub mod artifacts;
+pub mod budget;
 pub mod cancel;
 pub mod cleanup;
 pub mod compact;

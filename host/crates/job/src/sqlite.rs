@@ -10,6 +10,7 @@
 
 mod locked;
 mod schema;
+mod spend;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, Trans
 pub use self::schema::StoreError;
 use super::conclude;
 use super::identity::{self, Now};
-use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load};
+use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope};
 use config::Isolation;
 use model::error::{Error, Kind, Result};
+use model::money::Money;
 use model::result::JobResult;
 use model::spec::{JobId, JobSpec};
 use model::status::JobStatus;
@@ -584,6 +586,18 @@ impl JobStore for SqliteStore {
             }
             Ok(None)
         })
+    }
+
+    fn reserve(&self, scopes: &[SpendScope], amount: Money) -> Result<Reserved> {
+        self.reserve_money(scopes, amount)
+    }
+
+    fn settle(&self, reservation: u64, amount: Option<Money>) -> Result<Vec<Money>> {
+        self.settle_money(reservation, amount)
+    }
+
+    fn spent(&self, scope: &str) -> Result<Money> {
+        self.spent_money(scope)
     }
 
     fn dead(&self) -> Result<u32> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use model::error::Result;
+use model::money::Money;
 use model::result::JobResult;
 use model::spec::{JobId, JobSpec};
 use model::status::JobStatus;
@@ -91,6 +92,31 @@ pub struct ListFilter {
     pub limit: u32,
 }
 
+/// A sum of money and its limit: a job, a day, a repository's or a label's day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpendScope {
+    /// Names the sum in the store.
+    pub key: String,
+    /// The most that may be spent.
+    pub limit: Money,
+    /// As a person reads it: `this job`.
+    pub name: String,
+}
+
+/// What became of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// Its number, to settle it.
+    Granted(u64),
+    /// The first scope that has not enough left, and what is spent in it.
+    Refused {
+        /// Its place in the list.
+        index: usize,
+        /// Open reservations included.
+        spent: Money,
+    },
+}
+
 /// The store. Its methods block; call them from `spawn_blocking` in async code.
 pub trait JobStore: Send + Sync {
     /// Writes a new job, or finds the one with the same idempotency key. The same key with
@@ -121,6 +147,13 @@ pub trait JobStore: Send + Sync {
     /// under a new epoch, so that `worker` can end it as `interrupted`. The job's status
     /// does not change. [`super::reap::sweep`] is what callers want.
     fn take_over(&self, worker: &str, lease: Duration) -> Result<Option<Claim>>;
+    /// Takes `amount` in every scope, or in none where one of them has not as much left.
+    fn reserve(&self, scopes: &[SpendScope], amount: Money) -> Result<Reserved>;
+    /// Puts the true amount in the place of a reservation (none keeps it as it is); what is spent
+    /// in its scopes then, in the order of the reservation.
+    fn settle(&self, reservation: u64, amount: Option<Money>) -> Result<Vec<Money>>;
+    /// What is spent in a scope, open reservations included.
+    fn spent(&self, scope: &str) -> Result<Money>;
     /// How many jobs have a dead worker; [`JobStore::take_over`] would find them.
     fn dead(&self) -> Result<u32>;
     /// How many jobs wait and run.

@@ -22,6 +22,7 @@ pub mod containment;
 #[path = "../../../../plugins/sdk/src/types.rs"]
 pub mod types;
 
+pub mod money;
 pub mod outcome;
 
 pub mod result;

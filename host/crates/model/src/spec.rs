@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::money::Money;
+
 /// An unguessable name of a job: 128 random bits as 32 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -263,6 +265,9 @@ pub struct JobSpec {
     /// Whether a change is expected, where the caller said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expects_change: Option<bool>,
+    /// The most that its model requests may cost, where somebody set a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<Money>,
 }
 
 impl JobSpec {

@@ -21,7 +21,7 @@ pub enum Stop {
     Cancelled(String),
     /// The job's time is up.
     TimedOut,
-    /// Requests or tokens are used up; a sentence.
+    /// Requests, tokens or money are used up; a sentence.
     Budget(String),
     /// The job filled the disk; a sentence.
     Disk(String),
@@ -94,6 +94,12 @@ impl Control {
     /// Why it must end, once it must. The first reason stays, but a lost claim overrides it.
     pub fn stopped(&self) -> Option<Stop> {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the job for a reason that its own loop found. An earlier reason stays.
+    pub fn stop(&self, stop: Stop) {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+        self.token.cancel();
     }
 
     /// Until the job's time limit.

@@ -59,6 +59,11 @@ impl Journal {
         let _ = self.sender.send(Entry::Event { kind, text: text.into() }).await;
     }
 
+    /// The same from a thread that may block.
+    pub fn emit_blocking(&self, kind: &'static str, text: impl Into<String>) {
+        let _ = self.sender.blocking_send(Entry::Event { kind, text: text.into() });
+    }
+
     /// Waits until everything emitted so far is on the disk.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();

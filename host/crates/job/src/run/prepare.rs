@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checks::JobReader;
+use super::control::Stop;
 use super::journal::Journal;
 use super::workspace::{self, Workspace};
 use super::{Job, OrFail as _, Run, RunEnd, disk, nonce, spent};
+use crate::budget::{self, Notice};
 use crate::artifacts::{Artifacts, SETUP_LOG, TRANSCRIPT};
 use crate::paths::JobPaths;
 use crate::worker::blocking;
@@ -159,7 +161,19 @@ impl Job {
 
     /// Starts the job's adapter; the control watches the budget with its counts.
     async fn start_adapter(&self) -> Result<Arc<Adapter>> {
+        let (control, journal) = (Arc::downgrade(&self.control), self.journal.clone());
+        let tell = move |notice| match notice {
+            Notice::Near(text) => journal.emit_blocking("budget", text),
+            Notice::Refused(why) => {
+                journal.emit_blocking("budget", why.clone());
+                if let Some(control) = control.upgrade() {
+                    control.stop(Stop::Budget(why));
+                }
+            }
+        };
+        let payer = (self.claim.id.clone(), self.claim.spec.clone());
         let options = adapter::Options {
+            purse: budget::purse(&self.config, Arc::clone(&self.store), Some(payer), tell),
             listen: std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
             token: self.token.clone(),
             job: Some(self.claim.id.to_string()),

@@ -39,6 +39,18 @@ const MIGRATIONS: &[&str] = &["
         text  TEXT NOT NULL,
         PRIMARY KEY (job, seq)
     ) STRICT, WITHOUT ROWID;
+", "
+    CREATE TABLE spent (
+        scope TEXT NOT NULL PRIMARY KEY,
+        nanos INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE reservations (
+        id     INTEGER PRIMARY KEY AUTOINCREMENT,
+        nanos  INTEGER NOT NULL,
+        scopes TEXT NOT NULL,
+        at_ms  INTEGER NOT NULL
+    ) STRICT;
 "];
 
 /// How long a statement waits for another process's write.

@@ -38,6 +38,7 @@ fn spec(prompt: &str) -> JobSpec {
         labels: BTreeMap::new(),
         reliability_tier: None,
         expects_change: None,
+        max_cost: None,
     }
 }
 
