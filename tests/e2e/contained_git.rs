@@ -7,7 +7,7 @@ use std::time::Duration;
 use contain::{Error, Strength};
 use tokio_util::sync::CancellationToken;
 
-use crate::escape::{Fixture, Ran, python, run, strengths, try_run};
+use crate::escape::{Fixture, Ran, python, run, strengths, try_run, until};
 use crate::support::{git, write};
 
 /// A repository with a submodule, a shared configuration and hooks of its own.
@@ -82,17 +82,18 @@ async fn planted(
         ),
     );
     git_mode(&evil);
-    let mut command = fixture.shell(&format!("{plant}; echo planted > done; sleep 0.5; true"));
+    let mut command =
+        fixture.shell(&format!("{plant}; echo planted > done; while [ ! -e go ]; do sleep 0.01; done"));
     command.env.insert("EVIL".into(), evil.display().to_string());
     command.env.insert("HOME".into(), fixture.path("work").display().to_string());
     let running = try_run(fixture, command, strength, Duration::from_secs(60), CancellationToken::new());
     let done = repo.join("done");
     let asking = async {
-        // The moment in which a change is noticed and undone is not what is tried here.
-        while !done.exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        until("it is planted", || done.exists()).await;
+        if strength != Strength::Bubblewrap {
+            // The moment in which a change is noticed and undone is not what is tried here.
+            std::future::pending::<()>().await;
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
     };
     tokio::pin!(running);
     let early = tokio::select! {
@@ -100,6 +101,7 @@ async fn planted(
         () = asking => None,
     };
     status(repo);
+    write(&repo.join("go"), "");
     let ran = match early {
         Some(ran) => ran,
         None => running.await,
@@ -270,7 +272,8 @@ fn a_prompt_while_the_job_runs() {
     let job = server.start_job(world.job(serde_json::json!({})));
     let ready = world.repo.join("ready");
     crate::support::until("the agent has tried", || ready.exists());
-    std::thread::sleep(Duration::from_millis(500));
+    // It failed, or it is undone.
+    crate::support::until("the configuration is as it was", || !world.read(".git/config").contains("touch"));
     status(&world.repo);
     let result = server.finish(&job);
     assert!(!marker.exists(), "{result}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{self, Agent, World, git, write};
 
-const CANARY: &str = "CANARY-4711-LINE";
+pub(super) const CANARY: &str = "CANARY-4711-LINE";
 
 const CALC: &str = "def add(a, b):\n    return a - b\n";
 const TEST: &str = "import os, sys\n\
@@ -17,20 +17,20 @@ const TEST: &str = "import os, sys\n\
     import unittest\nfrom calc import add\n\
     class T(unittest.TestCase):\n    def test_add(self): self.assertEqual(add(2, 3), 5)\n\
     if __name__ == '__main__': unittest.main()\n";
-const FIX: &str = "sed -i 's/a - b/a + b/' src/calc.py";
+pub(super) const FIX: &str = "sed -i 's/a - b/a + b/' src/calc.py";
 
 /// Runs what the prompt has between BEGIN and END.
 pub(super) const AGENT: &str =
     r#"sed -n '/^#BEGIN/,/^#END/p' >"$TMPDIR/agent.sh"; bash "$TMPDIR/agent.sh"; echo agent done"#;
 
 /// A world whose agent is a script, and a victim beside the sandbox root.
-struct Attack {
-    world: World,
-    victim: PathBuf,
+pub(super) struct Attack {
+    pub(super) world: World,
+    pub(super) victim: PathBuf,
 }
 
 impl Attack {
-    fn new(files: &[(&str, &str)]) -> Attack {
+    pub(super) fn new(files: &[(&str, &str)]) -> Attack {
         let mut all = vec![
             ("src/calc.py", CALC),
             ("tests/test_calc.py", TEST),
@@ -47,7 +47,15 @@ impl Attack {
         Attack { world, victim }
     }
 
-    fn job(&self, script: &str, extra: Value) -> Value {
+    /// The same under a weaker containment than the machine offers.
+    #[cfg(target_os = "linux")]
+    pub(super) fn under(strength: contain::Strength, files: &[(&str, &str)]) -> Attack {
+        let mut attack = Attack::new(files);
+        attack.world.weaken(strength);
+        attack
+    }
+
+    pub(super) fn job(&self, script: &str, extra: Value) -> Value {
         let script = script.replace("VICTIM", &self.victim.display().to_string());
         let mut args = json!({
             "prompt": format!("Fix the failing test.\n#BEGIN\n{script}\n#END\n"),
@@ -63,7 +71,7 @@ impl Attack {
     }
 
     /// Runs the attack to its end: the job's result and its directory.
-    fn run(&self, script: &str, extra: Value) -> (Value, PathBuf) {
+    pub(super) fn run(&self, script: &str, extra: Value) -> (Value, PathBuf) {
         let mut server = self.world.serve();
         let id = server.start_job(self.job(script, extra));
         let result = server.finish(&id);
@@ -72,7 +80,7 @@ impl Attack {
     }
 
     /// The victim is as it was.
-    fn held(&self) {
+    pub(super) fn held(&self) {
         let mut all = Vec::new();
         let mut open = vec![self.victim.clone()];
         while let Some(dir) = open.pop() {
@@ -90,7 +98,7 @@ impl Attack {
     }
 }
 
-fn rules(dir: &Path) -> Vec<String> {
+pub(super) fn rules(dir: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(dir.join("artifacts/findings.json")).unwrap_or_default();
     let all: Vec<Value> = serde_json::from_str(&text).unwrap_or_default();
     let denied = all.iter().filter(|v| v["finding"]["severity"] == "deny");
@@ -98,7 +106,7 @@ fn rules(dir: &Path) -> Vec<String> {
 }
 
 /// Everything of a job that a person, the planner or the agent could read.
-fn readable_text(dir: &Path) -> String {
+pub(super) fn readable_text(dir: &Path) -> String {
     let mut text = String::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
@@ -157,12 +165,14 @@ fn a_directory_that_another_job_exchanged_is_refused() {
         }
         let mut server = attack.world.serve();
         let none = json!({"checks": null, "scoped_patch": null});
-        let first = server.start_job(attack.job(&format!("sleep 2; {swap}"), none));
+        let first =
+            server.start_job(attack.job(&format!("while [ ! -e go ]; do sleep 0.05; done; {swap}"), none));
         let dirs = [attack.world.repo.join("other"), attack.world.repo.join("pkg/a")];
         let second = server.start_job(attack.job(
             "cat ../pkg/a/*; echo 'echo PWNED' >>VICTIM/.bashrc",
             json!({"checks": null, "scoped_patch": null, "allowed_dirs": dirs, "isolation": isolation}),
         ));
+        write(&attack.world.repo.join("go"), "");
         server.finish(&first);
         let result = server.finish(&second);
         attack.held();

@@ -26,6 +26,8 @@ mod plugins;
 #[cfg(target_os = "linux")]
 mod promises;
 #[cfg(target_os = "linux")]
+mod race;
+#[cfg(target_os = "linux")]
 mod reports;
 mod secrets;
 #[cfg(unix)]

@@ -71,7 +71,7 @@ async fn holds(id: &str, strength: Strength) -> Option<bool> {
             let repo = fixture.path("work");
             git(&repo, &["init", "-q"]);
             let config = std::fs::read_to_string(repo.join(".git/config")).expect("there");
-            let script = "git config core.fsmonitor evil && echo changed > changed; sleep 0.3";
+            let script = "git config core.fsmonitor evil || exit 0; echo changed > changed; sleep 50";
             let ran =
                 try_run(&fixture, shell(script), strength, Duration::from_secs(60), Default::default()).await;
             if id == "git-closed" {
@@ -184,7 +184,10 @@ print("tried")
         }
         "daemons" => {
             let seconds = unique_sleep();
-            let script = format!("(setsid env -i sleep {seconds} </dev/null >/dev/null 2>&1 &) ; sleep 0.2");
+            let script = format!(
+                "(setsid env -i sh -c 'echo > started; exec sleep {seconds}' </dev/null >/dev/null 2>&1 &) ; \
+                 while [ ! -e started ]; do sleep 0.01; done"
+            );
             run(&fixture, shell(&script), strength).await;
             Some(sleeping(&seconds) == 0)
         }

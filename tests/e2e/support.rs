@@ -59,7 +59,23 @@ pub struct World {
     pub home: PathBuf,
     env: BTreeMap<String, String>,
     gateways: Vec<Child>,
+    without_landlock: bool,
 }
+
+/// Runs its arguments with Landlock's system calls (444 to 446) refused with ENOSYS, as on a
+/// kernel without it.
+const NO_LANDLOCK: &str = r#"
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+op = lambda code, yes, no, value: struct.pack("HBBI", code, yes, no, value)
+text = (op(0x20, 0, 0, 0) + op(0x35, 0, 2, 444) + op(0x35, 1, 0, 447) + op(0x06, 0, 0, 0x50000 | 38)
+        + op(0x06, 0, 0, 0x7FFF0000))
+buffer = ctypes.create_string_buffer(text, len(text))
+class Program(ctypes.Structure): _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+program = Program(len(text) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
 
 impl World {
     /// A repository with these files, committed, and a gateway that plays `scenario`.
@@ -83,7 +99,8 @@ impl World {
         git(&repo, &["init", "-q", "-b", "main"]);
         git(&repo, &["add", "-A"]);
         git(&repo, &["commit", "-q", "-m", "start"]);
-        let mut world = World { dir, repo, home, env: BTreeMap::new(), gateways: Vec::new() };
+        let mut world =
+            World { dir, repo, home, env: BTreeMap::new(), gateways: Vec::new(), without_landlock: false };
         world.set("SANDBOX_ROOT", &world.repo.display().to_string());
         world.set("CODEX_WORKER_HOME", &world.home.display().to_string());
         world.set("ONEAPI_API_KEY", GATEWAY_KEY);
@@ -103,6 +120,28 @@ impl World {
     /// Sets a variable of every process that this world starts from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Lets the program have no more than this containment: a `PATH` without bubblewrap, and for
+    /// process groups a filter that takes Landlock's system calls away.
+    #[cfg(target_os = "linux")]
+    #[allow(dead_code, reason = "not every test program contains anything")]
+    pub fn weaken(&mut self, strength: contain::Strength) {
+        if strength == contain::Strength::Bubblewrap {
+            return;
+        }
+        let programs = self.dir.path().join("programs");
+        std::fs::create_dir_all(&programs).expect("a directory");
+        for dir in ["/usr/local/bin", "/usr/bin", "/bin"] {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let link = programs.join(entry.file_name());
+                if entry.file_name() != "bwrap" && !link.is_symlink() {
+                    std::os::unix::fs::symlink(entry.path(), link).expect("linked");
+                }
+            }
+        }
+        self.set("PATH", &programs.display().to_string());
+        self.without_landlock = strength == contain::Strength::ProcessGroup;
     }
 
     /// The value that every process of this world gets for `name`.
@@ -154,10 +193,13 @@ impl World {
 
     /// A command with this world's environment and nothing else but PATH and HOME.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BIN);
-        command.args(args).env_clear().envs(&self.env).current_dir(&self.repo);
+        let mut command = Command::new(if self.without_landlock { "python3" } else { BIN });
+        if self.without_landlock {
+            command.args(["-c", NO_LANDLOCK, BIN]);
+        }
+        command.args(args).env_clear().current_dir(&self.repo);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.dir.path());
+        command.env("HOME", self.dir.path()).envs(&self.env);
         command
     }
 

@@ -29,6 +29,8 @@ pub struct Files {
     pub writable: Vec<Identity>,
     /// Everything below may be read and run.
     pub readable: Vec<PathBuf>,
+    /// The same where a job may have put a link, if it is still what was looked at.
+    pub readable_same: Vec<Identity>,
     /// The names of everything below may be listed: directories of which a part is hidden.
     pub listed: Vec<PathBuf>,
 }
@@ -50,6 +52,24 @@ impl Identity {
         use std::os::unix::fs::MetadataExt;
         let meta = path.metadata()?;
         Ok(Identity { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// What is there now, reached through no link: one that has come since the path was
+    /// resolved is refused.
+    pub fn unlinked(path: &Path) -> std::io::Result<Identity> {
+        let of = |meta: jobfs::Meta| Identity {
+            path: path.to_owned(),
+            device: meta.identity.dev,
+            inode: meta.identity.ino,
+        };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return jobfs::Tree::open(path)?.meta(b"").map(of);
+        };
+        let meta = jobfs::Tree::open(parent)?.meta(std::os::unix::ffi::OsStrExt::as_bytes(name))?;
+        match meta.is_symlink() {
+            true => Err(std::io::Error::other("it is a link now")),
+            false => Ok(of(meta)),
+        }
     }
 
     /// It is still the same.

@@ -52,14 +52,17 @@ pub(super) fn restrict_this_thread(rules: &Rules) -> Result<i32, Error> {
             .add_rules(path_beneath_rules(&files.listed, BitFlags::from(AccessFs::ReadDir)))?
             .add_rules(path_beneath_rules(&files.readable, read))?
             .add_rules(path_beneath_rules(DEVICES, all))?;
-        for place in &files.writable {
+        let writable = files.writable.iter().map(|same| (same, all));
+        for (same, access) in writable.chain(files.readable_same.iter().map(|same| (same, read))) {
             // Opened once: what is compared is what the rule is on.
-            let Ok(fd) = PathFd::new(&place.path) else { continue };
+            let Ok(fd) = PathFd::new(&same.path) else { continue };
             let opened = rustix::fs::fstat(&fd).map_err(|error| Error::Rules(error.to_string()))?;
-            if (opened.st_dev, opened.st_ino) != (place.device, place.inode) {
-                return Err(Error::Replaced(place.path.display().to_string()));
+            if (opened.st_dev, opened.st_ino) != (same.device, same.inode) {
+                return Err(Error::Replaced(same.path.display().to_string()));
             }
-            created = created.add_rule(PathBeneath::new(fd, all))?;
+            let is_dir = rustix::fs::FileType::from_raw_mode(opened.st_mode).is_dir();
+            let access = if is_dir { access } else { access & AccessFs::from_file(TESTED) };
+            created = created.add_rule(PathBeneath::new(fd, access))?;
         }
     }
     if let Some(ports) = &rules.connect_ports {

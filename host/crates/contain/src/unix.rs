@@ -80,7 +80,7 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
         limits = shown(&command.limits, processes, group.is_some());
         let opened = Channel::open(&plan.forward, group.clone())
             .map_err(|error| Error::Setup(format!("sockets: {error}")))?;
-        let spec = spec(command, &mut plan, &view, processes, &opened);
+        let spec = spec(command, &mut plan, &view, processes, &opened)?;
         let spec = serde_json::to_vec(&spec).map_err(|error| Error::Setup(error.to_string()))?;
         let file = opened.dir().join("spec.json");
         std::fs::write(&file, spec).map_err(|error| Error::Setup(format!("{}: {error}", file.display())))?;
@@ -113,20 +113,32 @@ pub(super) fn prepare(command: &Command, options: &Options) -> Result<Prepared> 
 }
 
 /// The helper's instructions.
-fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel: &Channel) -> helper::Spec {
-    let identities = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<Identity> {
-        paths.filter_map(|path| Identity::of(&path).ok()).collect()
+fn spec(
+    command: &Command,
+    plan: &mut Plan,
+    view: &View,
+    processes: u64,
+    channel: &Channel,
+) -> Result<helper::Spec> {
+    let writable = identities(view.writable.iter().map(|shown| (&shown.source, &shown.source)))?;
+    let untrusted: Vec<PathBuf> =
+        command.limits.untrusted.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
+    let files = match plan.strength {
+        Strength::Landlock => Some(files(plan, view, writable.clone(), &untrusted)?),
+        _ => None,
     };
-    let writable = identities(&mut view.writable.iter().map(|shown| shown.source.clone()));
-    let files = (plan.strength == Strength::Landlock).then(|| files(plan, view, writable.clone()));
     // Mounted by name: the helper, inside, compares what it got.
     let same = if plan.strength == Strength::Bubblewrap {
-        let kept = identities(&mut view.protection.fixed.iter().chain(&view.protection.read_only).cloned());
-        let bound = view.writable.iter().filter(|shown| is_bound(view, &shown.source)).filter_map(|shown| {
-            Some(Identity { path: shown.at.clone(), ..Identity::of(&shown.source).ok()? })
-        });
+        let kept = view.protection.fixed.iter().chain(&view.protection.read_only);
+        let bound = view.writable.iter().filter(|shown| is_bound(view, &shown.source));
+        let read = view.readable.iter().filter(|shown| is_below(&shown.source, &untrusted));
+        let read = read.filter(|shown| !is_covered(view, &shown.at));
+        let mut same = identities(
+            bound.chain(read).map(|shown| (&shown.source, &shown.at)).chain(kept.map(|path| (path, path))),
+        )?;
         let plain = writable.into_iter().filter(|place| !is_covered(view, &place.path));
-        plain.filter(|place| !is_bound(view, &place.path)).chain(bound).chain(kept).collect()
+        same.extend(plain.filter(|place| !is_bound(view, &place.path)));
+        same
     } else {
         Vec::new()
     };
@@ -135,7 +147,7 @@ fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel
     let git = environment::git_settings();
     let home = command.env.get("HOME").map(|home| Path::new(home).join(".gitconfig"));
     let home = home.filter(|_| !git.is_empty());
-    helper::Spec {
+    Ok(helper::Spec {
         control: channel.control(),
         env,
         same,
@@ -156,7 +168,27 @@ fn spec(command: &Command, plan: &mut Plan, view: &View, processes: u64, channel
         },
         filter: plan.filter.clone(),
         watch_parent: plan.strength != Strength::Bubblewrap,
-    }
+    })
+}
+
+/// What is at each source now, under the name at which it will be looked at. A source that is
+/// reached through a link was resolved before: somebody has put the link there since.
+fn identities<'a>(places: impl Iterator<Item = (&'a PathBuf, &'a PathBuf)>) -> Result<Vec<Identity>> {
+    places
+        .map(|(source, at)| {
+            let found = Identity::unlinked(source).map_err(|error| {
+                Error::Setup(format!(
+                    "{} was replaced while the containment was made: {error}",
+                    source.display()
+                ))
+            })?;
+            Ok(Identity { path: at.clone(), ..found })
+        })
+        .collect()
+}
+
+fn is_below(path: &Path, dirs: &[PathBuf]) -> bool {
+    dirs.iter().any(|dir| path.starts_with(dir))
 }
 
 /// The place is shown under another name, and only there.
@@ -171,7 +203,12 @@ fn is_covered(view: &View, place: &Path) -> bool {
 }
 
 /// Landlock's rules on files.
-fn files(plan: &mut Plan, view: &View, writable: Vec<Identity>) -> landlock::Files {
+fn files(
+    plan: &mut Plan,
+    view: &View,
+    writable: Vec<Identity>,
+    untrusted: &[PathBuf],
+) -> Result<landlock::Files> {
     let hidden: Vec<PathBuf> = view.hidden.iter().map(|hide| hide.path.clone()).collect();
     for path in hidden.iter().filter(|path| writable.iter().any(|dir| path.starts_with(&dir.path))) {
         plan.warnings.push(format!("{} is in a writable directory and is not hidden", path.display()));
@@ -181,7 +218,10 @@ fn files(plan: &mut Plan, view: &View, writable: Vec<Identity>) -> landlock::Fil
     let roots: Vec<PathBuf> = view.readable.iter().map(|shown| shown.source.clone()).collect();
     let roots: Vec<PathBuf> = roots.into_iter().chain([PathBuf::from("/proc")]).collect();
     let (readable, listed) = landlock::readable_beside(&roots, &hidden, &landlock::entries);
-    landlock::Files { writable, readable, listed }
+    let (in_question, readable): (Vec<PathBuf>, Vec<PathBuf>) =
+        readable.into_iter().partition(|path| is_below(path, untrusted));
+    let readable_same = identities(in_question.iter().map(|path| (path, path)))?;
+    Ok(landlock::Files { writable, readable, readable_same, listed })
 }
 
 /// Bubblewrap's mounts.
