@@ -29,6 +29,7 @@ mod promises;
 mod race;
 #[cfg(target_os = "linux")]
 mod reports;
+mod runner_reports;
 mod secrets;
 #[cfg(unix)]
 mod setup;

@@ -337,6 +337,9 @@ fn a_check_is_run_again_without_the_change() {
     let mut bad = project();
     bad.push(("deps/assert.sh", ASSERT));
     let scope = json!({"paths": ["src"]});
+    let mut checks = support::slug_check();
+    let said = json!({"name": "said", "command": "grep -q Joins src/slug.sh", "must_fail_before": true});
+    checks.as_array_mut().expect("a list").push(said);
     let cases = [
         // It failed before and passes with the change: that is what it is for.
         (&bad, fix(), json!({"prompt": "Fix the slug."}), "completed", "", "fails without the change"),
@@ -349,10 +352,11 @@ fn a_check_is_run_again_without_the_change() {
             "",
             "passed before the job and passes after it",
         ),
+        // Something failed before the job: it is a fix, whatever its prompt calls it.
         (
             &good,
             comment(),
-            json!({"prompt": "Fix the slug."}),
+            json!({"prompt": "Say what slug does.", "checks": checks}),
             "completed",
             "change-not-tested",
             "passes without",
@@ -360,7 +364,7 @@ fn a_check_is_run_again_without_the_change() {
         (
             &good,
             comment(),
-            json!({"prompt": "Fix the slug.", "reliability_tier": STRICT, "scoped_patch": scope, "auto_revise": false}),
+            json!({"prompt": "Say what slug does.", "checks": checks, "reliability_tier": STRICT, "scoped_patch": scope, "auto_revise": false}),
             "failed",
             "change-not-tested",
             "passes without the change",
@@ -377,7 +381,9 @@ fn a_check_is_run_again_without_the_change() {
     for (files, turn, mut job, expected, rule, phrase) in cases {
         for isolation in ["none", "worktree"] {
             job["isolation"] = json!(isolation);
-            job["checks"] = support::slug_check();
+            if job.get("checks").is_none() {
+                job["checks"] = support::slug_check();
+            }
             let mut world = world(files, json!([turn.clone(), say("Done.")]));
             if job["reliability_tier"] != "lite" {
                 // The first further run is the one on mutants, where a policy makes some.
@@ -463,6 +469,78 @@ fn a_check_that_cannot_fail_is_found_out() {
                 script.is_empty() || script == support::SLUG[1].1,
                 "the tests are as they were: {script}"
             );
+        }
+    }
+}
+
+/// What defines a check is tried as it was, also where the scope names the file.
+#[test]
+fn the_old_definition_of_a_check_is_tried() {
+    let make = |recipe: &str| format!("test:\n\t@{recipe}\n");
+    let fake = make("echo 1..2; echo 'ok 1 - keeps words'; echo 'ok 2 - joins words'");
+    let real = make("sh tests/run.sh");
+    let fixed = json!({"edit": {"path": "src/slug.sh", "old": support::BUG.0, "new": support::BUG.1}});
+    let read = json!({"read": {"path": "src/slug.sh"}});
+    let write = |text: &str| json!({"write": {"path": "Makefile", "content": text}});
+    let cases = [
+        (real.clone(), json!([write(&fake)]), "standard", "failed", "tests-weakened"),
+        (
+            real.clone(),
+            json!([read, fixed, write(&make("sh tests/run.sh # twice"))]),
+            STRICT,
+            "completed",
+            "",
+        ),
+        // The old one leads nowhere: it was to be replaced.
+        (make("sh gone.sh"), json!([read, fixed, write(&real)]), "standard", "completed", "tests-unguarded"),
+        (make("sh gone.sh"), json!([read, fixed, write(&real)]), STRICT, "failed", "tests-unguarded"),
+    ];
+    for (before, tools, tier, expected, rule) in cases {
+        let mut files = support::SLUG.to_vec();
+        files.push(("Makefile", &before));
+        let mut world = world(&files, json!([{"tools": tools}, say("Done.")]));
+        world.set("WORKER_VERIFY_RUNS", "0");
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": "worktree", "reliability_tier": tier, "auto_revise": false,
+                   "scoped_patch": {"paths": ["src", "Makefile"]},
+                   "checks": [{"name": "unit tests", "command": "make test"}]}),
+        );
+        let found = findings(&dir);
+        assert_eq!(result["job_status"], expected, "{tier} {before}: {result} {found}");
+        assert!(found.contains(rule), "{found}");
+    }
+}
+
+/// Files that git ignores are in no diff and in no result: a check passes without them.
+#[test]
+fn a_check_does_without_the_ignored_files_that_were_added() {
+    let source =
+        "[ -e local.conf ] && . ./local.conf\nslug() { printf '%s' \"$1\" | tr 'A-Z ' \"a-z${DASH:-_}\"; }\n";
+    let write = |path: &str, content: &str| json!({"write": {"path": path, "content": content}});
+    let read = json!({"read": {"path": "src/slug.sh"}});
+    for (paths, copy_in, expected) in [
+        (json!(["src", "*.conf"]), json!([]), "failed"),
+        (json!(["src", "local.conf"]), json!([]), "completed"),
+        (json!(["src", "*.conf"]), json!(["local.conf"]), "completed"),
+    ] {
+        let mut files = support::SLUG.to_vec();
+        files.push((".gitignore", "*.conf\n"));
+        let tools = json!([read, write("src/slug.sh", source), write("local.conf", "DASH=-\n")]);
+        let mut world = world(&files, json!([{"tools": tools}, say("Passes.")]));
+        world.set("WORKER_VERIFY_RUNS", "0");
+        let (result, dir) = finish(
+            &world,
+            json!({"isolation": "worktree", "copy_in": copy_in, "auto_revise": false,
+                   "scoped_patch": {"paths": paths}, "checks": support::slug_check()}),
+        );
+        let found = findings(&dir);
+        assert_eq!(result["job_status"], expected, "{paths} {copy_in}: {result} {found}");
+        assert_eq!(found.contains("environment-dependent"), expected == "failed", "{found}");
+        if expected == "failed" {
+            let kept = std::fs::read_to_string(dir.join("worktree/local.conf")).unwrap_or_default();
+            assert_eq!(kept, "DASH=-\n", "it is back");
+            assert!(!dir.join("worktree/.codex-worker-aside").exists());
         }
     }
 }

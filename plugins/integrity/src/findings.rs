@@ -40,7 +40,6 @@ pub const RULES: &[(&str, Severity)] = &[
     ("mock-in-production", Severity::Warn),
     ("claim-unverified", Severity::Warn),
     ("answers-in-source", Severity::Warn),
-    ("runner-silent", Severity::Warn),
     ("changes-unread", Severity::Warn),
 ];
 

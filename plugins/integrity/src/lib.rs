@@ -65,7 +65,8 @@ impl Tier {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The tier that jobs are judged by: an input of version 0.1 does not hold the job's own.
+    /// The tier that the job is judged by: an input of version 0.1 does not hold it, so that
+    /// the host sets it here unless the operator did.
     tier: Tier,
     /// Severities by rule.
     levels: BTreeMap<String, Level>,
@@ -111,7 +112,6 @@ impl Verifier for Integrity {
         runner::judge(job, &files, &mut findings);
         source::judge(job, &files, checks, agent, self.tier, &mut findings);
         outcome::counts(job, &files, checks, &mut findings);
-        outcome::silent_runners(checks, self.tier, &mut findings);
         history::history(job, agent, &mut findings);
         claims::claims(job, &files, changes.total_files, checks, agent, &mut findings);
         findings.sorted()

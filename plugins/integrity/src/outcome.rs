@@ -1,8 +1,7 @@
-//! What the runs say: counts before and after, and runners that say nothing.
+//! What the runs say: counts before and after.
 
 use codex_worker_policy::{CheckResult, CheckStatus, JobFacts, Severity, Signal};
 
-use crate::Tier;
 use crate::diff::File;
 use crate::findings::Findings;
 use crate::tests_changed::all_changed_tests_named;
@@ -128,37 +127,6 @@ fn fewer_than_before(check: &CheckResult, signal: &Signal, old: &Signal, finding
                 signal.skipped, old.skipped
             ),
             "let the tests run that ran before",
-        );
-    }
-}
-
-/// Checks that look like tests and did not say how many ran. A runner that always says it is
-/// a stronger sign than a script's name, and one that said it before the job the strongest.
-pub fn silent_runners(checks: &[CheckResult], tier: Tier, findings: &mut Findings<'_>) {
-    const RUNNERS: &[&str] =
-        &["pytest", "cargo test", "go test", "jest", "vitest", "mocha", "rspec", "phpunit", "unittest"];
-    for check in checks.iter().filter(|check| check.status == CheckStatus::Passed) {
-        if tests(&check.signals).next().is_some() {
-            continue;
-        }
-        let was_counted = tests(&check.baseline_signals).next().is_some();
-        let names_one = RUNNERS.iter().any(|runner| check.command.contains(runner))
-            && !["-qq", "--no-run", "--co", "--list", "--version", "--help", "> "]
-                .iter()
-                .any(|quiet| check.command.contains(quiet));
-        let looks_like_tests = check.signals.iter().any(|signal| signal.runner == UNCOUNTED);
-        let severity = match (was_counted, names_one, looks_like_tests) {
-            (false, false, false) => continue,
-            _ if was_counted || tier.is_strict() => Severity::Deny,
-            (_, true, _) => Severity::Warn,
-            _ => Severity::Info,
-        };
-        findings.add_as(
-            "runner-silent",
-            severity,
-            None,
-            format!("the check `{}` passed, and its runner did not say what it ran", check.name),
-            "let the runner end by itself and report how many tests ran",
         );
     }
 }

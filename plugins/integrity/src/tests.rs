@@ -322,41 +322,6 @@ fn histories_and_downloads() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn a_runner_that_says_nothing() {
-    let uncounted = || vec![Signal { runner: "uncounted".into(), nothing_ran: false, ..Signal::default() }];
-    // The command, what was read now and before the job, and the finding in each tier.
-    type Row<'a> = (&'a str, Vec<Signal>, Option<Signal>, [&'a [&'a str]; 2]);
-    let (deny, warn, info): (&[&str], &[&str], &[&str]) =
-        (&["deny runner-silent"], &["warn runner-silent"], &["info runner-silent"]);
-    let table: &[Row<'_>] = &[
-        ("python -m pytest -q", vec![], None, [warn, deny]),
-        ("./scripts/all.sh", vec![], None, [&[], &[]]),
-        ("./scripts/all.sh", vec![], Some(signal(3, 1, 0)), [deny, deny]),
-        ("pytest -qq", vec![], None, [&[], &[]]),
-        ("sh run_tests.sh", uncounted(), None, [info, deny]),
-        ("cargo test", uncounted(), None, [warn, deny]),
-        ("npm test", vec![signal(3, 0, 0)], None, [&[], &[]]),
-        // Another policy counted what this one could not read.
-        ("npm test", [uncounted(), vec![signal(3, 0, 0)]].concat(), None, [&[], &[]]),
-    ];
-    for (command, now, before, expected) in table {
-        let mut input = pass(vec![added("src/a.py", "x = 1")]);
-        input.checks = vec![CheckResult {
-            signals: now.clone(),
-            baseline_signals: before.iter().cloned().collect(),
-            ..CheckResult::passed("unit", *command)
-        }];
-        for (tiers, expected) in
-            [[Tier::Lite, Tier::Standard], [Tier::Strict, Tier::Critical]].iter().zip(expected)
-        {
-            for tier in tiers {
-                assert_eq!(judge_as(*tier, &input), *expected, "{command} in {tier:?}");
-            }
-        }
-    }
-}
-
 /// A test file that was there, and that the change touches somewhere else.
 fn known_tests(path: &str, lines: &str) -> ChangedFile {
     let context: String = lines.lines().map(|line| format!(" {line}\n")).collect();

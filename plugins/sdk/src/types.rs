@@ -337,3 +337,20 @@ wire_record!(
         not_mutated: Vec<NotMutated>,
     }
 );
+
+impl Mutant {
+    /// Whether a runner's id of a test holds each part of [`Mutant::test`]; false when the
+    /// test has no name.
+    pub fn is_of_test(&self, id: &str) -> bool {
+        // `adds` is no part of `adds_typed`, but of `test_0001_adds`.
+        let stands = |part: &str| {
+            id.match_indices(part).any(|(at, _)| {
+                let before = id[..at].chars().next_back();
+                let after = id[at + part.len()..].chars().next();
+                before.is_none_or(|c| !c.is_alphanumeric())
+                    && after.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+            })
+        };
+        !self.test.is_empty() && self.test.iter().all(|part| stands(part))
+    }
+}

@@ -16,6 +16,8 @@ use super::{Error, Recorded, Recorder, Result, internals, io, names};
 
 /// Holds the tree that the directories shall be again; beside the record.
 const OVERLAID: &str = "laid";
+/// Where ignored files are while they are out of the way.
+const ASIDE: &str = ".codex-worker-aside";
 /// Bytes of a file that a patch holds at most in binary form.
 const LARGE_BINARY: u64 = 32 << 20;
 
@@ -121,12 +123,23 @@ impl Recorder {
     }
 
     /// Overlays `paths` of the base and the content of `files` onto the directories, which hold
-    /// `tree`. A note beside the record makes [`Recorder::remove_overlay`], and the next look by
-    /// whatever process, undo it.
-    pub fn overlay_base(&self, tree: &str, paths: &[String], files: &[(String, Vec<u8>)]) -> Result<()> {
+    /// `tree`, and puts the files that git ignores at `aside` out of the way. A note beside the
+    /// record makes [`Recorder::remove_overlay`], and the next look by whatever process, undo it.
+    pub fn overlay_base(
+        &self,
+        tree: &str,
+        paths: &[String],
+        files: &[(String, Vec<u8>)],
+        aside: &[String],
+    ) -> Result<()> {
         let note = self.state.join(OVERLAID);
-        fs::write(&note, tree).map_err(io("writing", &note))?;
-        let written = self.restore(paths).and_then(|()| self.rewrite(files, &self.record.top));
+        // Names as the change set tells them hold no line ends.
+        let lines: Vec<&str> = std::iter::once(tree).chain(aside.iter().map(String::as_str)).collect();
+        fs::write(&note, lines.join("\n")).map_err(io("writing", &note))?;
+        let written = self
+            .put_aside(aside)
+            .and_then(|()| self.restore(paths))
+            .and_then(|()| self.rewrite(files, &self.record.top));
         if written.is_err() {
             self.remove_overlay()?;
         }
@@ -137,13 +150,54 @@ impl Recorder {
     pub fn remove_overlay(&self) -> Result<()> {
         let note = self.state.join(OVERLAID);
         match fs::read_to_string(&note) {
-            Ok(tree) => {
-                self.restore_tree(&tree)?;
+            Ok(text) => {
+                let mut lines = text.lines();
+                let tree = lines.next().unwrap_or_default();
+                let aside: Vec<String> = lines.map(str::to_owned).collect();
+                self.take_back(&aside)?;
+                self.restore_tree(tree)?;
                 fs::remove_file(&note).map_err(io("removing", &note))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io("reading", &note)(error)),
         }
+    }
+
+    /// Renames each into a directory of the host's at the top, by its number.
+    fn put_aside(&self, aside: &[String]) -> Result<()> {
+        if aside.is_empty() {
+            return Ok(());
+        }
+        let top = self.open(&self.record.top)?;
+        let dir = top.path().join(ASIDE);
+        remove(&top, ASIDE.as_bytes())?;
+        top.make_dir(ASIDE.as_bytes()).map_err(io("creating", &dir))?;
+        for (number, told) in aside.iter().enumerate() {
+            let name = self.name_of(told)?;
+            if top.meta(&name).is_ok() {
+                let to = format!("{ASIDE}/{number}");
+                top.rename(&name, to.as_bytes())
+                    .map_err(io("renaming", &top.path().join(names::path(&name))))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&self, aside: &[String]) -> Result<()> {
+        if aside.is_empty() {
+            return Ok(());
+        }
+        let top = self.open(&self.record.top)?;
+        for (number, told) in aside.iter().enumerate() {
+            let (name, from) = (self.name_of(told)?, format!("{ASIDE}/{number}"));
+            if top.meta(from.as_bytes()).is_ok() {
+                make_room(&top, &name)?;
+                remove(&top, &name)?;
+                let path = top.path().join(names::path(&name));
+                top.rename(from.as_bytes(), &name).map_err(io("renaming", &path))?;
+            }
+        }
+        remove(&top, ASIDE.as_bytes())
     }
 
     /// The whole change as a patch that `git apply` takes at [`Recorder::top`], binary files

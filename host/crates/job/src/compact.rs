@@ -7,6 +7,7 @@ use model::result::{Artifact, Failure, FailureKind, JobResult, LineVerdict, Line
 use model::spec::{JobId, JobSpec};
 use model::types::{CheckResult, CheckStatus, Severity};
 use redact::sanitize::line;
+use verify::agreement;
 use verify::outcome::{CheckEvidence, Verdict, holds};
 
 /// The store keeps this many paths; replies show fewer.
@@ -207,6 +208,9 @@ fn check_line(check: &CheckResult, holds: bool, evidence: Option<&CheckEvidence>
         }
         if signal.nothing_ran {
             facts.push("nothing ran".to_owned());
+        }
+        if signal.runner == agreement::UNCOUNTED {
+            facts.push("no test count in its output".to_owned());
         }
     }
     if check.status == CheckStatus::Failed && matches!(check.baseline, Some(CheckStatus::Failed)) {

@@ -3,11 +3,6 @@
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
-#![allow(clippy::large_enum_variant, reason = "what a run reached is made once and moved once")]
-#![allow(
-    clippy::wrong_self_convention,
-    reason = "`to_guard` lists what is to be guarded; it converts nothing"
-)]
 
 pub mod artifacts;
 pub mod budget;

@@ -28,6 +28,10 @@ pub enum HostRule {
     NotMutated,
     /// A check passes in the environment of its first run only.
     EnvironmentDependent,
+    /// A runner did not say what it ran.
+    RunnerSilent,
+    /// A check's exit, its summary and its runner's report do not agree.
+    ReportDiffers,
     /// The repository's configuration, hooks or refs changed.
     InternalsChanged,
 }
@@ -44,6 +48,8 @@ impl HostRule {
         HostRule::ChangeNotTested,
         HostRule::NotMutated,
         HostRule::EnvironmentDependent,
+        HostRule::RunnerSilent,
+        HostRule::ReportDiffers,
         HostRule::InternalsChanged,
     ];
 
@@ -59,6 +65,8 @@ impl HostRule {
             HostRule::ChangeNotTested => "change-not-tested",
             HostRule::NotMutated => "not-mutated",
             HostRule::EnvironmentDependent => "environment-dependent",
+            HostRule::RunnerSilent => "runner-silent",
+            HostRule::ReportDiffers => "report-differs",
             HostRule::InternalsChanged => "internals-changed",
         }
     }

@@ -146,17 +146,20 @@ impl PermissionMode {
     }
 }
 
-/// How much evidence a job needs; presets, see docs/mcp.md.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "documented as a table in docs/mcp.md")]
-pub enum Tier {
-    Lite,
-    Standard,
-    Strict,
-    Critical,
+pub use super::types::Tier;
+
+impl schemars::JsonSchema for Tier {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Tier".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "How much evidence a job needs; presets, see docs/mcp.md.",
+            "type": "string",
+            "enum": ["lite", "standard", "strict", "critical"],
+        })
+    }
 }
 
 impl Tier {

@@ -188,13 +188,7 @@ pub fn mutants(input: &MutationInput, mutants: Mutants) -> Result<Mutants, Strin
         if file.content[mutant.start as usize..mutant.end as usize] == mutant.text {
             return Err(format!("{} alters nothing", named()));
         }
-        let overlaps = |other: &&Mutant| {
-            other.kind == MutantKind::Oracle
-                && other.path == mutant.path
-                && other.start < mutant.end.max(mutant.start + 1)
-                && mutant.start < other.end.max(other.start + 1)
-        };
-        if mutant.kind == MutantKind::Oracle && kept.iter().any(|other| overlaps(&other)) {
+        if kept.iter().any(|other| overlap(other, &mutant)) {
             return Err(format!("{} overlaps another", named()));
         }
         let known = |check: &String| input.checks.iter().any(|known| known.name == *check);
@@ -222,6 +216,14 @@ pub fn mutants(input: &MutationInput, mutants: Mutants) -> Result<Mutants, Strin
         reason: sanitize::line(&one.reason, MAX_FAILURE_TEXT),
     });
     Ok(Mutants { mutants: kept, not_mutated: not_mutated.collect() })
+}
+
+/// Two oracle mutants share an overlay, so that their ranges must not overlap; also an empty
+/// one has its place.
+pub fn overlap(a: &Mutant, b: &Mutant) -> bool {
+    let oracles = a.kind == MutantKind::Oracle && b.kind == MutantKind::Oracle;
+    let within = a.start < b.end.max(b.start + 1) && b.start < a.end.max(a.start + 1);
+    oracles && a.path == b.path && within
 }
 
 #[cfg(test)]

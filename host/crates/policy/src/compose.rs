@@ -1,7 +1,9 @@
 //! How the answers of several policies become one. Pure.
 
 use model::outcome::POLICY_BROKEN;
-use model::types::{Budget, Finding, Mutant, MutantKind, Mutants, Severity, Span};
+use model::types::{Budget, Finding, Mutant, Mutants, Severity, Span};
+
+use super::accept::overlap;
 
 /// A finding and who it comes from.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -74,14 +76,7 @@ pub fn within(all: Mutants, budget: &Budget) -> Mutants {
     let mut kept: Vec<Mutant> = Vec::new();
     let mut bytes = 0u64;
     for mutant in all.mutants {
-        let overlaps = |other: &Mutant| {
-            other.kind == MutantKind::Oracle
-                && mutant.kind == MutantKind::Oracle
-                && other.path == mutant.path
-                && other.start < mutant.end.max(mutant.start + 1)
-                && mutant.start < other.end.max(other.start + 1)
-        };
-        if kept.iter().any(overlaps) {
+        if kept.iter().any(|other| overlap(other, &mutant)) {
             continue;
         }
         bytes += mutant.text.len() as u64;

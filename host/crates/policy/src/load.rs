@@ -13,7 +13,11 @@ use super::lock::{self, Entry, Lock, Mode};
 use super::plugin::{Origin, Plugin, Prepared, Table, read_file};
 use super::record;
 use super::shipped;
-use config::Config;
+use config::{Config, Tier};
+use serde_json::Value;
+
+/// Shipped policies whose configuration has the key `tier`.
+const BY_TIER: &[&str] = &["integrity"];
 
 /// What decides which policies are in force.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +27,12 @@ pub struct Settings {
     /// Where compiled code is kept; none to compile at every load.
     pub cache_dir: Option<PathBuf>,
     /// The `[plugins.<name>]` tables.
-    pub tables: BTreeMap<String, serde_json::Value>,
+    pub tables: BTreeMap<String, Value>,
     /// Leave the shipped policies out (tests, `plugin check`).
     pub without_shipped: bool,
+    /// The tier of the job that the policies judge. Policies that the host ships take it from
+    /// their configuration; the operator's own setting goes before it.
+    pub tier: Option<Tier>,
     /// Take the files as they are: the lock decides order and mode, not which bytes
     /// (`plugin lock`).
     pub relock: bool,
@@ -39,8 +46,23 @@ impl Settings {
             cache_dir: Some(config.home.join("cache").join("policies")),
             tables: config.plugin_config.clone(),
             without_shipped: false,
+            tier: None,
             relock: false,
         }
+    }
+
+    /// The table of a policy. A shipped one that judges by the tier learns the job's.
+    fn table(&self, name: &str, stem: &str, origin: &Origin) -> Option<Value> {
+        let mut table = self.tables.get(name).or_else(|| self.tables.get(stem)).cloned();
+        if let Some(tier) = self.tier
+            && *origin == Origin::Shipped
+            && BY_TIER.contains(&name)
+            && let Value::Object(own) = table.get_or_insert_with(|| Value::Object(serde_json::Map::new()))
+            && let Ok(tier) = serde_json::to_value(tier)
+        {
+            own.entry("tier").or_insert(tier);
+        }
+        table
     }
 
     /// The engine for these settings; one for each cache directory in a process.
@@ -412,7 +434,7 @@ fn load_one(runtime: &Runtime, settings: &Settings, source: &Source) -> Outcome 
         let prepared = Prepared::new(runtime, bytes, digest).map_err(at_stem)?;
         let name = prepared.about.name.clone();
         let at_name = |refusal| (name.clone(), refusal);
-        let table = Table::parse(&name, settings.tables.get(&name).or_else(|| settings.tables.get(stem)))
+        let table = Table::parse(&name, settings.table(&name, stem, &source.origin).as_ref())
             .map_err(|error| at_name(Refusal::Settings(error)))?;
         let mode = table.mode.or(locked_mode).unwrap_or_default();
         if mode == Mode::Off {

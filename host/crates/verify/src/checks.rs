@@ -15,8 +15,9 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::out_of_band::{self, Reports};
 use super::output::{Capped, cut};
-use super::reports;
+use super::{guard, reports};
 use contain::{self, Command, InForce, Limits};
 use model::spec::CheckCommand;
 use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
@@ -53,6 +54,9 @@ pub struct Site {
     pub output_max: usize,
     /// What is set besides `env`.
     pub variables: Variables,
+    /// A directory that the checks may write, outside of the tree: there runners write reports
+    /// beside their output. None not to ask them.
+    pub reports: Option<PathBuf>,
 }
 
 /// The variables of a run besides those of its [`Site`].
@@ -104,6 +108,8 @@ pub struct Ran {
     pub in_force: Option<InForce>,
     /// It was ended by `cancel`; its result means nothing.
     pub cancelled: bool,
+    /// What the runners wrote beside its output; none where they were not asked.
+    pub reports: Option<Reports>,
 }
 
 /// Runs all of `checks`, those that say `parallel` together first, then the others one by
@@ -135,21 +141,24 @@ async fn run_one(
     reader: &Arc<dyn Reader>,
     cancel: &CancellationToken,
 ) -> Ran {
-    let ran = run_with(check, number, site, reader, cancel).await;
-    if site.variables == Variables::Plain && ran.result.status == CheckStatus::TimedOut && !ran.cancelled {
-        let site = Site { variables: Variables::Ours, ..site.clone() };
-        return run_with(check, number, &site, reader, cancel).await;
+    let (ran, disturbed) = run_with(check, number, site, reader, cancel).await;
+    let hangs = site.variables == Variables::Plain && ran.result.status == CheckStatus::TimedOut;
+    if (hangs || disturbed) && !ran.cancelled {
+        let site = Site { variables: Variables::Ours, reports: None, ..site.clone() };
+        return run_with(check, number, &site, reader, cancel).await.0;
     }
     ran
 }
 
+/// One run, and whether it may have failed because its runner was asked for a report.
 async fn run_with(
     check: &CheckCommand,
     number: usize,
     site: &Site,
     reader: &Arc<dyn Reader>,
     cancel: &CancellationToken,
-) -> Ran {
+) -> (Ran, bool) {
+    let not_run = |check, why: &str, cancelled| (not_run(check, why, cancelled), false);
     if cancel.is_cancelled() {
         return not_run(check, "not started: the job was ended", true);
     }
@@ -165,6 +174,10 @@ async fn run_with(
     let set = |name: &str| site.variables == Variables::Ours || PLAIN.contains(&name);
     let variables = ENVIRONMENT.iter().filter(|(name, _)| set(name));
     env.extend(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let asked = match ask(check, site, &mut env) {
+        Ok(asked) => asked,
+        Err(why) => return not_run(check, &format!("cannot ask for a report: {why}"), false),
+    };
     let command = Command {
         argv: shell(&site.limits.renames.to_job(&check.command)),
         env,
@@ -194,23 +207,36 @@ async fn run_with(
         let (reader, check) = (Arc::clone(reader), check.clone());
         let exit_code = exit.code;
         tokio::task::spawn_blocking(move || {
+            let disturbed = exit_code != Some(0) && asked.as_ref().is_some_and(|asked| asked.disturbs(&raw));
+            let told = asked.map(out_of_band::Asked::read);
             let log = reader.redact(&raw);
-            let (signals, notes) = reader.signals(&CommandOutput {
+            let left = reports::newer_than(&cwd, start);
+            let (name, unread) = (check.name.clone(), left.unread);
+            let (mut signals, mut notes) = reader.signals(&CommandOutput {
                 name: check.name,
                 command: check.command,
                 exit_code,
                 output: log.clone(),
-                reports: reports::newer_than(&cwd, start),
+                reports: left.reports,
             });
-            (log, signals, notes)
+            if unread > 0 {
+                notes.push(format!(
+                    "check `{name}` left {unread} XML files that were too many or too large to be read as reports"
+                ));
+            }
+            if let Some(told) = &told {
+                counted(&mut signals, told);
+            }
+            (log, signals, notes, told, disturbed)
         })
         .await
     };
-    let (log, signals, notes) = read.unwrap_or_else(|error| {
-        (String::new(), Vec::new(), vec![format!("the output could not be read: {error}")])
+    let (log, signals, notes, told, disturbed) = read.unwrap_or_else(|error| {
+        let note = format!("the output could not be read: {error}");
+        (String::new(), Vec::new(), vec![note], None, false)
     });
     let (output, output_cut) = cut(&log, site.output_max);
-    Ran {
+    let ran = Ran {
         result: CheckResult {
             name: check.name.clone(),
             command: check.command.clone(),
@@ -229,6 +255,43 @@ async fn run_with(
         notes,
         in_force: Some(in_force),
         cancelled: exit.cancelled,
+        reports: told,
+    };
+    (ran, disturbed)
+}
+
+/// Asks the runners of a check that may run tests for a report.
+fn ask(
+    check: &CheckCommand,
+    site: &Site,
+    env: &mut std::collections::BTreeMap<String, String>,
+) -> Result<Option<out_of_band::Asked>, String> {
+    let Some(dir) = site.reports.as_ref().filter(|_| guard::may_run_tests(&check.command)) else {
+        return Ok(None);
+    };
+    let random = || model::spec::JobId::random().map_err(|e| format!("no random numbers: {e}"));
+    let (dir, name) = (dir.join(random()?.as_str()), random()?);
+    out_of_band::ask(dir, name.as_str(), &check.command, env).map_err(|e| e.to_string())
+}
+
+/// Where the output told no count, that of the report counts.
+fn counted(signals: &mut Vec<Signal>, told: &Reports) {
+    if signals.iter().any(super::agreement::counts_tests) || !told.tell() {
+        return;
+    }
+    signals.retain(|signal| signal.runner != super::agreement::UNCOUNTED);
+    for report in told.ended.iter().filter(|report| report.session) {
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let counts = &report.counts;
+        signals.push(Signal {
+            runner: report.runner.clone(),
+            passed: number(counts.passed),
+            failed: number(counts.failed),
+            skipped: number(counts.skipped),
+            errors: 0,
+            nothing_ran: counts.passed == 0 && counts.failed == 0,
+            first_failures: Vec::new(),
+        });
     }
 }
 
@@ -252,6 +315,7 @@ fn not_run(check: &CheckCommand, why: &str, cancelled: bool) -> Ran {
         notes: Vec::new(),
         in_force: None,
         cancelled,
+        reports: None,
     }
 }
 
@@ -321,6 +385,7 @@ mod tests {
             tag: format!("test-{}", dir.display()),
             output_max: 1000,
             variables: Variables::Ours,
+            reports: None,
         };
         let reader: Arc<dyn Reader> = Arc::new(Plain);
         run(checks, &site, &reader, cancel).await

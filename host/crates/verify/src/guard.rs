@@ -5,9 +5,12 @@
 //! Added tests stay: they may only make it harder. Added runner configuration (a new
 //! `conftest.py`, `sitecustomize.py`) goes: it may change what the old tests say. A manifest
 //! (`package.json`, `Makefile`) is put back only if its changed lines speak of tests, because
-//! a new dependency is honest work. A file that the scope names exactly is the planner's wish
-//! and stays as the agent left it. The operator's patterns add to and take from the habits.
+//! a new dependency is honest work; where the part that defines tests can be told, it alone. A
+//! file that the scope names exactly is the planner's wish and stays as the agent left it, but
+//! if it defines a check, the check is tried with the old definition too. The operator's
+//! patterns add to and take from the habits.
 
+use super::definitions;
 use test_names::{is_manifest, is_runner_configuration};
 
 use model::glob::{BrokenGlob, PathGlob};
@@ -63,12 +66,16 @@ pub struct Guard {
     pub restore: Vec<String>,
     /// Paths to be removed.
     pub remove: Vec<String>,
+    /// Paths of which the part that defines checks is to be put back.
+    pub parts: Vec<String>,
+    /// Paths that define checks and that the scope names.
+    pub named: Vec<String>,
 }
 
 impl Guard {
     /// Nothing would differ from the ordinary run.
     pub fn is_empty(&self) -> bool {
-        self.restore.is_empty() && self.remove.is_empty()
+        self.restore.is_empty() && self.remove.is_empty() && self.parts.is_empty()
     }
 }
 
@@ -79,10 +86,20 @@ pub fn of(files: &[ChangedFile], scope: &[String], patterns: &Patterns) -> Guard
     for file in files.iter().filter(|file| !file.ignored) {
         let before = file.old_path.as_deref().unwrap_or(&file.path);
         let existed = file.old_kind != FileKind::Absent;
-        let judges = patterns.is_test(before)
-            || patterns.is_runner_configuration(before)
-            || (is_manifest(before) && touches_tests(file));
-        if existed && judges && !named(before) {
+        let manifest = is_manifest(before) && touches_tests(file);
+        let defines = manifest || patterns.is_runner_configuration(before);
+        let judges = defines || patterns.is_test(before);
+        let stays = existed && before == file.path && file.new_kind != FileKind::Absent;
+        if stays && defines && named(before) {
+            guard.named.push(before.to_owned());
+        } else if stays
+            && manifest
+            && definitions::has_parts(before)
+            && !patterns.judges(before)
+            && !named(before)
+        {
+            guard.parts.push(before.to_owned());
+        } else if existed && judges && !named(before) {
             guard.restore.push(before.to_owned());
             // The renamed copy would be run twice, or hide the one put back.
             let judge = patterns.is_test(&file.path) || patterns.is_runner_configuration(&file.path);
@@ -175,6 +192,12 @@ pub fn is_named(path: &str, scope: &[String]) -> bool {
         parts.join("/")
     };
     scope.iter().any(|entry| plain(entry) == plain(path))
+}
+
+/// An entry of `copy_in` is this path or a directory above it.
+pub fn is_below(path: &str, entry: &str) -> bool {
+    let entry = entry.trim_start_matches("./").trim_end_matches('/');
+    path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The changed lines speak of tests or swallow a failure, or the patch cannot tell.
@@ -286,7 +309,7 @@ mod tests {
             (file(Added, "tests/conftest.py", None), "", "tests/conftest.py"),
             (file(Renamed, "tests/a.bak", Some("tests/test_a.py")), "tests/test_a.py", "tests/a.bak"),
             (file(Renamed, "old/a.txt", Some("test_a.py")), "test_a.py", ""),
-            (manifest("-  \"test\": \"jest\"\n+  \"test\": \"jest || true\""), "package.json", ""),
+            (manifest("-  \"test\": \"jest\"\n+  \"test\": \"jest || true\""), "part package.json", ""),
             (manifest("+  \"left-pad\": \"1.0.0\""), "", ""),
             (file(Modified, "tests/named.py", None), "", ""),
             (file(Modified, "src/main/FooTest.java", None), "src/main/FooTest.java", ""),
@@ -304,13 +327,23 @@ mod tests {
             (file(Added, "lib/fast.pth", None), "", "lib/fast.pth"),
             (file(Deleted, "web/ui.cy.ts", None), "web/ui.cy.ts", ""),
             (script("-pytest\n+pytest || :"), "run.sh", ""),
+            (file(Modified, "named/tox.ini", None), "named named/tox.ini", ""),
+            (file(Deleted, "named/tox.ini", None), "", ""),
             (script("-echo building\n+echo compiling"), "", ""),
         ];
-        let scope = ["src".to_owned(), "tests/".to_owned(), "./tests/named.py".to_owned()];
+        let scope = [
+            "src".to_owned(),
+            "tests/".to_owned(),
+            "./tests/named.py".to_owned(),
+            "named/tox.ini".to_owned(),
+        ];
         for (changed, restore, remove) in cases {
             let guard = of(std::slice::from_ref(&changed), &scope, &Patterns::default());
+            let mut restored = guard.restore.clone();
+            restored.extend(guard.parts.iter().map(|path| format!("part {path}")));
+            restored.extend(guard.named.iter().map(|path| format!("named {path}")));
             assert_eq!(
-                (guard.restore.join(" ").as_str(), guard.remove.join(" ").as_str()),
+                (restored.join(" ").as_str(), guard.remove.join(" ").as_str()),
                 (restore, remove),
                 "{}",
                 changed.path

@@ -156,8 +156,8 @@ fn denial_reason(verdict: &Verdict) -> Reason {
         _ => String::new(),
     };
     use HostRule::{
-        ChangeNotTested, CheckCannotFail, EnvironmentDependent, TestsUnguarded, TestsWeakened,
-        TreeChangedByCheck,
+        ChangeNotTested, CheckCannotFail, EnvironmentDependent, ReportDiffers, RunnerSilent, TestsUnguarded,
+        TestsWeakened, TreeChangedByCheck,
     };
     let tests = "let the agent repair the code, not the tests";
     let (rank, kind, fallback) = match verdict.origin {
@@ -168,9 +168,10 @@ fn denial_reason(verdict: &Verdict) -> Reason {
             (5, FailureKind::OutOfScope, "widen scoped_patch.paths if the edit is wanted")
         }
         Origin::Host(TestsWeakened | TestsUnguarded) => (7, FailureKind::TestsWeakened, tests),
-        Origin::Host(TreeChangedByCheck | CheckCannotFail | ChangeNotTested | EnvironmentDependent) => {
-            (7, FailureKind::PolicyDenied, tests)
-        }
+        Origin::Host(
+            TreeChangedByCheck | CheckCannotFail | ChangeNotTested | EnvironmentDependent | RunnerSilent
+            | ReportDiffers,
+        ) => (7, FailureKind::PolicyDenied, tests),
         Origin::Policy(Asked::Verifier) | Origin::Host(_) => {
             (8, FailureKind::PolicyDenied, "read findings.json")
         }

@@ -10,8 +10,9 @@ use model::types::ReportFile;
 
 /// Bytes of one report; a larger one is left out.
 const FILE_MAX: u64 = 256 << 10;
-/// Reports of one check.
-const FILES_MAX: usize = 8;
+/// Reports of one check (Maven and Gradle write one for each class), and their bytes.
+const FILES_MAX: usize = 64;
+const BYTES_MAX: usize = 2 << 20;
 /// Directory entries looked at.
 const ENTRIES_MAX: usize = 20_000;
 /// How deep a report may lie: `build/test-results/test/x.xml` is 3.
@@ -20,22 +21,32 @@ const DEPTH_MAX: usize = 6;
 /// Directories that hold other people's files.
 const SKIPPED: &[&str] = &[".git", "node_modules", ".venv", "venv", "vendor", ".cargo"];
 
-/// The reports below `dir`, an absolute path without links, that were written since `start`,
-/// in path order. Nothing is read through a link. Blocks.
-pub fn newer_than(dir: &Path, start: SystemTime) -> Vec<ReportFile> {
-    let mut found = Vec::new();
+/// What a check left.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// In path order.
+    pub reports: Vec<ReportFile>,
+    /// New files that look like reports and were too many or too large to be read.
+    pub unread: usize,
+    bytes: usize,
+}
+
+/// The reports below `dir`, an absolute path without links, that were written since `start`.
+/// Nothing is read through a link. Blocks.
+pub fn newer_than(dir: &Path, start: SystemTime) -> Left {
+    let mut found = Left::default();
     let mut left = ENTRIES_MAX;
     let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     if let (Ok(tree), Ok(since)) = (Tree::open(dir), i64::try_from(since)) {
         walk(&tree, "", since, DEPTH_MAX, &mut left, &mut found);
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.reports.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
-fn walk(tree: &Tree, dir: &str, since: i64, depth: usize, left: &mut usize, found: &mut Vec<ReportFile>) {
+fn walk(tree: &Tree, dir: &str, since: i64, depth: usize, left: &mut usize, found: &mut Left) {
     for entry in tree.entries(dir.as_bytes()).unwrap_or_default() {
-        if *left == 0 || found.len() >= FILES_MAX {
+        if *left == 0 {
             return;
         }
         *left -= 1;
@@ -46,19 +57,30 @@ fn walk(tree: &Tree, dir: &str, since: i64, depth: usize, left: &mut usize, foun
                 walk(tree, &path, since, depth - 1, left, found);
             }
         } else if name.ends_with(".xml") {
-            found.extend(read(tree, path, since));
+            read(tree, path, since, found);
         }
     }
 }
 
-fn read(tree: &Tree, path: String, since: i64) -> Option<ReportFile> {
-    let meta = tree.meta(path.as_bytes()).ok()?;
-    if meta.modified_ns < since || meta.changed_ns < since {
-        return None;
+fn read(tree: &Tree, path: String, since: i64, found: &mut Left) {
+    let Ok(meta) = tree.meta(path.as_bytes()) else { return };
+    if !meta.is_file() || meta.modified_ns < since || meta.changed_ns < since {
+        return;
     }
-    let content = String::from_utf8(tree.read(path.as_bytes(), FILE_MAX).ok()?).ok()?;
-    let head = content.get(..content.floor_char_boundary(2000))?;
-    head.contains("<testsuite").then_some(ReportFile { path, content })
+    if found.reports.len() >= FILES_MAX || found.bytes >= BYTES_MAX {
+        found.unread += 1;
+        return;
+    }
+    let Ok(bytes) = tree.read(path.as_bytes(), FILE_MAX) else {
+        found.unread += 1;
+        return;
+    };
+    let Ok(content) = String::from_utf8(bytes) else { return };
+    let head = content.get(..content.floor_char_boundary(2000));
+    if head.is_some_and(|head| head.contains("<testsuite")) {
+        found.bytes += content.len();
+        found.reports.push(ReportFile { path, content });
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +113,13 @@ mod tests {
         let pipe = std::process::Command::new("mkfifo").arg(dir.path().join("pipe.xml")).status();
         assert!(pipe.expect("mkfifo").success());
         let real = dir.path().canonicalize().expect("its real path");
-        let paths: Vec<String> = newer_than(&real, start).into_iter().map(|r| r.path).collect();
+        let paths: Vec<String> = newer_than(&real, start).reports.into_iter().map(|r| r.path).collect();
         assert_eq!(paths, ["build/test-results/TEST-a.xml"]);
+        write("large.xml", &format!("<testsuite>{}</testsuite>", " ".repeat(300 << 10)));
+        for n in 0..70 {
+            write(&format!("many/TEST-{n}.xml"), "<testsuite/>");
+        }
+        let left = newer_than(&real, start);
+        assert_eq!((left.reports.len(), left.unread), (64, 8));
     }
 }

@@ -272,7 +272,7 @@ fn an_overlay_is_removed_by_the_next_record_of_any_process() {
     let (recorder, recorded) =
         place.judge(&["repo"], "echo weak >tests/a.rs; rm run.sh; echo n >tests/new.rs; echo x >>src/a.rs");
     let paths = ["tests/a.rs".to_owned(), "run.sh".to_owned(), "tests/new.rs".to_owned()];
-    recorder.overlay_base(&recorded.tree, &paths, &[("src/a.rs".into(), b"other".to_vec())]).unwrap();
+    recorder.overlay_base(&recorded.tree, &paths, &[("src/a.rs".into(), b"other".to_vec())], &[]).unwrap();
     assert_eq!(std::fs::read_to_string(place.path("repo/src/a.rs")).unwrap(), "other");
     let read = |path: &str| std::fs::read_to_string(place.path(path)).unwrap_or_default();
     assert_eq!((read("repo/tests/a.rs").as_str(), read("repo/tests/new.rs").as_str()), ("test\n", ""));

@@ -1,5 +1,6 @@
 //! Running a job's checks on the recorded tree, and what surrounds every command of a job.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +12,18 @@ use super::{Job, nonce};
 use crate::artifacts::check_log;
 use crate::paths::{JobPaths, create_private};
 use contain::{Limits, environment};
+use evidence::Recorded;
 use model::error::{Error, Kind, Result};
-use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
+use model::types::{CheckResult, CheckStatus, CommandOutput, FileKind, Signal};
 use policy::PolicySet;
 use redact::Redactor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use verify::agreement::{self, Runs};
 use verify::checks::{self, Ran, Reader, Site, Variables};
+use verify::guard;
+use verify::out_of_band::Reports;
 use verify::outcome::{CheckEvidence, Verdict};
 use workspace::{root, worktree};
 
@@ -92,6 +97,10 @@ pub(super) struct Checked {
     pub guarded: bool,
     /// What further runs showed.
     pub evidence: Vec<CheckEvidence>,
+    /// What runners wrote beside their output, by the check's name.
+    pub reports: BTreeMap<String, Reports>,
+    /// Those that need files which the result does not hold.
+    pub dependent: BTreeSet<String>,
 }
 
 impl PassContext<'_> {
@@ -116,8 +125,33 @@ impl PassContext<'_> {
             notes.append(&mut ran.notes);
             job.journal.emit("check", one_line(&ran.result)).await;
         }
-        let results = ran.into_iter().map(|ran| ran.result).collect();
-        Ok(Checked { results, notes, ..Checked::default() })
+        let mut checked = Checked { notes, ..Checked::default() };
+        for ran in ran {
+            checked.reports.extend(ran.reports.map(|reports| (ran.result.name.clone(), reports)));
+            checked.results.push(ran.result);
+        }
+        Ok(checked)
+    }
+
+    /// Whether exit, summary and report of each check agree, and whether what ran before the
+    /// job ran after it.
+    pub(super) fn agreement(&self, recorded: &Recorded, checked: &Checked) -> Result<Vec<Verdict>> {
+        let (spec, patterns) = (&self.prepared.job.claim.spec, self.guard_patterns()?);
+        let guarded = guard::of(&recorded.changes.files, self.scope_paths(), &patterns);
+        // New tests take no old ones away.
+        let old = recorded.changes.files.iter().filter(|file| file.old_kind != FileKind::Absent);
+        let tests_changed = guard::tests_changed(&old.cloned().collect::<Vec<_>>(), &patterns);
+        let judge = |result: &CheckResult| {
+            let passed = result.guarded == Some(CheckStatus::Passed);
+            agreement::judge(Runs {
+                result,
+                now: checked.reports.get(&result.name),
+                before: self.prepared.before.get(&result.name).and_then(|ran| ran.reports.as_ref()),
+                tests_settled: tests_changed && (passed || !spec.guard_tests || guarded.is_empty()),
+                tier: spec.tier(),
+            })
+        };
+        Ok(checked.results.iter().flat_map(judge).collect())
     }
 }
 
@@ -155,6 +189,7 @@ impl Job {
         for (variable, cache) in FRESH_CACHES {
             env.insert((*variable).to_owned(), around.join(cache).to_string_lossy().into_owned());
         }
+        let reports = around.clone();
         writable.push(around);
         Ok(Site {
             dir: dir.to_owned(),
@@ -163,6 +198,7 @@ impl Job {
             tag: self.process_tag(label),
             output_max: self.config.check_output_max,
             variables: Variables::Ours,
+            reports: Some(reports),
         })
     }
 

@@ -44,12 +44,15 @@ enum Event {
 pub type Meter = Arc<dyn Fn() -> Spent + Send + Sync>;
 
 /// Watches one job from its claim to its end.
-pub struct Control {
+pub struct Control(Arc<Shared>);
+
+/// What the control and its watcher know.
+struct Shared {
     token: CancellationToken,
     done: CancellationToken,
-    stop: Arc<Mutex<Option<Stop>>>,
-    meter: Arc<OnceLock<Meter>>,
-    disk: Arc<OnceLock<disk::Verdict>>,
+    stop: Mutex<Option<Stop>>,
+    meter: OnceLock<Meter>,
+    disk: OnceLock<disk::Verdict>,
     deadline: Instant,
 }
 
@@ -62,38 +65,27 @@ impl Control {
         budget: Budget,
         shutdown: CancellationToken,
     ) -> Control {
-        let control = Control {
+        let shared = Arc::new(Shared {
             token: CancellationToken::new(),
             done: CancellationToken::new(),
-            stop: Arc::new(Mutex::new(None)),
-            meter: Arc::new(OnceLock::new()),
-            disk: Arc::new(OnceLock::new()),
+            stop: Mutex::new(None),
+            meter: OnceLock::new(),
+            disk: OnceLock::new(),
             deadline: Instant::now() + timeout,
-        };
-        let watcher = Watcher {
-            store,
-            claim,
-            budget,
-            shutdown,
-            token: control.token.clone(),
-            done: control.done.clone(),
-            stop: Arc::clone(&control.stop),
-            meter: Arc::clone(&control.meter),
-            disk: Arc::clone(&control.disk),
-            deadline: control.deadline,
-        };
+        });
+        let watcher = Watcher { store, claim, budget, shutdown, shared: Arc::clone(&shared) };
         tokio::spawn(watcher.run());
-        control
+        Control(shared)
     }
 
     /// Fires when the job must end.
     pub fn token(&self) -> &CancellationToken {
-        &self.token
+        &self.0.token
     }
 
     /// Why it must end, once it must. The first reason stays, but a lost claim overrides it.
     pub fn stopped(&self) -> Option<Stop> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the job for a reason that its own loop found. An earlier reason stays.
@@ -104,28 +96,28 @@ impl Control {
 
     /// Until the job's time limit.
     pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.0.deadline.saturating_duration_since(Instant::now())
     }
 
     /// The job has ended: nothing is watched any more.
     pub fn done(&self) {
-        self.done.cancel();
+        self.0.done.cancel();
     }
 
     /// From now on the budget is watched with this.
     pub fn set_meter(&self, meter: Meter) {
-        let _ = self.meter.set(meter);
+        let _ = self.0.meter.set(meter);
     }
 
     /// From now on the disk is watched by this.
     pub fn set_disk(&self, verdict: disk::Verdict) {
-        let _ = self.disk.set(verdict);
+        let _ = self.0.disk.set(verdict);
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.done.cancel();
+        self.0.done.cancel();
     }
 }
 
@@ -134,12 +126,7 @@ struct Watcher {
     claim: Claim,
     budget: Budget,
     shutdown: CancellationToken,
-    token: CancellationToken,
-    done: CancellationToken,
-    stop: Arc<Mutex<Option<Stop>>>,
-    meter: Arc<OnceLock<Meter>>,
-    disk: Arc<OnceLock<disk::Verdict>>,
-    deadline: Instant,
+    shared: Arc<Shared>,
 }
 
 impl Watcher {
@@ -150,12 +137,12 @@ impl Watcher {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let stopping = self.token.is_cancelled();
+            let stopping = self.shared.token.is_cancelled();
             let event = tokio::select! {
                 biased;
-                () = self.done.cancelled() => Event::Done,
+                () = self.shared.done.cancelled() => Event::Done,
                 () = self.shutdown.cancelled(), if !stopping => Event::Shutdown,
-                () = tokio::time::sleep_until(self.deadline), if !stopping => Event::Deadline,
+                () = tokio::time::sleep_until(self.shared.deadline), if !stopping => Event::Deadline,
                 _ = beat.tick() => Event::Beat,
                 _ = look.tick(), if !stopping => Event::Look,
             };
@@ -172,13 +159,13 @@ impl Watcher {
             };
             if let Some(stop) = stop {
                 let lost = stop == Stop::Lost;
-                let mut slot = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut slot = self.shared.stop.lock().unwrap_or_else(PoisonError::into_inner);
                 if slot.is_none() || lost {
                     tracing::info!(job = %self.claim.id, ?stop, "the job must end");
                     *slot = Some(stop);
                 }
                 drop(slot);
-                self.token.cancel();
+                self.shared.token.cancel();
                 if lost {
                     return;
                 }
@@ -208,10 +195,10 @@ impl Watcher {
     }
 
     fn disk_is_full(&self) -> Option<String> {
-        self.disk.get()?.get().cloned()
+        self.shared.disk.get()?.get().cloned()
     }
 
     fn over_budget(&self) -> Option<String> {
-        exhausted(self.meter.get()?(), self.budget)
+        exhausted(self.shared.meter.get()?(), self.budget)
     }
 }

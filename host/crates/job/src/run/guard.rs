@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::checks::Checked;
 use super::pass::PassContext;
-use super::tree_run::{Controlled, Overlay, TreeRun};
+use super::tree_run::{Controlled, Overlay, OverlayKind, TreeRun};
 use config::Isolation;
 use evidence::Recorded;
 use model::error::{Error, Kind, Result};
-use model::spec::CheckCommand;
-use model::types::{CheckStatus, FileKind, Severity};
+use model::spec::{CheckCommand, Tier};
+use model::types::{CheckStatus, FileKind, Severity, Signal};
 use verify::checks::Ran;
 use verify::outcome::{HostRule, Verdict};
-use verify::{guard, inline};
+use verify::{definitions, guard, inline};
 
 /// Milliseconds that a further run may take beyond three times as long as the first: it may
 /// have to build again.
@@ -33,17 +33,63 @@ impl PassContext<'_> {
         let patterns = self.guard_patterns()?;
         let guard = guard::of(&recorded.changes.files, self.scope_paths(), &patterns);
         let restore: Vec<String> = guard.restore.iter().chain(&guard.remove).cloned().collect();
-        let overlay = Overlay { restore, files: Vec::new() };
-        self.run_against(&overlay, "g", recorded, checked).await
+        let (parts, named) = match self.guarded_checks(checked).is_empty() {
+            true => (Vec::new(), Vec::new()),
+            false => (
+                self.with_base_definition(recorded, guard.parts).await?,
+                self.with_base_definition(recorded, guard.named).await?,
+            ),
+        };
+        let overlay = Overlay { restore, files: parts, ..Overlay::default() };
+        self.run_against(&overlay, "g", recorded, checked).await?;
+        let overlay = Overlay { kind: OverlayKind::Definition, files: named, ..Overlay::default() };
+        self.run_against(&overlay, "d", recorded, checked).await
+    }
+
+    /// Files as they are now, with what defines checks as it was before the job.
+    async fn with_base_definition(
+        &self,
+        recorded: &Recorded,
+        paths: Vec<String>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
+        let read = move || {
+            let base = recorder.contents(&recorder.base_tree(), &paths, INLINE_MAX)?;
+            let new = recorder.contents(&tree, &paths, INLINE_MAX)?;
+            let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            let mut files = Vec::new();
+            for ((path, base), new) in paths.into_iter().zip(base).zip(new) {
+                let Some((base, new)) = text(base).zip(text(new)) else { continue };
+                let merged = definitions::with_base(&path, &base, &new);
+                if merged != new {
+                    files.push((path, merged.into_bytes()));
+                }
+            }
+            Ok(files)
+        };
+        self.prepared.job.on_files(read).await
+    }
+
+    /// Checks that passed, without the ignored files that the agent added: the result does not
+    /// hold them. One that fails there is not run on altered trees, which lack them too.
+    pub(super) async fn guard_ignored(&self, recorded: &Recorded, checked: &mut Checked) -> Result<()> {
+        if self.unnamed_ignored(recorded).is_empty() {
+            return Ok(());
+        }
+        let overlay = Overlay { kind: OverlayKind::Ignored, ..Overlay::default() };
+        self.run_against(&overlay, "h", recorded, checked).await
     }
 
     /// The guarded run for tests that are in the files that they test.
     pub(super) async fn guard_inline(&self, recorded: &Recorded, checked: &mut Checked) -> Result<()> {
-        if self.to_guard(checked).is_empty() {
+        if self.guarded_checks(checked).is_empty() {
             return Ok(());
         }
         let files = self.with_base_tests(recorded).await?;
-        let overlay = Overlay { restore: Vec::new(), files };
+        let overlay = Overlay { kind: OverlayKind::Inline, files, ..Overlay::default() };
         self.run_against(&overlay, "i", recorded, checked).await
     }
 
@@ -95,7 +141,7 @@ impl PassContext<'_> {
 
     /// The checks that are worth a guarded run: they run tests, passed, and have not failed
     /// in a guarded run yet. None when the job wants no such run or is being ended.
-    pub(super) fn to_guard(&self, checked: &Checked) -> Vec<CheckCommand> {
+    pub(super) fn guarded_checks(&self, checked: &Checked) -> Vec<CheckCommand> {
         let spec = &self.prepared.job.claim.spec;
         if !spec.guard_tests || self.prepared.job.stopping() {
             return Vec::new();
@@ -105,6 +151,7 @@ impl PassContext<'_> {
                 result.name == name
                     && result.status == CheckStatus::Passed
                     && result.guarded != Some(CheckStatus::Failed)
+                    && !checked.dependent.contains(name)
             })
         };
         let worth = |check: &&CheckCommand| guard::may_run_tests(&check.command) && holds(&check.name);
@@ -124,11 +171,15 @@ impl PassContext<'_> {
         checked: &mut Checked,
     ) -> Result<()> {
         let job = &self.prepared.job;
-        let checks = self.to_guard(checked);
+        let checks = self.guarded_checks(checked);
         if overlay.is_empty() || checks.is_empty() {
             return Ok(());
         }
-        job.journal.emit("check", format!("again with {} as before the job", overlay.summary().0)).await;
+        let how = match overlay.kind {
+            OverlayKind::Ignored => "without the ignored files that were added".to_owned(),
+            _ => format!("with {} as before the job", overlay.summary().0),
+        };
+        job.journal.emit("check", format!("again {how}")).await;
         let label = format!("{}{kind}", self.attempt);
         let run = TreeRun { pass: *self, recorded, checks: &checks, overlay, label: &label };
         checked.guarded = true;
@@ -144,7 +195,13 @@ impl PassContext<'_> {
             }
         };
         for ran in &ran {
-            job.keep_log(if overlay.files.is_empty() { "guarded" } else { "inline" }, ran);
+            let log = match overlay.kind {
+                OverlayKind::Files => "guarded",
+                OverlayKind::Inline => "inline",
+                OverlayKind::Definition => "definition",
+                OverlayKind::Ignored => "ignored",
+            };
+            job.keep_log(log, ran);
             let name = &ran.result.name;
             let of = |all: &[Ran]| all.iter().find(|other| other.result.name == *name).cloned();
             let (control, first) = (of(&control), of(&first));
@@ -152,6 +209,15 @@ impl PassContext<'_> {
             if let Some(result) = checked.results.iter_mut().find(|result| result.name == *name)
                 && !stopped
             {
+                if overlay.kind == OverlayKind::Ignored {
+                    let depends = ran.result.status != CheckStatus::Passed
+                        && control.is_some_and(|control| control.result.status == CheckStatus::Passed);
+                    if depends {
+                        checked.dependent.insert(name.clone());
+                        checked.verdicts.push(needs_ignored(name, &self.unnamed_ignored(recorded)));
+                    }
+                    continue;
+                }
                 let (guarded, verdict) = run.compare(ran, control.as_ref(), first.as_ref());
                 result.guarded = guarded.or(result.guarded);
                 checked.verdicts.extend(verdict);
@@ -171,14 +237,22 @@ impl TreeRun<'_> {
         first: Option<&Ran>,
     ) -> (Option<CheckStatus>, Option<Verdict>) {
         let (overlay, name) = (self.overlay, &ran.result.name);
+        let definition = overlay.kind == OverlayKind::Definition;
         if ran.result.status == CheckStatus::Passed {
-            return (Some(CheckStatus::Passed), None);
+            return ((!definition).then_some(CheckStatus::Passed), None);
         }
         if control.is_some_and(|control| control.result.status == CheckStatus::Passed) {
-            if !overlay.files.is_empty() && does_not_compile(&ran.log) {
+            if overlay.kind == OverlayKind::Inline && does_not_compile(&ran.log) {
                 // What they call was renamed or gone: that is no test that fails.
                 let why = format!("check `{name}` does not compile with the old tests");
-                return (None, Some(overlay.unguarded(Severity::Warn, why)));
+                return (None, Some(overlay.unguarded(self.unguarded_severity(), why)));
+            }
+            // The planner wants another definition: the old one need not be of use any more.
+            let failures = |signal: &Signal| signal.failed + signal.errors > 0;
+            if definition && !ran.result.signals.iter().any(failures) {
+                let (files, _) = overlay.summary();
+                let why = format!("check `{name}` cannot be run by {files} as it was before the job");
+                return (None, Some(overlay.unguarded(self.unguarded_severity(), why)));
             }
             return (Some(CheckStatus::Failed), Some(overlay.weakened(name)));
         }
@@ -190,11 +264,21 @@ impl TreeRun<'_> {
                 (Severity::Deny, format!("check `{name}` passed once and then failed on the same tree"))
             }
             Isolation::None => (
-                Severity::Warn,
+                self.unguarded_severity(),
                 format!("check `{name}` does not run in a copy of the tree, so its old tests were not tried"),
             ),
         };
         (None, Some(overlay.unguarded(severity, why)))
+    }
+}
+
+impl TreeRun<'_> {
+    /// Of tests that could not be tried.
+    fn unguarded_severity(&self) -> Severity {
+        match self.pass.prepared.job.claim.spec.tier() {
+            Tier::Lite | Tier::Standard => Severity::Warn,
+            Tier::Strict | Tier::Critical => Severity::Deny,
+        }
     }
 }
 
@@ -209,9 +293,10 @@ impl Overlay {
 
     fn unguarded(&self, severity: Severity, message: String) -> Verdict {
         let (files, path) = self.summary();
-        Verdict::host(HostRule::TestsUnguarded, severity, message)
-            .at(path, None)
-            .remedy(format!("put {files} back as before the job, or make the check repeatable"))
+        Verdict::host(HostRule::TestsUnguarded, severity, message).at(path, None).remedy(format!(
+            "put {files} back as before the job; or make the check run twice in the same place \
+                 (isolation worktree, with copy_in or setup for what it needs)"
+        ))
     }
 }
 
@@ -222,6 +307,17 @@ pub(super) fn environment_dependent(check: &str) -> Verdict {
     );
     Verdict::host(HostRule::EnvironmentDependent, Severity::Deny, message)
         .remedy("let code and tests give the same result under any home, temporary directory and CI variable")
+}
+
+/// What passes only with files that no diff shows and no result holds.
+fn needs_ignored(check: &str, paths: &[String]) -> Verdict {
+    let first = paths.first().map(String::as_str).unwrap_or_default();
+    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+    let message =
+        format!("check `{check}` passes only with files that git ignores and the agent added: {first}{more}");
+    Verdict::host(HostRule::EnvironmentDependent, Severity::Deny, message)
+        .at(Some(first.to_owned()), None)
+        .remedy("let the check pass without them, or name them in scoped_patch.paths or copy_in")
 }
 
 /// Of Rust alone: the tests in question stand in Rust files.

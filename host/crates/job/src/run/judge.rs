@@ -95,6 +95,7 @@ impl PassContext<'_> {
             let touched = before.differ(&Stamps::of(&self.prepared.dirs[0], &recorded.changes.files));
             let after = self.after_checks(&recorded, progress).await?;
             checked.verdicts.extend(self.tree_changed(&recorded, &after, touched));
+            self.guard_ignored(&recorded, &mut checked).await?;
             self.guard(&recorded, &mut checked).await?;
             self.guard_inline(&recorded, &mut checked).await?;
             self.witness(&recorded, &mut checked).await?;
@@ -111,6 +112,7 @@ impl PassContext<'_> {
             }
             progress.recorded = Some(recorded.clone());
         }
+        verdicts.extend(self.agreement(&recorded, &checked)?);
         progress.pass_notes.extend(checked.notes);
         verdicts.extend(checked.verdicts);
         verdicts.extend(self.own_findings(&recorded, &verdicts));

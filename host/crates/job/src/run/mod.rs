@@ -66,7 +66,7 @@ pub async fn run_job(
             Err(end) => (Reached::Opened(job), end),
             Ok(prepared) => {
                 let end = caught(passes(&prepared, &mut progress)).await.err().unwrap_or(RunEnd::Judged);
-                (Reached::Prepared(prepared), end)
+                (Reached::Prepared(Box::new(prepared)), end)
             }
         },
     };
@@ -90,7 +90,7 @@ enum Reached {
     /// It can write events and artifacts, but no agent could work.
     Opened(Arc<Job>),
     /// Passes were made.
-    Prepared(Prepared),
+    Prepared(Box<Prepared>),
 }
 
 /// How a run ended.

@@ -25,7 +25,7 @@ use model::spec::CheckCommand;
 use model::types::{ChangedFile, CheckStatus};
 use policy::{PolicySet, Settings};
 use redact::{Redactor, sanitize};
-use verify::checks::{self, Ran};
+use verify::checks::{self, Ran, Site};
 
 /// A job whose agent can start.
 pub(super) struct Prepared {
@@ -52,7 +52,8 @@ pub(super) async fn open(run: &Run) -> Result<Arc<Job>, RunEnd> {
 async fn opened(run: &Run) -> Result<Arc<Job>> {
     let token = Secret::new(nonce()?);
     let paths = JobPaths::new(&run.config.home, &run.claim.id);
-    let (settings, made) = (Settings::from_config(&run.config), paths.clone());
+    let tier = Some(run.claim.spec.tier());
+    let (settings, made) = (Settings { tier, ..Settings::from_config(&run.config) }, paths.clone());
     let policies = blocking(move || {
         made.create().map_err(|e| {
             Error::new(Kind::Environment, format!("cannot make {}: {e}", made.root().display()))
@@ -199,7 +200,7 @@ impl Job {
             baseline: false,
             parallel: false,
         };
-        let site = self.site_in(workspace, "setup")?;
+        let site = Site { reports: None, ..self.site_in(workspace, "setup")? };
         let ran = checks::run(&[setup], &site, &self.reader, self.control.token()).await;
         let Some(ran) = ran.into_iter().next().filter(|ran| !ran.cancelled) else { return Ok(()) };
         if let Err(error) = self.artifacts.write_redacted(SETUP_LOG, &ran.log) {

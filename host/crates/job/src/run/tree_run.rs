@@ -13,8 +13,9 @@ use config::Isolation;
 use evidence::{Recorded, names};
 use model::error::Result;
 use model::spec::CheckCommand;
-use model::types::CheckStatus;
+use model::types::{ChangeKind, CheckStatus};
 use verify::checks::{self, Ran, Variables};
+use verify::guard;
 use workspace::worktree;
 
 /// Ignored directories that builds write: a copy of the tree starts without them. Everything
@@ -43,6 +44,21 @@ pub(super) const BUILD_OUTPUT: &[&str] = &[
     "tmp",
     "log",
     "logs",
+];
+
+/// Directories of installed dependencies.
+const DEPENDENCIES: &[&str] = &[
+    "node_modules",
+    ".venv",
+    "venv",
+    "env",
+    "vendor",
+    ".cargo",
+    ".bundle",
+    ".eggs",
+    "Pods",
+    ".gradle",
+    ".m2",
 ];
 
 /// One further run of a pass.
@@ -80,6 +96,37 @@ enum Place {
     },
 }
 
+impl PassContext<'_> {
+    /// The ignored files that the agent added, without what builds and installations leave, and
+    /// what the scope or `copy_in` names: a further run in a worktree does without them, as the
+    /// result does.
+    pub(super) fn unnamed_ignored(&self, recorded: &Recorded) -> Vec<String> {
+        let spec = &self.prepared.job.claim.spec;
+        if spec.isolation != Isolation::Worktree {
+            return Vec::new();
+        }
+        let leftover = |path: &str| {
+            let mut parts = path.split('/');
+            parts.any(|part| BUILD_OUTPUT.contains(&part) || DEPENDENCIES.contains(&part))
+                || [".pyc", ".log", ".tmp", ".pid", ".o", ".so", ".class", "~"]
+                    .iter()
+                    .any(|end| path.ends_with(end))
+                || path.rsplit('/').next().is_some_and(|name| name.starts_with(".coverage"))
+        };
+        let named = |path: &str| {
+            guard::is_named(path, self.scope_paths())
+                || spec.copy_in.iter().any(|entry| guard::is_below(path, entry))
+        };
+        let files = recorded.changes.files.iter();
+        files
+            .filter(|file| file.ignored && file.kind == ChangeKind::Added)
+            .map(|file| file.path.trim_end_matches('/'))
+            .filter(|path| !path.contains('\n') && !leftover(path) && !named(path))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
 impl TreeRun<'_> {
     /// The checks on the altered tree.
     pub(super) async fn run(&self) -> Result<Vec<Ran>> {
@@ -90,7 +137,9 @@ impl TreeRun<'_> {
         let (prepared, job) = (self.pass.prepared, &self.pass.prepared.job);
         let recorder = Arc::clone(&prepared.recorder);
         let (tree, overlay) = (self.recorded.tree.clone(), self.overlay.clone());
-        job.on_files(move || Ok(recorder.overlay_base(&tree, &overlay.restore, &overlay.files)?)).await?;
+        let aside = self.pass.unnamed_ignored(self.recorded);
+        let write = move || Ok(recorder.overlay_base(&tree, &overlay.restore, &overlay.files, &aside)?);
+        job.on_files(write).await?;
         let ran = self.run_in(&Place::Live, self.checks, Variables::Plain, self.label).await;
         let recorder = Arc::clone(&prepared.recorder);
         job.on_files(move || Ok(recorder.remove_overlay()?)).await?;
@@ -159,6 +208,7 @@ impl TreeRun<'_> {
         site.variables = variables;
         if variables == Variables::Plain {
             // Code may know the first environment by these too.
+            site.reports = None;
             site.env.retain(|name, _| !FRESH_CACHES.iter().any(|(fresh, _)| name == fresh));
         }
         Ok(checks::run(checks, &site, &job.reader, job.control.token()).await)
@@ -212,16 +262,31 @@ fn link(live: &Path, copy: &Path, name: &Path) {
 /// What a further run alters in the recorded tree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overlay {
+    pub kind: OverlayKind,
     /// Paths that become what they are in the base tree.
     pub restore: Vec<String>,
     /// Files with their content.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
+/// What an overlay is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OverlayKind {
+    /// Other files, such as tests as they were, or mutants.
+    #[default]
+    Files,
+    /// Tests as they were, in the files that they test.
+    Inline,
+    /// What defines the check as it was, in files that the scope names.
+    Definition,
+    /// Nothing but the ignored files that the agent added, which no altered tree has.
+    Ignored,
+}
+
 impl Overlay {
     /// Nothing would differ from the ordinary run.
     pub(super) fn is_empty(&self) -> bool {
-        self.restore.is_empty() && self.files.is_empty()
+        self.kind != OverlayKind::Ignored && self.restore.is_empty() && self.files.is_empty()
     }
 
     /// `a, b, c and 4 more`, and the first of them.
@@ -233,6 +298,11 @@ impl Overlay {
             [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
             few => few.join(", "),
         };
-        (if self.files.is_empty() { files } else { format!("the tests in {files}") }, first)
+        let shown = match self.kind {
+            OverlayKind::Files | OverlayKind::Ignored => files,
+            OverlayKind::Inline => format!("the tests in {files}"),
+            OverlayKind::Definition => format!("the definition in {files}"),
+        };
+        (shown, first)
     }
 }

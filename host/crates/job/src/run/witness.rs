@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,10 +18,12 @@ use model::error::Result;
 use model::spec::{CheckCommand, Tier};
 use model::types::{
     Budget, ChangedFile, CheckResult, CheckStatus, FileKind, FileRole, Mutant, MutantKind, MutationInput,
-    PassedCheck, Severity, TextFile,
+    PassedCheck, Severity, Signal, TextFile,
 };
+use verify::agreement;
 use verify::checks::{Ran, Variables};
 use verify::guard;
+use verify::out_of_band::Reports;
 use verify::outcome::{CheckEvidence, HostRule, MutantOutcome, Verdict};
 
 /// Time that must be left besides what the further runs may take.
@@ -33,6 +35,9 @@ const MUTANT_BYTES_MAX: u64 = 1 << 20;
 const FILES_MAX: usize = 2_000;
 const FILE_BYTES_MAX: u64 = 256 << 10;
 const INPUT_BYTES_MAX: usize = 4 << 20;
+const PASSED_TESTS_MAX: usize = 5_000;
+/// Runs on altered functions may take so many times what the first runs took, and [`SPARE`].
+const SOURCE_TIMES: u64 = 6;
 
 impl PassContext<'_> {
     /// Makes the further runs and adds what they showed to `checked`.
@@ -59,17 +64,21 @@ impl PassContext<'_> {
             self.elsewhere(recorded, checked).await?;
         }
         // The first further run of a check is the one on mutants, where there are any.
-        let mutated = self.mutated(recorded, checked).await?;
-        self.without_change(recorded, checked, if runs == 1 { &mutated } else { &[] }).await
+        let made = self.mutants(recorded, checked).await?;
+        let mutated = self.mutated(recorded, checked, &made).await?;
+        self.without_change(recorded, checked, if runs == 1 { &mutated } else { &[] }).await?;
+        if tier >= Tier::Strict && runs > 1 {
+            self.function_by_function(recorded, checked, &made).await?;
+        }
+        Ok(())
     }
 
-    /// The checks with all mutants of what their tests expect in one overlay: they must fail.
-    /// A survivor means that the check proves nothing there. Gives the checks that were run.
-    async fn mutated(&self, recorded: &Recorded, checked: &mut Checked) -> Result<Vec<String>> {
+    /// What the mutation policies make of the tests and the change.
+    async fn mutants(&self, recorded: &Recorded, checked: &mut Checked) -> Result<Made> {
         let job = &self.prepared.job;
         let checks = self.witnesses(checked);
         if checks.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Made::default());
         }
         let input = self.mutation_input(recorded, &checks, checked).await?;
         let (policies, redactor, asked) = (Arc::clone(&job.policies), job.redactor.clone(), input.clone());
@@ -80,11 +89,20 @@ impl PassContext<'_> {
             let verdict = Verdict::host(HostRule::NotMutated, Severity::Info, message);
             checked.verdicts.push(verdict.at(not.path.clone(), None));
         }
-        let oracles: Vec<Mutant> =
-            mutants.mutants.into_iter().filter(|mutant| mutant.kind == MutantKind::Oracle).collect();
-        let meant = |check: &&CheckCommand| oracles.iter().any(|m| m.checks.contains(&check.name));
-        let checks: Vec<CheckCommand> = checks.iter().filter(meant).cloned().collect();
-        let overlay = Overlay { restore: Vec::new(), files: altered(&input.files, &oracles) };
+        let (oracles, sources) =
+            mutants.mutants.into_iter().partition(|mutant| mutant.kind == MutantKind::Oracle);
+        Ok(Made { files: input.files, oracles, sources })
+    }
+
+    /// The checks with all mutants of what their tests expect in one overlay: they must fail,
+    /// and where the runner names what failed, each altered test must be among it. A survivor
+    /// means that the check proves nothing there. Gives the checks that were run.
+    async fn mutated(&self, recorded: &Recorded, checked: &mut Checked, made: &Made) -> Result<Vec<String>> {
+        let job = &self.prepared.job;
+        let Made { files, oracles, .. } = made;
+        let meant = |check: &CheckCommand| oracles.iter().any(|m| m.checks.contains(&check.name));
+        let checks: Vec<CheckCommand> = self.witnesses(checked).into_iter().filter(meant).collect();
+        let overlay = Overlay { files: altered(files, oracles.iter()), ..Overlay::default() };
         if overlay.is_empty() || checks.is_empty() {
             return Ok(Vec::new());
         }
@@ -97,26 +115,100 @@ impl PassContext<'_> {
         for ran in ran?.into_iter().filter(|ran| !ran.cancelled) {
             job.keep_log("mutants", &ran);
             let name = ran.result.name.clone();
-            let (killed, why) = match ran.result.status {
-                CheckStatus::Passed => (false, None),
-                CheckStatus::Failed => (true, None),
-                CheckStatus::TimedOut => (true, Some("ran out of its time with the mutants")),
-                CheckStatus::NotRun => (true, Some("could not be started with the mutants")),
-            };
             done.push(name.clone());
+            let why = match ran.result.status {
+                CheckStatus::Passed | CheckStatus::Failed => None,
+                CheckStatus::TimedOut => Some("ran out of its time with the mutants"),
+                CheckStatus::NotRun => Some("could not be started with the mutants"),
+            };
             if let Some(why) = why {
                 let message = format!("check `{name}` {why}, so it is not known whether it can fail");
                 checked.verdicts.push(Verdict::host(HostRule::NotMutated, Severity::Info, message));
                 continue;
             }
             let own: Vec<&Mutant> = oracles.iter().filter(|m| m.checks.contains(&name)).collect();
-            if !killed {
-                checked.verdicts.extend(cannot_fail(&name, &own));
-            }
-            let mutants = own.iter().map(|mutant| outcome(mutant, &input.files, killed)).collect();
+            let survivors = match ran.result.status {
+                CheckStatus::Passed => own.clone(),
+                _ => unnamed(&own, &ran, &self.first_words(checked, &name)),
+            };
+            checked.verdicts.extend(cannot_fail(&name, &survivors, own.len()));
+            let survived = |mutant: &Mutant| survivors.iter().any(|other| std::ptr::eq(*other, mutant));
+            let mutants = own.iter().map(|mutant| outcome(mutant, files, !survived(mutant))).collect();
             checked.evidence.push(CheckEvidence { check: name, without_change: None, mutants });
         }
         Ok(done)
+    }
+
+    /// What says of a test that it ran: the runner's report, or a line of its output.
+    fn first_words(&self, checked: &Checked, name: &str) -> Vec<String> {
+        let mut words = checked.reports.get(name).map(Reports::passed_tests).unwrap_or_default();
+        let result = checked.results.iter().find(|result| result.name == name);
+        words.extend(result.into_iter().flat_map(|result| result.output.lines().map(str::to_owned)));
+        words
+    }
+
+    /// The change taken back function by function, where the policies can, within the time of
+    /// a few runs: a check that does not notice does not test that function.
+    async fn function_by_function(
+        &self,
+        recorded: &Recorded,
+        checked: &mut Checked,
+        made: &Made,
+    ) -> Result<()> {
+        let job = &self.prepared.job;
+        let tests_changed = guard::tests_changed(&recorded.changes.files, &self.guard_patterns()?);
+        let took: u64 = checked.results.iter().map(|result| result.duration_ms).sum();
+        let most = Duration::from_millis(took.saturating_mul(SOURCE_TIMES)) + SPARE;
+        let begun = Instant::now();
+        for (number, mutant) in made.sources.iter().enumerate() {
+            let needed = Duration::from_millis(took.saturating_mul(2)) + SPARE;
+            if job.stopping() || begun.elapsed() > most || job.control.time_left() < needed {
+                let left = made.sources.len() - number;
+                checked.notes.push(format!("{left} changed functions were not tried, for want of time"));
+                break;
+            }
+            // One that passes without the whole change has been told of.
+            let noticed = |name: &str| {
+                checked
+                    .evidence
+                    .iter()
+                    .any(|e| e.check == name && e.without_change == Some(CheckStatus::Failed))
+            };
+            let meant = |check: &CheckCommand| mutant.checks.contains(&check.name) && noticed(&check.name);
+            let checks: Vec<CheckCommand> = self.witnesses(checked).into_iter().filter(meant).collect();
+            let overlay =
+                Overlay { files: altered(&made.files, std::iter::once(mutant)), ..Overlay::default() };
+            if checks.is_empty() || overlay.is_empty() {
+                continue;
+            }
+            job.journal.emit("check", format!("again, {}", mutant.altered)).await;
+            let label = format!("{}s{number}", self.attempt);
+            let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
+            let ran = run.run().await;
+            run.clean_up();
+            let ran: Vec<Ran> = ran?.into_iter().filter(|ran| !ran.cancelled).collect();
+            let killed = ran.iter().any(|ran| ran.result.status != CheckStatus::Passed);
+            for ran in &ran {
+                let outcome = outcome(mutant, &made.files, ran.result.status != CheckStatus::Passed);
+                if let Some(evidence) = checked.evidence.iter_mut().find(|e| e.check == ran.result.name) {
+                    evidence.mutants.push(outcome);
+                }
+            }
+            // Several checks share the work: one that notices is enough.
+            let result = ran
+                .first()
+                .and_then(|ran| checked.results.iter().find(|result| result.name == ran.result.name));
+            if let Some(result) = result.filter(|_| !killed) {
+                let what = format!("although {} ({}:{})", mutant.altered, mutant.path, mutant.line);
+                match self.untested(result, tests_changed, &what) {
+                    Untested::Denied(verdict) => {
+                        checked.verdicts.push(verdict.at(Some(mutant.path.clone()), Some(mutant.line)));
+                    }
+                    Untested::Promised(note) => checked.notes.push(note),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What mutants are made of: the tests and the change, as they are after the job.
@@ -141,7 +233,7 @@ impl PassContext<'_> {
                 directory: check.cwd.clone().unwrap_or_default(),
                 duration_ms: result.map_or(0, |result| result.duration_ms),
                 signals: result.map(|result| result.signals.clone()).unwrap_or_default(),
-                passed_tests: Vec::new(),
+                passed_tests: checked.reports.get(&check.name).map(passed_tests).unwrap_or_default(),
             }
         });
         Ok(MutationInput {
@@ -149,12 +241,7 @@ impl PassContext<'_> {
             changes: recorded.changes.clone(),
             checks: passed.collect(),
             files,
-            tier: match self.prepared.job.claim.spec.tier() {
-                Tier::Lite => model::types::Tier::Lite,
-                Tier::Standard => model::types::Tier::Standard,
-                Tier::Strict => model::types::Tier::Strict,
-                Tier::Critical => model::types::Tier::Critical,
-            },
+            tier: self.prepared.job.claim.spec.tier(),
             budget: Budget { max_mutants: MUTANTS_MAX, max_bytes: MUTANT_BYTES_MAX },
         })
     }
@@ -205,7 +292,7 @@ impl PassContext<'_> {
         let job = &self.prepared.job;
         let patterns = self.guard_patterns()?;
         let files = &recorded.changes.files;
-        let overlay = Overlay { restore: guard::without_change(files, &patterns), files: Vec::new() };
+        let overlay = Overlay { restore: guard::without_change(files, &patterns), ..Overlay::default() };
         let checks: Vec<CheckCommand> =
             self.witnesses(checked).into_iter().filter(|check| !done.contains(&check.name)).collect();
         if overlay.is_empty() || checks.is_empty() {
@@ -223,7 +310,7 @@ impl PassContext<'_> {
             if ran.result.status == CheckStatus::Passed
                 && let Some(result) = checked.results.iter().find(|result| result.name == name)
             {
-                match self.untested(result, tests_changed) {
+                match self.untested(result, tests_changed, "without the change too") {
                     Untested::Denied(verdict) => checked.verdicts.push(verdict),
                     Untested::Promised(note) => checked.notes.push(note),
                 }
@@ -240,13 +327,20 @@ impl PassContext<'_> {
     }
 
     /// What to say of a check that passes without the change. One that passed before the job
-    /// and passes after it is what a refactoring promises; of a fix that is not enough.
-    fn untested(&self, result: &CheckResult, tests_changed: bool) -> Untested {
+    /// and passes after it is what a refactoring promises; of a fix that is not enough. The job
+    /// is a fix if something failed before it: a check that had to, or whose baseline did.
+    fn untested(&self, result: &CheckResult, tests_changed: bool, when: &str) -> Untested {
         let spec = &self.prepared.job.claim.spec;
         let name = &result.name;
         // Without changed tests the tree without the change is the tree before the job.
-        let passed_before = !tests_changed || result.baseline == Some(CheckStatus::Passed);
-        if passed_before && !is_fix(&spec.prompt) {
+        let passed_before = match result.baseline {
+            Some(status) => status == CheckStatus::Passed,
+            None => !tests_changed,
+        };
+        let failed = |ran: &Ran| ran.result.status == CheckStatus::Failed;
+        let is_fix = spec.checks.iter().any(|check| check.must_fail_before)
+            || self.prepared.before.values().any(failed);
+        if passed_before && !is_fix {
             return Untested::Promised(format!(
                 "check `{name}` passed before the job and passes after it: it does not test what changed"
             ));
@@ -255,23 +349,29 @@ impl PassContext<'_> {
             Tier::Lite | Tier::Standard => Severity::Warn,
             Tier::Strict | Tier::Critical => Severity::Deny,
         };
-        let message = format!("check `{name}` passes without the change too");
+        let message = format!("check `{name}` passes {when}");
         Untested::Denied(
             Verdict::host(HostRule::ChangeNotTested, severity, message)
                 .remedy("add a test that fails without the change"),
         )
     }
 
-    /// The passed checks that surely run tests: their runner was read.
+    /// The passed checks that surely run tests: their runner was read, or their command says
+    /// so and nothing counted them, which is no reason to try less.
     fn witnesses(&self, checked: &Checked) -> Vec<CheckCommand> {
+        let counts = |signal: &Signal| signal.passed > 0 || signal.runner == agreement::UNCOUNTED;
         let tests = |name: &str| {
-            checked
-                .results
-                .iter()
-                .any(|result| result.name == name && result.signals.iter().any(|signal| signal.passed > 0))
+            checked.results.iter().any(|result| result.name == name && result.signals.iter().any(counts))
         };
-        self.to_guard(checked).into_iter().filter(|check| tests(&check.name)).collect()
+        self.guarded_checks(checked).into_iter().filter(|check| tests(&check.name)).collect()
     }
+}
+
+/// The tests that passed by their runner's own report, as many as a policy is shown.
+fn passed_tests(reports: &Reports) -> Vec<String> {
+    let mut tests = reports.passed_tests();
+    tests.truncate(PASSED_TESTS_MAX);
+    tests
 }
 
 /// The text files of the tree that a mutation policy sees: tests and what defines checks, and
@@ -317,10 +417,13 @@ fn files(
 
 /// The files with every mutant applied. The host has checked that ranges are inside their
 /// file, on character borders, and do not overlap.
-fn altered(files: &[TextFile], mutants: &[Mutant]) -> Vec<(String, Vec<u8>)> {
+fn altered<'a>(
+    files: &[TextFile],
+    mutants: impl Iterator<Item = &'a Mutant> + Clone,
+) -> Vec<(String, Vec<u8>)> {
     let mut altered = Vec::new();
     for file in files {
-        let mut own: Vec<&Mutant> = mutants.iter().filter(|mutant| mutant.path == file.path).collect();
+        let mut own: Vec<&Mutant> = mutants.clone().filter(|mutant| mutant.path == file.path).collect();
         own.sort_by_key(|mutant| std::cmp::Reverse((mutant.start, mutant.end)));
         let mut text = file.content.clone();
         for mutant in &own {
@@ -336,14 +439,32 @@ fn altered(files: &[TextFile], mutants: &[Mutant]) -> Vec<(String, Vec<u8>)> {
     altered
 }
 
-/// One finding for the check, with the place of its first mutant: all are in one overlay.
-fn cannot_fail(check: &str, mutants: &[&Mutant]) -> Option<Verdict> {
-    let first = mutants.first()?;
-    let more = match mutants.len() {
+/// The mutants whose tests did not fail, although the runner named all that did. Only where
+/// its names are understood, as another mutant's shows, and of tests that ran the first time.
+fn unnamed<'a>(own: &[&'a Mutant], ran: &Ran, first: &[String]) -> Vec<&'a Mutant> {
+    let failures = || ran.result.signals.iter().flat_map(|signal| &signal.first_failures);
+    let counted: u32 = ran.result.signals.iter().map(|signal| signal.failed + signal.errors).sum();
+    let named = |mutant: &Mutant| failures().any(|failure| mutant.is_of_test(&failure.id));
+    let whole = usize::try_from(counted).is_ok_and(|counted| counted > 0 && counted <= failures().count());
+    if !whole || !own.iter().any(|mutant| named(mutant)) {
+        return Vec::new();
+    }
+    let ran_first = |mutant: &Mutant| first.iter().any(|line| mutant.is_of_test(line));
+    own.iter().copied().filter(|mutant| !named(mutant) && ran_first(mutant)).collect()
+}
+
+/// One finding for the check, with the place of its first survivor: all are in one overlay.
+fn cannot_fail(check: &str, survivors: &[&Mutant], of: usize) -> Option<Verdict> {
+    let first = survivors.first()?;
+    let more = match survivors.len() {
         1 => String::new(),
         n => format!(", and {} more", n - 1),
     };
-    let message = format!("check `{check}` passes whatever its tests expect ({}{more})", first.altered);
+    let what = match survivors.len() == of {
+        true => "its tests expect".to_owned(),
+        false => format!("`{}` expects", first.test.join(" ")),
+    };
+    let message = format!("check `{check}` passes whatever {what} ({}{more})", first.altered);
     Some(
         Verdict::host(HostRule::CheckCannotFail, Severity::Deny, message)
             .at(Some(first.path.clone()), Some(first.line))
@@ -377,6 +498,17 @@ fn outcome(mutant: &Mutant, files: &[TextFile], killed: bool) -> MutantOutcome {
     }
 }
 
+/// What the mutation policies made.
+#[derive(Default)]
+struct Made {
+    /// What they were made of.
+    files: Vec<TextFile>,
+    /// Of what tests expect.
+    oracles: Vec<Mutant>,
+    /// Of the change.
+    sources: Vec<Mutant>,
+}
+
 enum Untested {
     Denied(Verdict),
     Promised(String),
@@ -384,30 +516,4 @@ enum Untested {
 
 fn is(ran: &[Ran], name: &str, status: CheckStatus) -> bool {
     ran.iter().any(|ran| ran.result.name == name && !ran.cancelled && ran.result.status == status)
-}
-
-/// The planner's task is to repair something, by its own words: then a check that passes
-/// either way shows nothing.
-fn is_fix(task: &str) -> bool {
-    const WORDS: &[&str] =
-        &["fix", "fixes", "bug", "repair", "failing", "fails", "broken", "crash", "regression"];
-    task.split(|c: char| !c.is_alphanumeric())
-        .any(|word| WORDS.iter().any(|fix| word.eq_ignore_ascii_case(fix)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_fix;
-
-    #[test]
-    fn fixes_are_told_from_other_tasks_by_the_planners_words() {
-        for (task, fix) in [
-            ("Fix the rounding in total()", true),
-            ("The tests are failing: repair them.", true),
-            ("Rename Total to Sum everywhere", false),
-            ("Add a prefix to each name", false),
-        ] {
-            assert_eq!(is_fix(task), fix, "{task}");
-        }
-    }
 }
