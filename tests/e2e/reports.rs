@@ -166,3 +166,102 @@ fn an_editable_install_is_the_worktrees() {
         assert!(log(&world, &id).contains(&format!("{}/src/pkg", world.repo.display())));
     }
 }
+
+/// A repository with `secrets.txt` behind a filter such as git-crypt's.
+fn filtered(script: &str) -> World {
+    let world = world(&[("src/a.txt", "old\n"), (".gitattributes", "secrets.txt filter=crypt\n")], script);
+    let tool = world.repo.with_file_name("crypt");
+    write(&tool, "#!/bin/sh\n[ \"$1\" = clean ] && echo CRYPT || read -r _\ntr a-zA-Z n-za-mN-ZA-M\n");
+    for what in ["clean", "smudge"] {
+        git(
+            &world.repo,
+            &["config", &format!("filter.crypt.{what}"), &format!("sh {} {what}", tool.display())],
+        );
+    }
+    write(&world.repo.join("secrets.txt"), "the phrase is swordfish\n");
+    git(&world.repo, &["add", "-A"]);
+    git(&world.repo, &["commit", "-q", "-m", "secrets"]);
+    assert!(!git(&world.repo, &["show", "HEAD:secrets.txt"]).contains("swordfish"));
+    world
+}
+
+/// git's own form of a file is what is published; a worktree has the file as the user has it.
+#[test]
+fn what_a_filter_makes_is_published_in_gits_form() {
+    let world = filtered(
+        "sed -i s/old/new/ src/a.txt; git status --porcelain | tee status; ! grep -q secrets status; rm status",
+    );
+    // Git must look at the content: touched.
+    write(&world.repo.join("secrets.txt"), "the phrase is swordfish\n");
+    let result =
+        completed(&world, json!({"checks": check("grep swordfish secrets.txt; grep new src/a.txt")}));
+    let branch = result["workspace"]["branch"].as_str().expect("a ref").to_owned();
+    assert_eq!(git(&world.repo, &["diff", "--name-only", "main", &branch]), "src/a.txt\n");
+    assert!(git(&world.repo, &["show", &format!("{branch}:secrets.txt")]).starts_with("CRYPT"));
+}
+
+/// A change of such a file is left out and named; `apply` brings it.
+#[test]
+fn what_a_filter_would_have_to_make_is_left_out_and_named() {
+    let script = "echo 'swordfish too' >>secrets.txt; cp secrets.txt kept.txt; sed -i /crypt/d .gitattributes; cat src/a.txt";
+    let world = filtered(script);
+    let mut server = world.serve();
+    let extra = json!({"scoped_patch": null, "expects_change": true});
+    let (id, result) = run(&world, &mut server, extra);
+    assert_eq!(result["job_status"], "completed", "{result}");
+    let branch = result["workspace"]["branch"].as_str().expect("a ref").to_owned();
+    assert!(git(&world.repo, &["show", &format!("{branch}:secrets.txt")]).starts_with("CRYPT"));
+    let notes = result["checks"].to_string();
+    assert!(
+        notes.contains("the ref lacks the change of secrets.txt") && notes.contains("`crypt`"),
+        "{result}"
+    );
+    let refused = server.call("apply", json!({"job_id": id, "mode": "branch"}));
+    assert!(format!("{refused:?}").contains("a branch cannot take secrets.txt"), "{refused:?}");
+    server.call("apply", json!({"job_id": id}));
+    assert_eq!(world.read("secrets.txt"), "the phrase is swordfish\nswordfish too\n");
+}
+
+/// What was checked is what `apply` delivers, in the encoding and the line ends that any
+/// source of attributes asks for; modes that git does not look at stay as they are.
+#[test]
+fn encodings_line_ends_and_modes_are_kept() {
+    let utf16 = |text: &str| -> Vec<u8> {
+        [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let files = &[
+        ("src/crlf.txt", "a\r\nold\r\n"),
+        (".gitattributes", "*.ps1 working-tree-encoding=UTF-16LE-BOM\n"),
+        ("run", "x\n"),
+    ];
+    let script = "sed -i s/old/new/ src/crlf.txt; printf '\\377\\376n\\0e\\0w\\0' >src/s.ps1; printf '\\377\\376m\\0\\n\\0' >src/t.ps1";
+    let world = world(files, script);
+    write(&world.repo.join(".git/info/attributes"), "*.txt text eol=crlf\n");
+    std::fs::write(world.repo.join("src/s.ps1"), utf16("old")).expect("a file");
+    git(&world.repo, &["config", "core.fileMode", "false"]);
+    git(&world.repo, &["add", "--renormalize", "."]);
+    git(&world.repo, &["add", "-A"]);
+    git(&world.repo, &["commit", "-q", "-m", "files"]);
+    let mode = |path: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(world.repo.join(path), std::fs::Permissions::from_mode(0o755)).expect("set");
+    };
+    ["run", "src/crlf.txt", "src/s.ps1"].iter().for_each(|path| mode(path));
+    let mut server = world.serve();
+    let command = "set -e; grep -q $'new\\r' src/crlf.txt; od -c src/s.ps1 | grep 377";
+    let (id, result) = run(&world, &mut server, json!({"checks": check(command)}));
+    assert_eq!(result["job_status"], "completed", "{result}\n{}", log(&world, &id));
+    let branch = result["workspace"]["branch"].as_str().expect("a ref").to_owned();
+    assert_eq!(
+        git(&world.repo, &["diff", "--name-only", "main", &branch]),
+        "src/crlf.txt\nsrc/s.ps1\nsrc/t.ps1\n"
+    );
+    assert!(!git(&world.repo, &["diff", "--raw", "main", &branch]).contains("100755"));
+    assert_eq!(git(&world.repo, &["show", &format!("{branch}:src/s.ps1")]), "new");
+    assert_eq!(git(&world.repo, &["show", &format!("{branch}:src/crlf.txt")]), "a\nnew\n");
+    server.call("apply", json!({"job_id": id}));
+    let bytes = |path: &str| std::fs::read(world.repo.join(path)).expect("there");
+    assert_eq!(bytes("src/s.ps1"), utf16("new"));
+    assert_eq!(bytes("src/t.ps1"), utf16("m\n"));
+    assert_eq!(bytes("src/crlf.txt"), b"a\r\nnew\r\n");
+}

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests set the scene"))]
 #![warn(clippy::unwrap_used)]
 
+pub mod attributes;
 pub mod discover;
 pub mod git;
 pub mod root;

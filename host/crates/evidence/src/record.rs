@@ -191,11 +191,13 @@ impl Record {
         Ok(Some(RawScan { files, walked, ignored, listed }))
     }
 
-    pub fn record_first_tree(&self) -> Result<String> {
+    pub fn record_first_tree(&mut self) -> Result<String> {
         let known = self.nested_prefixes();
         let mut trees = Vec::new();
-        for root in &self.roots {
-            trees.push(root.record_first(&self.shadow, &self.nested_below(root, &known))?.tree);
+        for at in 0..self.roots.len() {
+            let root = &self.roots[at];
+            let first = root.record_first(&self.shadow, &self.nested_below(root, &known))?;
+            trees.push(self.roots[at].record_filtered(&self.shadow, first)?.tree);
         }
         self.combine(&trees)
     }

@@ -12,6 +12,7 @@ use jobfs::own as fs;
 use jobfs::{Identity, Tree};
 use serde::{Deserialize, Serialize};
 
+use super::attributes::{Attributes, Filtered};
 use super::confine::{self, Confinement};
 use super::discover::Repository;
 use super::git::{Git, GitError, Input, split_z};
@@ -40,6 +41,16 @@ pub struct Root {
     pub settings: Vec<String>,
     /// The ignore rules outside the work tree, as they were at the start.
     pub excludes: PathBuf,
+    /// The attributes outside the work tree; none for a plain directory, and in a record of an
+    /// earlier release.
+    #[serde(default)]
+    pub attributes: Option<Attributes>,
+    /// The filters that the user has.
+    #[serde(default)]
+    pub drivers: Vec<String>,
+    /// The files that went through them at the start.
+    #[serde(default)]
+    pub filtered: Vec<Filtered>,
 }
 
 /// The recorded state of one root.
@@ -94,11 +105,21 @@ impl Root {
             pathspecs: wanted.pathspecs,
             nested: wanted.nested,
             settings: Vec::new(),
+            attributes: None,
+            drivers: Vec::new(),
+            filtered: Vec::new(),
         };
         let mut excludes = Vec::new();
         if let Some(repository) = &root.repository {
             let frozen = settings::freeze(repository, shadow)?;
-            (root.settings, excludes) = (frozen.settings, frozen.excludes);
+            (root.settings, excludes, root.drivers) = (frozen.settings, frozen.excludes, frozen.drivers);
+            let dir = shadow.git_dir.join(format!("attributes.{number}"));
+            let (own, global) = (&frozen.own_attributes, &frozen.global_attributes);
+            root.attributes = Some(Attributes::keep(shadow, &dir, own, global)?);
+            // One git directory for all roots: those of the outermost repository.
+            if number == 0 && !own.is_empty() {
+                shadow.set_attributes(own)?;
+            }
             copy_index(&repository.git_dir, &root.index, &shadow.git_dir)?;
             if root.index.exists() {
                 // git never writes an index in place: this stays as it is.
@@ -131,8 +152,9 @@ impl Root {
     fn git(&self, shadow: &Shadow, verb: &str) -> Git {
         let confinement = Confinement { read: vec![self.dir.clone()], write: vec![shadow.git_dir.clone()] };
         let mut git = shadow.git(verb).work_tree(&self.dir).dir(&self.dir).index(&self.index);
-        for setting in &self.settings {
-            git = git.config(setting);
+        for setting in self.settings.iter().cloned().chain(self.attributes.as_ref().map(Attributes::setting))
+        {
+            git = git.config(&setting);
         }
         git.confined(confinement)
     }
@@ -145,34 +167,6 @@ impl Root {
 
     fn pathspec_args(&self) -> Vec<PathBuf> {
         self.pathspecs.iter().map(|p| names::path(p)).collect()
-    }
-
-    /// Does something say that files here end their lines with CR and LF? `tree` stands for
-    /// this root's directory.
-    pub fn asks_for_crlf(&self, tree: &Tree, name: &[u8]) -> bool {
-        let set = |setting: &String| {
-            let lower = setting.to_ascii_lowercase();
-            matches!(lower.as_str(), "core.autocrlf=true" | "core.eol=crlf")
-        };
-        let says = |above: &Path| {
-            let file = names::join(&names::bytes(above), b".gitattributes");
-            tree.read(&file, 1 << 20).is_ok_and(|text| text.windows(4).any(|w| w == b"crlf"))
-        };
-        self.settings.iter().any(set) || names::path(name).ancestors().skip(1).any(says)
-    }
-
-    /// A recorded file as git would write it into `dir`, by the attributes that are there.
-    pub fn written(&self, shadow: &Shadow, id: &str, name: &[u8], dir: &Path) -> Result<Vec<u8>> {
-        let mut path = std::ffi::OsString::from("--path=");
-        path.push(names::path(name));
-        let mut read = shadow.read_from.clone();
-        read.push(dir.to_owned());
-        let mut git = shadow.reading("cat-file").work_tree(dir).dir(dir).index(&self.index);
-        for setting in &self.settings {
-            git = git.config(setting);
-        }
-        git = git.confined(Confinement { read, write: vec![shadow.git_dir.clone()] });
-        Ok(git.arg("--filters").arg(path).arg(id).output()?)
     }
 
     /// Is `name` (relative to the root) looked at?
@@ -221,6 +215,54 @@ impl Root {
         let tree = self.open().map_err(io("opening", &self.dir))?;
         let unmerged = if self.index.exists() { self.clear_hiding_flags(shadow, &tree)? } else { Vec::new() };
         self.record(shadow, &tree, None, unmerged, nested, true)
+    }
+
+    /// Records what goes through a filter of the user's with its real content: git's form of it
+    /// is not what is in the directory, and nobody here runs filters. `recorded` is the first
+    /// tree.
+    pub fn record_filtered(&mut self, shadow: &Shadow, recorded: RootTree) -> Result<RootTree> {
+        let Some(attributes) = self.attributes.clone().filter(|_| !self.drivers.is_empty()) else {
+            return Ok(recorded);
+        };
+        let tree = self.open().map_err(io("opening", &self.dir))?;
+        let plain = |name: &Vec<u8>| {
+            self.covers(name)
+                && !recorded.unrecorded.contains_key(name)
+                && tree.meta(name).is_ok_and(|meta| meta.is_file())
+        };
+        let names = self.entries(shadow, &self.index)?.into_keys().filter(plain).collect();
+        let found = attributes.filtered(shadow, &recorded.tree, &names, &self.drivers)?;
+        if found.is_empty() {
+            return Ok(recorded);
+        }
+        let names: Vec<Vec<u8>> = found.keys().cloned().collect();
+        for how in [&["--force-remove"][..], &["--add"]] {
+            let git = self.git(shadow, "update-index").arg("-q").args(how).args(["-z", "--stdin"]);
+            git.output_with(Input::Bytes(each_ended(&names)))?;
+        }
+        if !confine::available() {
+            self.verify_content(shadow, &tree, &names)?;
+        }
+        let start = match self.index_at_start() {
+            start if start.exists() => self.entries(shadow, &start)?,
+            _ => BTreeMap::new(),
+        };
+        let mut raw = self.entries(shadow, &self.index)?;
+        self.filtered = found
+            .into_iter()
+            .filter_map(|(name, driver)| {
+                let (_, raw) = raw.remove(&name)?;
+                Some(Filtered { index: start.get(&name).cloned(), raw, name, driver })
+            })
+            .collect();
+        let tree = self.git(shadow, "write-tree").arg("--missing-ok").line()?;
+        Ok(RootTree { tree, ..recorded })
+    }
+
+    /// Mode and object of each file in an index.
+    fn entries(&self, shadow: &Shadow, index: &Path) -> Result<BTreeMap<Vec<u8>, (String, String)>> {
+        let listed = self.git(shadow, "ls-files").args(["-s", "-z"]).index(index).output()?;
+        split_z(&listed).map(index_line).collect()
     }
 
     /// Records it again. `listed` is what [`Root::list`] gave, `also` names paths that it
@@ -459,6 +501,16 @@ impl Root {
         }
         Ok(out)
     }
+}
+
+/// `100644 <id> 0\t<name>` as `ls-files -s -z` prints it.
+pub fn index_line(line: &[u8]) -> Result<(Vec<u8>, (String, String))> {
+    let bad = || Error::Answer("ls-files -s");
+    let tab = line.iter().position(|b| *b == b'\t').ok_or_else(bad)?;
+    let text = String::from_utf8_lossy(&line[..tab]).into_owned();
+    let mut fields = text.split(' ');
+    let (mode, id) = (fields.next().ok_or_else(bad)?, fields.next().ok_or_else(bad)?);
+    Ok((line[tab + 1..].to_vec(), (mode.to_owned(), id.to_owned())))
 }
 
 /// The names, each ended by NUL.

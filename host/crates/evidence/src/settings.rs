@@ -14,8 +14,16 @@ use super::git::{Git, Input, split_z};
 use super::shadow::Shadow;
 
 /// Settings that change what a file's recorded content is; everything else stays out.
-const KEYS: &[&str] =
-    &["core.autocrlf", "core.eol", "core.ignorecase", "core.precomposeunicode", "core.symlinks"];
+const KEYS: &[&str] = &[
+    "core.autocrlf",
+    "core.eol",
+    "core.filemode",
+    "core.ignorecase",
+    "core.precomposeunicode",
+    "core.symlinks",
+];
+/// Attributes of every repository of the machine.
+const SYSTEM_ATTRIBUTES: &str = "/etc/gitattributes";
 /// A larger configuration or list of ignore rules is left out.
 const MAX: u64 = 1 << 20;
 
@@ -26,15 +34,25 @@ pub struct Frozen {
     pub settings: Vec<String>,
     /// The lines of all ignore files.
     pub excludes: Vec<u8>,
+    /// The names of the filters that have a command which makes git's form of a file.
+    pub drivers: Vec<String>,
+    /// The repository's `info/attributes`.
+    pub own_attributes: Vec<u8>,
+    /// Attributes of the system and the user.
+    pub global_attributes: Vec<u8>,
 }
 
 /// Reads them. Nothing is read through a link that lies in a repository, and of the
 /// repository's configuration no value that could be a path.
 pub fn freeze(repository: &Repository, shadow: &Shadow) -> Result<Frozen> {
     let mut frozen = Frozen::default();
-    let pattern = format!("^({})$", KEYS.join("|").replace('.', "\\."));
+    let pattern = format!("^({})$|^filter\\..*\\.(clean|process)$", KEYS.join("|").replace('.', "\\."));
     let mut keep = |text: &str| {
         let (key, value) = text.split_once('\n').unwrap_or((text, "true"));
+        let driver = key.strip_prefix("filter.").and_then(|key| key.rsplit_once('.')).map(|(name, _)| name);
+        if let Some(driver) = driver.filter(|_| !value.is_empty()) {
+            frozen.drivers.push(driver.to_owned());
+        }
         if KEYS.contains(&key) && value.bytes().all(|b| b.is_ascii_alphanumeric()) {
             frozen.settings.push(format!("{key}={value}"));
         }
@@ -42,21 +60,23 @@ pub fn freeze(repository: &Repository, shadow: &Shadow) -> Result<Frozen> {
     // The user's: as in this repository, so that `includeIf` works, but without its own file.
     let listed = Git::new("config")
         .args(["-z", "--includes", "--show-scope", "--get-regexp"])
-        .arg(format!("{pattern}|^core\\.excludesfile$"))
+        .arg(format!("{pattern}|^core\\.(excludesfile|attributesfile)$"))
         .git_dir(&repository.git_dir)
         .env("GIT_COMMON_DIR", &shadow.git_dir)
         .with_user_config()
         .run(Input::Null)?;
     let mut global = directories::BaseDirs::new().map(|d| d.config_dir().join("git/ignore"));
+    let mut attributes = directories::BaseDirs::new().map(|d| d.config_dir().join("git/attributes"));
     let fields: Vec<&[u8]> = split_z(&listed.stdout).collect();
     for pair in fields.chunks_exact(2) {
         let text = String::from_utf8_lossy(pair[1]);
         if !matches!(pair[0], b"system" | b"global") {
             continue;
         }
-        match text.strip_prefix("core.excludesfile\n") {
-            Some(file) => global = users_path(file),
-            None => keep(&text),
+        match text.split_once('\n') {
+            Some(("core.excludesfile", file)) => global = users_path(file),
+            Some(("core.attributesfile", file)) => attributes = users_path(file),
+            _ => keep(&text),
         }
     }
     let common = Tree::open(&repository.common_dir).ok();
@@ -72,6 +92,15 @@ pub fn freeze(repository: &Repository, shadow: &Shadow) -> Result<Frozen> {
         .run(Input::Bytes(own))?;
     for entry in split_z(&listed.stdout) {
         keep(&String::from_utf8_lossy(entry));
+    }
+    frozen.drivers.sort();
+    frozen.drivers.dedup();
+    let own = common.as_ref().and_then(|tree| tree.read(b"info/attributes", MAX).ok());
+    frozen.own_attributes = own.unwrap_or_default();
+    let system = fs::read(SYSTEM_ATTRIBUTES).ok();
+    for text in [system, attributes.and_then(|file| read_users(&file))].into_iter().flatten() {
+        frozen.global_attributes.extend(text);
+        frozen.global_attributes.push(b'\n');
     }
     let rules = common.and_then(|tree| tree.read(b"info/exclude", MAX).ok());
     for text in [global.and_then(|file| read_users(&file)), rules].into_iter().flatten() {

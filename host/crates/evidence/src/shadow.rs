@@ -23,7 +23,17 @@ pub struct Shadow {
     pub read_from: Vec<PathBuf>,
 }
 
+/// Conversion of line ends and encodings works as the repository says; what starts a program
+/// does not.
+const NO_PROGRAMS: &str = "* !filter !diff !merge !export-ignore\n";
+
 impl Shadow {
+    /// Takes over a repository's `info/attributes`.
+    pub(super) fn set_attributes(&self, own: &[u8]) -> Result<()> {
+        let path = self.git_dir.join("info/attributes");
+        fs::write(&path, [own, b"\n", NO_PROGRAMS.as_bytes()].concat()).map_err(io("writing", &path))
+    }
+
     /// Makes a new one at `git_dir`; what was there is replaced.
     pub fn create(git_dir: &Path, object_format: &str, read_from: Vec<PathBuf>) -> Result<Self> {
         if git_dir.exists() {
@@ -45,12 +55,8 @@ impl Shadow {
              \tprotectHFS = false\n\tlogAllRefUpdates = false\n{}",
             extension.0, extension.1
         );
-        let files: [(&str, &str); 3] = [
-            ("config", &config),
-            ("HEAD", "ref: refs/heads/none\n"),
-            // Line-end conversion works as the repository says; nothing else does.
-            ("info/attributes", "* !filter !diff !merge !export-ignore\n"),
-        ];
+        let files: [(&str, &str); 3] =
+            [("config", &config), ("HEAD", "ref: refs/heads/none\n"), ("info/attributes", NO_PROGRAMS)];
         for (file, text) in files {
             let path = git_dir.join(file);
             fs::write(&path, text).map_err(io("writing", &path))?;

@@ -2,13 +2,16 @@
 //! back into the live one. Objects are checked against their names, and nothing is written
 //! through a symlink, also while somebody makes one.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use jobfs::Tree;
 use jobfs::own as fs;
 
+use super::attributes::{Attributes, Conversion};
 use super::changes::{self, Objects};
 use super::git::split_z;
 use super::shadow::Shadow;
@@ -43,6 +46,7 @@ impl Recorder {
         self.check_objects()?;
         let objects = Objects::open(&self.record.shadow)?;
         let entries = entries(&self.record.shadow, tree, wanted)?;
+        let checkout = self.checkout(tree);
         for name in wanted {
             interrupt.check()?;
             let mut below = entries.iter().filter(|(n, _)| names::below(n, name).is_some()).peekable();
@@ -55,7 +59,7 @@ impl Recorder {
                     into.make_dirs(name).map_err(io("creating", &into.path().join(names::path(name))))?;
                     continue;
                 }
-                let content = self.as_checked_out(objects.read(id)?, *mode, id, name, &into)?;
+                let content = checkout.content(objects.read(id)?, *mode, id, name)?;
                 write_entry(&into, name, *mode, &content)?;
             }
         }
@@ -69,26 +73,9 @@ impl Recorder {
         opened.map_err(|_| Error::InTheWay(dir.display().to_string()))
     }
 
-    /// The content of a file as a checkout would write it: line ends where the repository
-    /// asks for CRLF. Everything else, and every filter, is left out.
-    pub fn as_checked_out(
-        &self,
-        content: Vec<u8>,
-        mode: u32,
-        id: &str,
-        name: &[u8],
-        into: &Tree,
-    ) -> Result<Vec<u8>> {
-        let Some((at, rest)) = self.record.owner(name) else { return Ok(content) };
-        let root = &self.record.roots[at];
-        if mode & 0o170000 != 0o100000 || !content.contains(&b'\n') {
-            return Ok(content);
-        }
-        let Ok(dir) = into.dir(&root.prefix) else { return Ok(content) };
-        match root.asks_for_crlf(&dir, &rest) {
-            true => root.written(&self.record.shadow, id, &rest, dir.path()),
-            false => Ok(content),
-        }
+    /// The files of a recorded tree as a checkout writes them.
+    pub fn checkout(&self, tree: &str) -> Checkout<'_> {
+        Checkout { recorder: self, tree: tree.to_owned(), roots: RefCell::default() }
     }
 
     /// The contents of files (as the change set names them) in a recorded tree; none for one
@@ -244,8 +231,11 @@ impl Recorder {
         let into = made.path();
         let index = self.record.shadow.git_dir.join(format!("out.{}", std::process::id()));
         let mut git = self.record.shadow.reading("read-tree");
-        for setting in self.record.roots.first().into_iter().flat_map(|root| &root.settings) {
-            git = git.config(setting);
+        if let Some(root) = self.record.roots.first() {
+            let attributes = root.attributes.as_ref().map(Attributes::setting);
+            for setting in root.settings.iter().cloned().chain(attributes) {
+                git = git.config(&setting);
+            }
         }
         let written = git.args(["--reset", "-u", tree]).index(&index).work_tree(into).dir(into).output();
         let _ = fs::remove_file(&index);
@@ -297,6 +287,51 @@ impl Recorder {
             return Err(outside());
         }
         Ok(name)
+    }
+}
+
+/// The files of one recorded tree as a checkout would write them: in the line ends and the
+/// encoding that the attributes in that tree ask for. Every filter is left out.
+#[derive(Debug)]
+pub struct Checkout<'r> {
+    recorder: &'r Recorder,
+    tree: String,
+    /// By the number of the root.
+    roots: RefCell<BTreeMap<usize, Option<Conversion>>>,
+}
+
+impl Checkout<'_> {
+    /// The content of the file `name`, whose object is `id`.
+    pub fn content(&self, content: Vec<u8>, mode: u32, id: &str, name: &[u8]) -> Result<Vec<u8>> {
+        let record = &self.recorder.record;
+        let Some((at, rest)) = record.owner(name) else { return Ok(content) };
+        if mode & 0o170_000 != 0o100_000 || content.is_empty() {
+            return Ok(content);
+        }
+        let mut roots = self.roots.borrow_mut();
+        let conversion = match roots.entry(at) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.conversion(at)?),
+        };
+        match conversion {
+            Some(conversion) => conversion.written(&record.shadow, id, &rest, content),
+            None => Ok(content),
+        }
+    }
+
+    fn conversion(&self, at: usize) -> Result<Option<Conversion>> {
+        let (shadow, root) = (&self.recorder.record.shadow, &self.recorder.record.roots[at]);
+        let Some(attributes) = &root.attributes else { return Ok(None) };
+        if root.prefix.is_empty() {
+            return attributes.conversion(shadow, &self.tree, &root.settings);
+        }
+        let listed = shadow.reading("ls-tree").args(["-d", "-z", "--full-tree", &self.tree, "--"]);
+        let listed = listed.arg(names::path(&root.prefix)).output()?;
+        match split_z(&listed).next() {
+            Some(line) => attributes.conversion(shadow, &tree_line(line)?.2, &root.settings),
+            // Nothing of the root is in the tree.
+            None => Ok(None),
+        }
     }
 }
 

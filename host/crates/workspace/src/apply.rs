@@ -88,7 +88,6 @@ pub fn apply(job_dir: &Path, mode: Mode) -> Result<Applied> {
 struct Job {
     worktree: Worktree,
     recorder: Recorder,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests' account"))]
     tree: String,
     wanted: Vec<Wanted>,
 }
@@ -184,12 +183,13 @@ impl Job {
         let mut reply = self.reply(&plan);
         let (Some(lock), true) = (write, plan.refused.is_empty()) else { return Ok(reply) };
         let objects = Objects::open(self.recorder.shadow())?;
+        let checkout = self.recorder.checkout(&self.tree);
         let mut list = Vec::new();
         for (name, (mode, id)) in &plan.write {
             if *mode == 0o160000 {
                 continue; // a submodule's commit: there is no file to write
             }
-            let content = self.recorder.as_checked_out(objects.read(id)?, *mode, id, name, &files)?;
+            let content = checkout.content(objects.read(id)?, *mode, id, name)?;
             list.push(Change { name: name.clone(), content: Some((*mode, content)) });
         }
         list.extend(plan.remove.iter().map(|n| Change { name: n.clone(), content: None }));
@@ -200,6 +200,14 @@ impl Job {
     }
 
     fn to_branch(&self, job_dir: &Path) -> Result<Applied> {
+        let mut published = self.worktree.parts.iter().filter_map(|part| part.published.as_ref());
+        if let Some((name, filter)) = published.find_map(|published| published.left_out.first()) {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("a branch cannot take {name}: git's filter `{filter}` makes what git keeps of it, and no filter is run here"),
+            )
+            .hint("apply with mode \"worktree\", then commit the files yourself"));
+        }
         let short: String = self.worktree.job.chars().take(12).collect();
         let branch = format!("codex-worker/{short}");
         let mut reply = Applied { branch: Some(branch.clone()), ..Applied::default() };

@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod copy_in;
+mod filtered;
 pub mod lock;
 mod plan;
 pub mod root;

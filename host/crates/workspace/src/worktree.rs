@@ -15,7 +15,8 @@ use jobfs::Tree;
 use jobfs::own as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{copy_in, lock};
+use super::{copy_in, filtered, lock};
+use evidence::attributes::Attributes;
 use evidence::changes;
 use evidence::discover::Repository;
 use evidence::git::{Git, Input};
@@ -114,6 +115,10 @@ pub struct Published {
     pub tree: String,
     /// The recorder that has the tree: `shadow/` of the job, or of a job that resumed it.
     pub record: PathBuf,
+    /// Files that the job changed and the commit has not: git's form of them is made by a
+    /// filter of the user's, which is not run. Escaped, below the part, each with its filter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<(String, String)>,
 }
 
 /// Makes the worktree of a job and its record. Nothing of the user's is written. A failed
@@ -223,8 +228,9 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
     let tree = subtree(shadow, &carry.base_tree(), &root.prefix)?;
     let git = |verb: &str| {
         let mut git = Git::new(verb).git_dir(&git_dir).work_tree(&dir).dir(&dir);
-        for setting in &root.settings {
-            git = git.config(setting);
+        let attributes = root.attributes.as_ref().map(Attributes::setting);
+        for setting in root.settings.iter().cloned().chain(attributes) {
+            git = git.config(&setting);
         }
         git
     };
@@ -237,6 +243,19 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
         }
     }
     git("read-tree").args(["-m", "-u", &tree]).output()?;
+    // Files with their real content, and git's form of them in the index: git takes them for
+    // unchanged, as in the user's own repository.
+    let filtered = root.filtered.iter().filter_map(|file| Some((&file.name, file.index.as_ref()?)));
+    let (mut lines, mut names) = (Vec::new(), Vec::new());
+    for (name, (mode, id)) in filtered {
+        lines.extend([format!("{mode} {id}\t").as_bytes(), name, b"\0"].concat());
+        names.extend([name, b"\0".as_slice()].concat());
+    }
+    if !names.is_empty() {
+        git("update-index").args(["-z", "--index-info"]).output_with(Input::Bytes(lines))?;
+        let unchanged = ["-z", "--assume-unchanged", "--stdin"];
+        git("update-index").args(unchanged).output_with(Input::Bytes(names))?;
+    }
     let index = index_copy(options.job_dir, &root.prefix);
     fs::copy(git_dir.join("index"), &index).map_err(io("copying", &index))?;
     let mut nested = Vec::new();
@@ -323,6 +342,7 @@ fn make_git_dir(
     config.push_str("[user]\n\tname = codex-worker agent\n\temail = codex-worker@localhost\n[commit]\n\tgpgSign = false\n");
     write("config", config.as_bytes())?;
     write("HEAD", head.map_or("ref: refs/heads/main\n".to_owned(), |id| format!("{id}\n")).as_bytes())?;
+    write("info/attributes", &root.attributes.as_ref().map(Attributes::own).unwrap_or_default())?;
     write("info/exclude", &fs::read(&root.excludes).unwrap_or_default())?;
     // What the snapshot added (uncommitted files) is copied: the state directory is hidden
     // from the agent, and hard links would let it alter the host's own objects.
@@ -604,6 +624,7 @@ pub fn publish_ref(job_dir: &Path, recorder: &Recorder, tree: &str, summary: &st
         )
         .hint("only jobs with isolation \"worktree\" have one"));
     };
+    let carry = Recorder::reopen(&carry_dir(job_dir))?;
     let mut all = Vec::new();
     for at in 0..worktree.parts.len() {
         let part = &worktree.parts[at];
@@ -616,7 +637,9 @@ pub fn publish_ref(job_dir: &Path, recorder: &Recorder, tree: &str, summary: &st
                 .collect(),
             ..recorder.shadow().clone()
         };
-        let commit = commit_part(&shadow, &worktree, part, tree, summary)?;
+        let prefix = names::unescape(&part.prefix);
+        let root = carry.roots().iter().find(|root| root.prefix == prefix);
+        let (commit, left_out) = commit_part(&shadow, &worktree, part, root, tree, summary)?;
         let name = format!("refs/codex-worker/{}", worktree.job);
         transfer(&shadow, &repository, part.head.as_deref(), &commit, job_dir)?;
         Git::new("update-ref")
@@ -624,7 +647,7 @@ pub fn publish_ref(job_dir: &Path, recorder: &Recorder, tree: &str, summary: &st
             .git_dir(&repository.common_dir)
             .output()?;
         let published =
-            Published { name, commit, tree: tree.to_owned(), record: recorder.state().to_owned() };
+            Published { name, commit, tree: tree.to_owned(), record: recorder.state().to_owned(), left_out };
         worktree.parts[at].published = Some(published.clone());
         all.push(published);
     }
@@ -640,16 +663,28 @@ fn commit_part(
     shadow: &Shadow,
     worktree: &Worktree,
     part: &Part,
+    root: Option<&Root>,
     tree: &str,
     summary: &str,
-) -> Result<String> {
+) -> Result<(String, Vec<(String, String)>)> {
     let prefix = names::unescape(&part.prefix);
     let bring = |whole: &str| -> Result<String> {
         let tree = subtree(shadow, whole, &prefix)?;
         without_nested(shadow, &tree, &part.nested)
     };
-    let start = bring(&worktree.start_tree)?;
-    let end = bring(tree)?;
+    let (real_start, real_end) = (bring(&worktree.start_tree)?, bring(tree)?);
+    let (start, end, left_out) = match root {
+        Some(root) if !root.drivers.is_empty() => {
+            let (start, before) = filtered::published(shadow, root, &real_start, &real_start)?;
+            let (end, mut left_out) = filtered::published(shadow, root, &real_end, &real_start)?;
+            // What was there before the job is not its work.
+            let same = evidence::entries(shadow, &real_start, &left_out.keys().cloned().collect::<Vec<_>>())?;
+            let now = evidence::entries(shadow, &real_end, &left_out.keys().cloned().collect::<Vec<_>>())?;
+            left_out.retain(|name, _| !before.contains_key(name) || same.get(name) != now.get(name));
+            (start, end, left_out)
+        }
+        _ => (real_start, real_end, BTreeMap::new()),
+    };
     let head_tree = match &part.head {
         Some(head) => {
             Some(shadow.reading("rev-parse").args(["-q", "--verify", &format!("{head}^{{tree}}")]).line()?)
@@ -666,7 +701,9 @@ fn commit_part(
     }
     let summary: String = summary.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
     let title = if summary.trim().is_empty() { "Result".to_owned() } else { summary.trim().to_owned() };
-    commit(shadow, &end, parent.as_deref(), &format!("{title}\n\nCodex-Worker-Job: {}\n", worktree.job))
+    let message = format!("{title}\n\nCodex-Worker-Job: {}\n", worktree.job);
+    let left_out = left_out.into_iter().map(|(name, driver)| (names::escape(&name), driver)).collect();
+    Ok((commit(shadow, &end, parent.as_deref(), &message)?, left_out))
 }
 
 /// A commit in the shadow, by the host.

@@ -246,10 +246,18 @@ impl Prepared {
             let message = self.job.commit_message();
             workspace::publish(&self.workspace, &self.recorder, recorded, message, self.interrupt()).await
         };
-        published.unwrap_or_else(|error| {
+        let (branch, left_out) = published.unwrap_or_else(|error| {
             notes.push(format!("the result could not be put into the repository: {}", error.message));
-            None
-        })
+            (None, Vec::new())
+        });
+        if let Some((name, filter)) = left_out.first() {
+            let more =
+                if left_out.len() > 1 { format!(" and {} more", left_out.len() - 1) } else { String::new() };
+            notes.push(format!(
+                "the ref lacks the change of {name}{more}: git's filter `{filter}` is not run; `apply` writes the files, then `git add` runs it"
+            ));
+        }
+        branch
     }
 }
 

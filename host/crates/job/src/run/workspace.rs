@@ -166,18 +166,20 @@ fn worktree_is_gone(earlier: &Earlier) -> Error {
     }
 }
 
-/// Puts the recorded tree into the user's repository; gives the ref's name.
+/// Puts the recorded tree into the user's repository; gives the ref's name, and the files that
+/// it lacks with the filters that make git's form of them.
 pub(super) async fn publish(
     workspace: &Workspace,
     recorder: &Arc<Recorder>,
     recorded: &Recorded,
     summary: String,
     interrupt: Interrupt,
-) -> Result<Option<String>> {
+) -> Result<(Option<String>, Vec<(String, String)>)> {
     let (owner, recorder, tree) = (workspace.owner.clone(), Arc::clone(recorder), recorded.tree.clone());
     on_files(interrupt, move || {
         let published = worktree::publish_ref(owner.root(), &recorder, &tree, &summary)?;
-        Ok(published.into_iter().next().map(|published| published.name))
+        let left_out = published.iter().flat_map(|published| published.left_out.clone()).collect();
+        Ok((published.into_iter().next().map(|published| published.name), left_out))
     })
     .await
 }
