@@ -90,8 +90,8 @@ impl Control {
 
     /// Ends the job for a reason that its own loop found. An earlier reason stays.
     pub fn stop(&self, stop: Stop) {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
-        self.token.cancel();
+        self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+        self.0.token.cancel();
     }
 
     /// Until the job's time limit.
