@@ -24,7 +24,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, Trans
 pub use self::schema::StoreError;
 use super::conclude;
 use super::identity::{self, Now};
-use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope};
+use super::store::{
+    Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope,
+};
 use config::Isolation;
 use model::error::{Error, Kind, Result};
 use model::money::Money;
