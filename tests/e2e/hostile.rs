@@ -495,3 +495,76 @@ fn no_argument_holds_a_nul_byte() {
         assert!(refused.text.contains(what), "{what}: {}", refused.text);
     }
 }
+
+/// A planted `.git` or list of alternates leads to another repository of the user's: the agent
+/// gets nothing of it, neither from the repository as it came nor from what an earlier job wrote.
+#[test]
+fn no_repository_leads_to_another_ones_objects() {
+    let attack = Attack::new(&[]);
+    let repo = attack.world.repo.clone();
+    let other = attack.victim.with_file_name("other");
+    write(&other.join("secret"), CANARY);
+    git(&other, &["init", "-q", "-b", "main"]);
+    git(&other, &["add", "-A"]);
+    git(&other, &["commit", "-q", "-m", "start"]);
+    // Names its borrowers' objects one by one, as somebody does who looks for what is in them.
+    let look = "git log --all --oneline; git show main:secret; git cat-file --batch-all-objects --batch";
+    let alternates = "mkdir -p .git/objects/info; echo OTHER/.git/objects >.git/objects/info/alternates";
+    let plants = [
+        ("rm -rf .git; echo 'gitdir: OTHER/.git' >.git", true),
+        ("rm -rf .git; ln -s OTHER/.git .git", true),
+        ("echo OTHER/.git >.git/commondir", false),
+        (alternates, true),
+        ("mkdir -p .git/objects/info; echo CHAIN >.git/objects/info/alternates", true),
+        ("mv .git/objects .git/o; ln -s OTHER/.git/objects .git/objects", false),
+        (
+            "git worktree add -q -b w ../w 2>/dev/null; rm -rf .git; cp ../w/.git .; rm -rf ../w; sed -i s,REPO,OTHER, .git",
+            false,
+        ),
+    ];
+    // A list that leads to a list, inside the root.
+    let chain = repo.join("deps/chain/objects");
+    let start =
+        std::process::Command::new("cp").arg("-a").arg(&repo).arg(repo.with_file_name("start")).status();
+    assert!(start.expect("cp").success());
+    for (plant, refused) in plants {
+        for isolation in ["worktree", "none"] {
+            write(&chain.join("info/alternates"), &format!("{}/.git/objects\n", other.display()));
+            write(&chain.with_file_name("HEAD"), "ref: refs/heads/main\n");
+            std::fs::create_dir_all(chain.join("pack")).expect("made");
+            let plant = plant
+                .replace("OTHER", &other.display().to_string())
+                .replace("CHAIN", &chain.display().to_string())
+                .replace("REPO", &repo.display().to_string());
+            let made = std::process::Command::new("sh").args(["-c", &plant]).current_dir(&repo).status();
+            assert!(made.expect("sh").success(), "{plant}");
+            let (result, dir) =
+                attack.run(look, json!({"checks": null, "scoped_patch": null, "isolation": isolation}));
+            assert!(!readable_text(&dir).contains(CANARY), "{isolation} {plant}: {result}");
+            if refused {
+                assert_eq!(result["job_status"], "failed", "{isolation} {plant}: {result}");
+                let said = result["failure"].to_string();
+                assert!(said.contains("outside SANDBOX_ROOT"), "{isolation} {plant}: {result}");
+            }
+            std::fs::remove_dir_all(&repo).expect("removed");
+            let back = std::process::Command::new("cp")
+                .arg("-a")
+                .arg(repo.with_file_name("start"))
+                .arg(&repo)
+                .status();
+            assert!(back.expect("cp").success());
+        }
+    }
+    // An agent writes the list, and the code under test, in its own containment, looks.
+    let plant = alternates.replace("OTHER", &other.display().to_string());
+    let check = json!([{"name": "c", "command": format!("{look}; exit 1")}]);
+    let (result, dir) =
+        attack.run(&format!("{plant}; {FIX}"), json!({"checks": check, "scoped_patch": null}));
+    assert_eq!(result["job_status"], "failed", "{result}");
+    assert!(!readable_text(&dir).contains(CANARY), "{result}");
+    // The operator who means it says so.
+    let mut attack = attack;
+    attack.world.set("WORKER_READ_PATHS", &other.display().to_string());
+    let (result, _) = attack.run(FIX, json!({"checks": null, "scoped_patch": null}));
+    assert_eq!(result["job_status"], "completed", "{result}");
+}

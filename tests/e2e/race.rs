@@ -125,7 +125,7 @@ fn assert_untold(dir: &Path) {
             let args = ["--git-dir=.", "cat-file", "--batch-all-objects", "--batch", "--buffer"];
             let out = std::process::Command::new("git").args(args).current_dir(entry.path()).output();
             let out = out.expect("git runs");
-            assert!(!out.stdout.is_empty(), "the objects of {}", entry.path().display());
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
             assert!(!String::from_utf8_lossy(&out.stdout).contains(CANARY), "{}", entry.path().display());
         }
     }

@@ -257,9 +257,14 @@ fn unquote(value: &str) -> String {
 }
 
 /// What of the repository around a writable place may be read: its worktree, and the git
-/// directory that a `.git` file leads to, if that leads back. Nothing that holds `home`, and
-/// nothing outside of `within`.
-pub(super) fn readable_around(place: &Path, home: Option<&Path>, within: Option<&Path>) -> Vec<PathBuf> {
+/// directory that a `.git` file leads to, if that leads back; objects that it borrows from within
+/// `trusted`. Nothing that holds `home`, and nothing outside of `within`.
+pub(super) fn readable_around(
+    place: &Path,
+    home: Option<&Path>,
+    within: Option<&Path>,
+    trusted: &[PathBuf],
+) -> Vec<PathBuf> {
     let broad = |dir: &Path| {
         dir.parent().is_none()
             || home.is_some_and(|home| home.starts_with(dir))
@@ -278,11 +283,14 @@ pub(super) fn readable_around(place: &Path, home: Option<&Path>, within: Option<
             found.push(common.clone().unwrap_or_else(|| dir.clone()));
             common.unwrap_or(dir)
         }
+        // A link leads anywhere: what it leads to is shown only if it is seen anyway.
         git => git,
     };
     // Whoever made the host's own directories names what they borrow: a job writes there.
     if within.is_none() {
-        found.extend(alternates(&git.join("objects"), 0));
+        let borrowed = alternates(&git.join("objects"), 0);
+        // Whoever writes objects writes that list too.
+        found.extend(borrowed.into_iter().filter(|dir| trusted.iter().any(|known| dir.starts_with(known))));
     }
     found
 }
@@ -408,17 +416,20 @@ mod tests {
         let root = dir.path().canonicalize().expect("resolves");
         write(&root.join("secret/HEAD"), "");
         write(&root.join("repo/.git"), &format!("gitdir: {}/secret\n", root.display()));
-        assert_eq!(readable_around(&root.join("repo"), None, None), [root.join("repo")]);
+        assert_eq!(readable_around(&root.join("repo"), None, None, &[]), [root.join("repo")]);
         // A worktree of git's own leads back.
         write(&root.join("main/.git/worktrees/w/gitdir"), &format!("{}/w/.git\n", root.display()));
         write(&root.join("main/.git/worktrees/w/commondir"), "../..\n");
         write(&root.join("w/.git"), &format!("gitdir: {}/main/.git/worktrees/w\n", root.display()));
-        assert_eq!(readable_around(&root.join("w"), None, None), [root.join("w"), root.join("main/.git")]);
+        assert_eq!(
+            readable_around(&root.join("w"), None, None, &[]),
+            [root.join("w"), root.join("main/.git")]
+        );
         // A directory below the top; a home that is a repository is not opened.
         write(&root.join("w/a/b"), "");
-        assert_eq!(readable_around(&root.join("w/a"), None, None)[0], root.join("w"));
-        assert!(readable_around(&root.join("w/a"), Some(&root.join("w")), None).is_empty());
-        assert!(readable_around(&root.join("w/a"), None, Some(&root.join("w"))).is_empty());
+        assert_eq!(readable_around(&root.join("w/a"), None, None, &[])[0], root.join("w"));
+        assert!(readable_around(&root.join("w/a"), Some(&root.join("w")), None, &[]).is_empty());
+        assert!(readable_around(&root.join("w/a"), None, Some(&root.join("w")), &[]).is_empty());
     }
 
     #[test]
@@ -431,9 +442,8 @@ mod tests {
         write(&root.join("repo/.git/HEAD"), "");
         let lines = format!("{0}/other/.git/objects\n{0}/home/.ssh\n/\n", root.display());
         write(&root.join("repo/.git/objects/info/alternates"), &lines);
-        assert_eq!(
-            readable_around(&root.join("repo"), None, None),
-            [root.join("repo"), root.join("other/.git/objects")]
-        );
+        let around = |trusted: &[PathBuf]| readable_around(&root.join("repo"), None, None, trusted);
+        assert_eq!(around(std::slice::from_ref(&root)), [root.join("repo"), root.join("other/.git/objects")]);
+        assert_eq!(around(&[root.join("repo")]), [root.join("repo")]);
     }
 }

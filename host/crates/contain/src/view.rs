@@ -102,11 +102,13 @@ impl View {
         readable.extend(named_by_variables(command.env.iter(), home));
         readable.extend(limits.readable.iter().cloned());
         readable.extend(Some(command.cwd.clone()).filter(|cwd| !bound(cwd)));
+        let trusted = limits.untrusted.iter().chain(&limits.readable);
+        let trusted: Vec<PathBuf> = trusted.filter_map(|dir| dir.canonicalize().ok()).collect();
         // What a bind shows comes with what the bind's owner names.
         for dir in places.iter().chain([&command.cwd]).filter(|dir| !bound(dir)) {
             // Of the host's own directories only the repository in them.
             let within = own.iter().find(|own| dir.starts_with(own)).map(PathBuf::as_path);
-            readable.extend(repository::readable_around(dir, home, within));
+            readable.extend(repository::readable_around(dir, home, within, &trusted));
         }
         readable.extend(programs.iter().flat_map(|program| of_program(program)));
 

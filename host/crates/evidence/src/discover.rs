@@ -36,6 +36,46 @@ impl Repository {
     pub fn object_dirs(&self) -> Vec<PathBuf> {
         std::iter::once(&self.objects).chain(&self.alternates).cloned().collect()
     }
+
+    /// A directory that it leads to outside of its work tree and of `trusted`. Anybody can write
+    /// a `.git` file, a link or a list of alternates: a git directory counts if it names the work
+    /// tree in turn, as git makes linked worktrees and submodules; borrowed objects never do.
+    pub fn foreign(&self, trusted: &[PathBuf]) -> Option<PathBuf> {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (git, common) = (real(&self.git_dir), real(&self.common_dir));
+        let mut known: Vec<PathBuf> = trusted.iter().map(|dir| real(dir)).collect();
+        known.push(real(&self.top));
+        if self.names_back(&git) {
+            // `<common>/worktrees/<name>`, as git makes it.
+            known.extend(
+                git.parent().and_then(Path::parent).filter(|above| *above == common).map(Path::to_owned),
+            );
+            known.push(git.clone());
+        }
+        let objects = self.object_dirs().into_iter().map(|dir| real(&dir));
+        let all = [git, common].into_iter().chain(objects);
+        let mut foreign = all.filter(|dir| !known.iter().any(|known| dir.starts_with(known)));
+        foreign.next()
+    }
+
+    /// The git directory says that it belongs to this work tree.
+    fn names_back(&self, git: &Path) -> bool {
+        let Ok(tree) = Tree::open(git) else { return false };
+        let same = |name: &Path, own: &Path| {
+            fs::canonicalize(git.join(name))
+                .is_ok_and(|there| fs::canonicalize(own).is_ok_and(|own| own == there))
+        };
+        if let Ok(text) = tree.read(b"gitdir", 1 << 16) {
+            return same(&names::path(text.trim_ascii_end()), &self.top.join(".git"));
+        }
+        let config = git.join("config");
+        if !tree.meta(b"config").is_ok_and(|meta| meta.is_file()) {
+            return false;
+        }
+        let asked =
+            Git::new("config").arg("--file").arg(config).args(["--no-includes", "--get", "core.worktree"]);
+        asked.dir(git).line().is_ok_and(|named| same(Path::new(&named), &self.top))
+    }
 }
 
 /// The repository whose work tree holds `dir`; none if there is none.

@@ -120,7 +120,14 @@ pub(super) async fn prepare(job: &Arc<Job>, notes: &mut Vec<String>) -> Result<P
     let recorder = {
         let (dirs, shadow) = (workspace.dirs.clone(), job.paths.shadow());
         let whole = job.config.sandbox_root.clone();
-        job.on_files(move || Ok(Recorder::begin_within(&dirs, &shadow, whole.as_deref())?)).await
+        let trusted = workspace::trusted(&job.config, &workspace.owner);
+        job.on_files(move || {
+            let recorder = Recorder::begin_within(&dirs, &shadow, whole.as_deref())?;
+            let repositories = recorder.roots().iter().filter_map(|root| root.repository.as_ref());
+            workspace::refuse_foreign(repositories, &trusted)?;
+            Ok(recorder)
+        })
+        .await
     }
     .or_fail(FailureKind::Workspace)?;
     let mut prepared = Prepared {

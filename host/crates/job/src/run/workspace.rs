@@ -11,6 +11,7 @@ use crate::store::JobStore;
 use crate::worker::on_files;
 use config::{Config, Isolation};
 use contain::{Bind, Limits, Renames};
+use evidence::discover::Repository;
 use evidence::{Interrupt, Recorded, Recorder};
 use model::error::{Error, Kind, Result};
 use model::spec::{AllowedDir, JobSpec};
@@ -147,6 +148,8 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
                         })?
                     }
                 };
+                let repositories = tree.parts.iter().filter_map(|part| part.repository.as_ref());
+                refuse_foreign(repositories, &trusted(&job.config, &owner))?;
                 shown = Shown::of(&job.config, &owner, &tree);
                 (tree.dirs, tree.notes)
             }
@@ -154,6 +157,25 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
         Ok(Workspace { dirs, home: owner.home(), tmp: owner.tmp(), owner, shown, fresh, notes })
     })
     .await
+}
+
+/// Where the repositories of a job may lead.
+pub(super) fn trusted(config: &Config, owner: &JobPaths) -> Vec<PathBuf> {
+    let named = config.sandbox_root.iter().chain(&config.containment.read_paths).cloned();
+    named.chain([owner.root().to_owned()]).collect()
+}
+
+/// Refuses a repository that leads to another one outside of where jobs may read: its `.git` or
+/// its list of alternates may have been written by anybody, and a job sees its objects.
+pub(super) fn refuse_foreign<'a>(
+    mut repositories: impl Iterator<Item = &'a Repository>,
+    trusted: &[PathBuf],
+) -> Result<()> {
+    let found = repositories.find_map(|one| Some((one, one.foreign(trusted)?)));
+    let Some((repository, foreign)) = found else { return Ok(()) };
+    let (top, foreign) = (repository.top.display(), foreign.display());
+    Err(Error::new(Kind::Refused, format!("the repository {top} uses {foreign}, which is outside SANDBOX_ROOT"))
+        .hint(format!("if you trust that, name {foreign} in WORKER_READ_PATHS; else look at .git and .git/objects/info/alternates")))
 }
 
 fn worktree_is_gone(earlier: &Earlier) -> Error {
