@@ -29,4 +29,6 @@ pub mod mcp;
 
 pub mod analyze;
 
+pub mod notify;
+
 pub mod cli;

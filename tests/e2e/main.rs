@@ -22,6 +22,7 @@ mod hostile;
 mod jobs;
 mod main_job;
 mod mcp_stdio;
+mod notify;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod promises;

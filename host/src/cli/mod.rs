@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod jobs;
 pub mod mcp;
+pub mod notify;
 pub mod plugin;
 pub mod policy;
 pub mod receipt;
@@ -61,6 +62,8 @@ enum Command {
     Adapter(adapter::Args),
     /// Mask secrets in standard input, line by line.
     Redact(redact::Args),
+    /// Tell that a job has ended, as [notify] says; without a job, try the settings.
+    Notify(notify::Args),
     /// Print a shell's completions.
     Completions(completions::Args),
     /// Print the man page, or write one for each subcommand.
@@ -102,6 +105,7 @@ fn run(command: Command) -> model::error::Result<()> {
         Command::ScriptedGateway(args) => test_support::gateway::run(args),
         Command::Adapter(args) => adapter::run(args),
         Command::Completions(args) => completions::run(&args),
+        Command::Notify(args) => notify::run(args),
         Command::Man(args) => completions::man(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),

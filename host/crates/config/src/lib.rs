@@ -179,6 +179,8 @@ pub struct Config {
     pub containment: ContainmentSettings,
     /// `analyze`.
     pub analyze: AnalyzeSettings,
+    /// What happens when a job ends.
+    pub notify: NotifySettings,
     /// `WORKER_KEY_FILE`: holds the gateway's key.
     pub key_file: Option<PathBuf>,
     /// `WORKER_RECEIPT_KEY`: signs receipts.
@@ -223,6 +225,27 @@ pub struct ContainmentSettings {
     pub max_file_size: Option<u64>,
     /// `WORKER_MAX_DISK_MB`, as bytes.
     pub max_disk: u64,
+}
+
+/// What happens when a job ends.
+#[derive(Clone, Debug, Default)]
+pub struct NotifySettings {
+    /// `WORKER_NOTIFY_COMMAND`.
+    pub command: Option<String>,
+    /// `WORKER_NOTIFY_WEBHOOKS`.
+    pub webhooks: Vec<String>,
+    /// `WORKER_NOTIFY_FORMAT` is `slack`.
+    pub slack: bool,
+    /// `WORKER_NOTIFY_SECRET`.
+    pub secret: Option<Secret>,
+    /// `WORKER_NOTIFY_PRIVATE`.
+    pub allow_private: bool,
+    /// `WORKER_NOTIFY_STATUSES`; all when empty.
+    pub statuses: Vec<String>,
+    /// `WORKER_NOTIFY_LABELS` as `name=value`; all when empty.
+    pub labels: Vec<String>,
+    /// `WORKER_NOTIFY_MIN_S`.
+    pub min: Duration,
 }
 
 /// The settings of `analyze`.
@@ -501,6 +524,16 @@ fn assemble(
             cache_dir: values.path("analyze.cache_dir").unwrap_or_else(|| home.join("cache/analyze")),
             cache_ttl: Duration::from_secs(values.int("analyze.cache_ttl_s").unwrap_or_default()),
             max_bytes: bytes("analyze.max_bytes"),
+        },
+        notify: NotifySettings {
+            command: values.text("notify.command"),
+            webhooks: values.list("notify.webhooks"),
+            slack: values.text("notify.format").as_deref() == Some("slack"),
+            secret: values.secret("notify.secret"),
+            allow_private: values.flag("notify.allow_private"),
+            statuses: values.list("notify.statuses"),
+            labels: values.list("notify.labels"),
+            min: Duration::from_secs(values.int("notify.min_seconds").unwrap_or_default()),
         },
         key_file: values.path("gateway.api_key_file"),
         receipt_key: values.path("receipt.key_file"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::artifacts::{Artifacts, DIFF, EVIDENCE, FINDINGS, RESULT};
 use crate::cleanup;
+use crate::notify;
 use crate::compact::{self, Kept};
 use crate::paths::JobPaths;
 use crate::receipt;
@@ -191,6 +192,11 @@ pub fn commit(
                 tracing::warn!(job = %claim.id, %error, "the end could not be written yet");
                 std::thread::sleep(AGAIN);
                 tried += 1;
+            }
+            Ok(true) => {
+                let took = std::time::Duration::from_millis(concluded.result.duration_ms);
+                notify::start(config, &claim.id, &claim.spec, concluded.status, took);
+                return Ok(true);
             }
             written => return written,
         }

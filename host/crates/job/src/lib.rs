@@ -12,6 +12,7 @@ pub mod compact;
 pub mod conclude;
 pub mod gc;
 pub mod identity;
+pub mod notify;
 pub mod paths;
 pub mod reap;
 pub mod receipt;

@@ -25,6 +25,11 @@ pub fn log_path(home: &Path) -> PathBuf {
 /// not end the worker. It finds its settings as this process did: the same environment is
 /// handed over, with the paths that were resolved here.
 pub fn spawn_worker(config: &Config) -> Result<()> {
+    detached(config, &["work", "--until-idle", "--detached"])
+}
+
+/// The same for any subcommand that calls [`detach`] and takes the settings' options.
+pub(crate) fn detached(config: &Config, args: &[&str]) -> Result<()> {
     let environment = |message: String| Error::new(Kind::Environment, message);
     let program = std::env::current_exe()
         .map_err(|e| environment(format!("cannot find this program's own file: {e}")))?;
@@ -47,14 +52,14 @@ pub fn spawn_worker(config: &Config) -> Result<()> {
     vars.extend(resolved.map(|(name, path)| (name.to_owned(), path.to_owned())));
     let mut command = Command::new(&program);
     command
-        .args(["work", "--until-idle", "--detached"])
+        .args(args)
         .args(config.cli.to_args())
         // Not the caller's: that would keep somebody's directory busy.
         .current_dir(&config.home)
         .stdout(open()?)
         .stderr(open()?);
     let mut child = config::handover::spawn(&mut command, &vars, config.sandbox_root.as_deref())
-        .map_err(|e| environment(format!("cannot start a worker from {}: {e}", program.display())))?;
+        .map_err(|e| environment(format!("cannot start {}: {e}", program.display())))?;
     wait_for_own_session(&mut child);
     // Collects the exit code, so that no zombie stays while this process lives.
     std::thread::Builder::new()
