@@ -22,11 +22,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the documentation of every setting.
+    Reference,
 }
 
 /// Prints the settings to standard output.
 pub fn run(args: Args) -> Result<()> {
-    let Command::Show { settings, json } = args.command;
+    let Command::Show { settings, json } = args.command else { return print(&config::reference()) };
     let (_, sources) = Config::load_from(settings.overrides(), Env::of_this_process())?;
     let text = if json {
         let rows: Vec<serde_json::Value> = sources

@@ -139,3 +139,76 @@ pub(crate) fn print(text: &str) -> model::error::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Commands of the documentation: lines of code blocks, and code in the text.
+    fn commands(page: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut inside = false;
+        for line in page.lines() {
+            if line.starts_with("```") {
+                inside = !inside;
+            } else if inside {
+                let line = line.trim_start_matches("$ ");
+                let line = line.split_once(" | ").map_or(line, |(first, _)| first);
+                let line = line.split_once(" > ").map_or(line, |(first, _)| first);
+                let line = line.split_once(" < ").map_or(line, |(first, _)| first);
+                found.extend(line.starts_with("codex-worker ").then(|| line.to_owned()));
+            }
+        }
+        let text = page.split("```").step_by(2).collect::<String>().replace('\n', " ");
+        found.extend(
+            text.split('`')
+                .skip(1)
+                .step_by(2)
+                .filter(|code| code.starts_with("codex-worker "))
+                .map(str::to_owned),
+        );
+        found
+    }
+
+    #[test]
+    fn every_command_of_the_documentation_is_one() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut pages = vec![docs.join("README.md"), docs.join("CONTRIBUTING.md"), docs.join("SECURITY.md")];
+        let more = std::fs::read_dir(docs.join("docs")).expect("docs").flatten().map(|entry| entry.path());
+        pages.extend(more.filter(|path| path.extension().is_some_and(|ext| ext == "md")));
+        let (mut wrong, mut tried) = (Vec::new(), 0);
+        for page in pages {
+            let text = std::fs::read_to_string(&page).expect("readable");
+            for command in commands(&text) {
+                // What stands for something else.
+                let words = command.replace("<the token>", "x").replace(['<', '>'], "").replace('…', "");
+                let words = shlex::split(&words).unwrap_or_default();
+                // `new|build|check` names several.
+                if words.iter().take(3).any(|word| word.contains('|')) {
+                    continue;
+                }
+                tried += 1;
+                if let Err(error) = super::Cli::command().try_get_matches_from(&words) {
+                    use clap::error::ErrorKind::{
+                        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument,
+                        MissingSubcommand,
+                    };
+                    // The name of a command alone is a name.
+                    let named = matches!(
+                        error.kind(),
+                        DisplayHelp
+                            | DisplayHelpOnMissingArgumentOrSubcommand
+                            | MissingRequiredArgument
+                            | MissingSubcommand
+                    );
+                    if !named {
+                        let first = error.to_string().lines().next().unwrap_or_default().to_owned();
+                        wrong.push(format!("{}: {command}: {first}", page.display()));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(tried > 60, "{tried}");
+    }
+}

@@ -85,6 +85,8 @@ pub fn send(config: &Config, event: &Value) -> Result<Vec<String>> {
 /// Runs the operator's command with the event on its standard input.
 fn command(config: &Config, line: &str, event: &Value) -> Result<()> {
     let failed = |why: String| Error::new(Kind::Environment, why);
+    job::paths::create_private(&config.home)
+        .map_err(|error| failed(format!("{}: {error}", config.home.display())))?;
     let mut child = Command::new("/bin/sh")
         .args(["-c", line])
         .current_dir(&config.home)

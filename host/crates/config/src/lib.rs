@@ -9,6 +9,7 @@ mod env;
 pub mod handover;
 mod key;
 mod load;
+mod reference;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use budget::BudgetSettings;
 pub use env::Env;
 pub use load::Source;
+pub use reference::reference;
 pub use table::{Accepts, SETTINGS, Setting, nearest};
 
 pub use model::containment::Strength;
