@@ -153,9 +153,6 @@ mod tests {
                 inside = !inside;
             } else if inside {
                 let line = line.trim_start_matches("$ ");
-                let line = line.split_once(" | ").map_or(line, |(first, _)| first);
-                let line = line.split_once(" > ").map_or(line, |(first, _)| first);
-                let line = line.split_once(" < ").map_or(line, |(first, _)| first);
                 found.extend(line.starts_with("codex-worker ").then(|| line.to_owned()));
             }
         }
@@ -180,8 +177,15 @@ mod tests {
         for page in pages {
             let text = std::fs::read_to_string(&page).expect("readable");
             for command in commands(&text) {
-                // What stands for something else.
-                let words = command.replace("<the token>", "x").replace(['<', '>'], "").replace('…', "");
+                // The shell's part, and what stands for something else.
+                let own = [" | ", " > ", " < "]
+                    .iter()
+                    .fold(command.as_str(), |own, mark| own.split_once(mark).map_or(own, |(first, _)| first));
+                let words = own
+                    .replace("<the token>", "x")
+                    .replace(":PORT", ":1")
+                    .replace(['<', '>'], "")
+                    .replace('…', "");
                 let words = shlex::split(&words).unwrap_or_default();
                 // `new|build|check` names several.
                 if words.iter().take(3).any(|word| word.contains('|')) {
@@ -200,7 +204,7 @@ mod tests {
                             | DisplayHelpOnMissingArgumentOrSubcommand
                             | MissingRequiredArgument
                             | MissingSubcommand
-                    );
+                    ) || error.to_string().contains("but none was supplied");
                     if !named {
                         let first = error.to_string().lines().next().unwrap_or_default().to_owned();
                         wrong.push(format!("{}: {command}: {first}", page.display()));

@@ -36,7 +36,9 @@ pub fn reference() -> String {
         if section != Some(table) {
             section = Some(table);
             let title = if table.is_empty() { "At the top".to_owned() } else { format!("`[{table}]`") };
-            text += &format!("\n## {title}\n\n| key | variable | accepts | default | meaning |\n| --- | --- | --- | --- | --- |\n");
+            text += &format!(
+                "\n## {title}\n\n| key | variable | accepts | default | meaning |\n| --- | --- | --- | --- | --- |\n"
+            );
         }
         let names: Vec<String> = setting.env.iter().map(|name| format!("`{name}`")).collect();
         let default = setting.default.map_or("none".to_owned(), |value| format!("`{value}`"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::artifacts::{Artifacts, DIFF, EVIDENCE, FINDINGS, RESULT};
 use crate::cleanup;
-use crate::notify;
 use crate::compact::{self, Kept};
+use crate::notify;
 use crate::paths::JobPaths;
 use crate::receipt;
 use crate::store::{Claim, JobStore};
