@@ -8,6 +8,7 @@
 //! lie on a network file system: SQLite's WAL does not work there. A store for several
 //! machines is another [`JobStore`].)
 
+mod browse;
 mod locked;
 mod schema;
 mod spend;
@@ -21,12 +22,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
+pub use self::browse::{JobStamp, Origin, Page, PageQuery};
 pub use self::schema::StoreError;
 use super::conclude;
 use super::identity::{self, Now};
-use super::store::{
-    Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope,
-};
+use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope};
 use config::Isolation;
 use model::error::{Error, Kind, Result};
 use model::money::Money;

@@ -27,6 +27,7 @@ pub mod replay;
 pub mod set;
 pub mod shipped;
 pub mod state;
+pub mod tally;
 
 #[cfg(test)]
 mod tests;

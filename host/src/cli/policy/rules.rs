@@ -1,20 +1,16 @@
 //! `policy rules`: which rules ever fire. One that never did in months may be dead or
 //! broken; one that always does is noise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::{Known, age, known, read_job, recorded_jobs};
 use crate::cli::print;
 use crate::cli::settings::SettingsArgs;
 use model::error::{Error, Kind, Result};
-use model::types::Severity;
-use policy::ask::Answer;
-use policy::inspect::Interface;
 use policy::record::Decision;
+use policy::tally::{self, Tally};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -27,36 +23,6 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 }
-
-/// How often one rule fired.
-#[derive(Debug, Default, Serialize, PartialEq, Eq)]
-struct Fired {
-    deny: u32,
-    warn: u32,
-    info: u32,
-    /// Spans, for redaction.
-    masked: u32,
-    /// Calls in which it fired.
-    calls: u32,
-    /// Jobs in which it fired.
-    jobs: u32,
-}
-
-/// One policy, all its versions together.
-#[derive(Debug, Default, Serialize, PartialEq, Eq)]
-struct Policy {
-    /// Calls that gave an answer.
-    calls: u32,
-    /// Calls that ended on a limit or a failure.
-    failed: u32,
-    rules: BTreeMap<String, Fired>,
-    /// Rules that its own examples show and that never fired.
-    never: BTreeSet<String>,
-    /// Rules that fired in each of at least ten calls.
-    always: BTreeSet<String>,
-}
-
-const ENOUGH_CALLS: u32 = 10;
 
 /// Counts.
 pub(super) fn run(args: Args) -> Result<()> {
@@ -76,63 +42,16 @@ pub(super) fn run(args: Args) -> Result<()> {
     print(&table(jobs.len(), &policies))
 }
 
-fn count(jobs: &[Vec<Decision>], known: &[Known]) -> BTreeMap<String, Policy> {
-    let mut policies: BTreeMap<String, Policy> = BTreeMap::new();
+fn count(jobs: &[Vec<Decision>], known: &[Known]) -> Tally {
+    let mut sum = Tally::new();
     for decisions in jobs {
-        let mut in_job: BTreeSet<(&str, String)> = BTreeSet::new();
-        for decision in decisions {
-            let policy = policies.entry(decision.plugin.clone()).or_default();
-            let output = decision.output.as_ref();
-            let Some(answer) = output.and_then(|o| Answer::parse(decision.interface, o.get()).ok()) else {
-                policy.failed += 1;
-                continue;
-            };
-            policy.calls += 1;
-            let mut in_call = BTreeSet::new();
-            let mut fire = |rule: &str, note: fn(&mut Fired)| {
-                let fired = policy.rules.entry(rule.to_owned()).or_default();
-                note(fired);
-                fired.calls += u32::from(in_call.insert(rule.to_owned()));
-                fired.jobs += u32::from(in_job.insert((&decision.plugin, rule.to_owned())));
-            };
-            match answer {
-                Answer::Findings(findings) => findings.iter().for_each(|finding| {
-                    fire(
-                        &finding.rule,
-                        match finding.severity {
-                            Severity::Deny => |fired| fired.deny += 1,
-                            Severity::Warn => |fired| fired.warn += 1,
-                            Severity::Info => |fired| fired.info += 1,
-                        },
-                    );
-                }),
-                Answer::Found(found) => found.spans.iter().for_each(|s| fire(&s.rule, |f| f.masked += 1)),
-                Answer::Signals(_) | Answer::Draft(_) | Answer::Mutants(_) => {}
-            }
-        }
+        tally::add(&mut sum, &tally::of_job(decisions));
     }
-    for known in known {
-        let Some(policy) = policies.get_mut(&known.name) else { continue };
-        for example in &known.examples {
-            let interface = Interface::parse(&example.interface);
-            let shown: Vec<String> = match interface.and_then(|i| Answer::parse(i, &example.expected).ok()) {
-                Some(Answer::Findings(findings)) => {
-                    findings.into_iter().map(|finding| finding.rule).collect()
-                }
-                Some(Answer::Found(found)) => found.spans.into_iter().map(|span| span.rule).collect(),
-                _ => Vec::new(),
-            };
-            policy.never.extend(shown.into_iter().filter(|rule| !policy.rules.contains_key(rule)));
-        }
-    }
-    for policy in policies.values_mut().filter(|policy| policy.calls >= ENOUGH_CALLS) {
-        let always = policy.rules.iter().filter(|(_, fired)| fired.calls == policy.calls);
-        policy.always = always.map(|(rule, _)| rule.clone()).collect();
-    }
-    policies
+    tally::conclude(&mut sum, known.iter().map(|known| (known.name.as_str(), known.examples.as_slice())));
+    sum
 }
 
-fn table(jobs: usize, policies: &BTreeMap<String, Policy>) -> String {
+fn table(jobs: usize, policies: &Tally) -> String {
     let jobs = if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") };
     let mut text = format!("rules over {jobs}\n");
     for (name, policy) in policies {

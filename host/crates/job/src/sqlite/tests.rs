@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::SqliteStore;
+use super::{PageQuery, SqliteStore};
 use crate::identity::{self, Now};
 use crate::store::{Claim, JobStore, ListFilter, Load};
 use config::Isolation;
@@ -55,6 +55,38 @@ fn store() -> (tempfile::TempDir, SqliteStore) {
 
 fn claim(store: &SqliteStore, max: u32) -> Option<Claim> {
     store.claim("w1", max, LEASE).expect("a claim is answered")
+}
+
+#[test]
+fn a_viewer_searches_and_cannot_write() {
+    let (home, store) = store();
+    let mut labelled = spec("Größe of \"quoted\" names\nsecond line");
+    labelled.labels.insert("team".to_owned(), "billing".to_owned());
+    let first = store.enqueue(&labelled).expect("a job").id;
+    let second = store.enqueue(&spec("another")).expect("a job").id;
+    let viewer = SqliteStore::open_read_only(home.path()).expect("the viewer's connection");
+    let stamp = viewer.stamp().expect("a stamp");
+    let of_job = viewer.job_stamp(&first).expect("a stamp");
+    store.request_cancel(&first, "enough").expect("a cancel");
+    assert_ne!(viewer.stamp().expect("a stamp"), stamp);
+    assert_ne!(viewer.job_stamp(&first).expect("a stamp"), of_job);
+    let found = |statuses: &[JobStatus], search: &str| {
+        let query = PageQuery { statuses: statuses.to_vec(), search: search.to_owned(), limit: 9, offset: 0 };
+        let page = viewer.page(&query).expect("a page");
+        assert_eq!(page.total as usize, page.rows.len(), "{search}");
+        page.rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[], ""), [second.clone(), first.clone()]);
+    assert_eq!(found(&[JobStatus::Cancelled], ""), [first.clone()]);
+    // SQLite folds the case of ASCII alone.
+    for search in ["Größe", "\"QUOTED\" second", "billing", &first.as_str()[..9], "names /srv/rep"] {
+        assert_eq!(found(&[], search), [first.clone()], "{search}");
+    }
+    for search in ["prompt", "allowed_dirs", "null", "%", "' OR 1=1 --", "missing"] {
+        assert!(found(&[], search).is_empty(), "{search}");
+    }
+    assert!(viewer.request_cancel(&second, "by a viewer").is_err());
+    assert_eq!(store.get(&second).expect("the job").status, JobStatus::Queued);
 }
 
 #[test]
