@@ -2,6 +2,8 @@
 //! conformance scenarios that need no fixture in HTTP mode. With the fixtures the same
 //! transport is tried whole in `tests/conformance`.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,54 @@ impl Drop for Http {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The tool sends no token of its own: this stands before `server`, adds one to each request and
+/// speaks to it under its own name. Other names and origins go through as they are.
+fn with_token(server: &str, token: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let (own, server, token) = (address.clone(), server.to_owned(), token.to_owned());
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(upstream) = TcpStream::connect(&server) else { continue };
+            let (own, server, token) = (own.clone(), server.clone(), token.clone());
+            let (Ok(mut back), Ok(mut answers)) = (client.try_clone(), upstream.try_clone()) else {
+                continue;
+            };
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut answers, &mut back);
+                let _ = back.shutdown(std::net::Shutdown::Both);
+            });
+            std::thread::spawn(move || forward(client, upstream, &own, &server, &token));
+        }
+    });
+    address
+}
+
+/// The requests of one connection.
+fn forward(client: TcpStream, mut upstream: TcpStream, own: &str, server: &str, token: &str) -> Option<()> {
+    let mut client = BufReader::new(client);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if client.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse().ok())
+            .unwrap_or(0);
+        let mut body = vec![0; length];
+        client.read_exact(&mut body).ok()?;
+        let head =
+            head.replace(own, server).replacen("\r\n", &format!("\r\nauthorization: Bearer {token}\r\n"), 1);
+        upstream.write_all(head.as_bytes()).ok()?;
+        upstream.write_all(&body).ok()?;
     }
 }
 
@@ -91,13 +141,16 @@ fn the_conformance_scenarios_without_fixtures_pass() {
         .expect("a free port")
         .port();
     let address = format!("127.0.0.1:{port}");
+    let (token, _, _) = world.run(&["token", "new", "conformance"]);
+    // The old spelling of `serve --listen`.
     let mut server = world.command(&["mcp", "--http", &address]);
-    let _server = Http(server.stdin(Stdio::null()).spawn().expect("the server starts"));
+    let _server = Http(server.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts"));
     let deadline = Instant::now() + Duration::from_secs(10);
     while std::net::TcpStream::connect(&address).is_err() {
         assert!(Instant::now() < deadline, "the server does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
+    let address = with_token(&address, token.trim());
     for (version, scenarios) in SCENARIOS {
         let out = world.home.join(version);
         let report = tool::run(&dir, &format!("http://{address}/mcp"), &out, &["--requirements", version]);

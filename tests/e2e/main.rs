@@ -32,9 +32,11 @@ mod race;
 mod reports;
 mod runner_reports;
 mod secrets;
+mod serve;
 #[cfg(unix)]
 mod setup;
 mod stats;
 mod store;
 mod support;
 mod verification;
+mod watch;

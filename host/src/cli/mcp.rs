@@ -11,12 +11,12 @@ use crate::mcp::server::Server;
 use model::error::{Error, Kind, Result};
 use redact::Redactor;
 
-/// Serve MCP on standard input and output, or on loopback HTTP.
+/// Serve MCP on standard input and output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Serve Streamable HTTP here instead, at /mcp; loopback only.
+    /// Do what `serve --listen` does: Streamable HTTP at /mcp for who brings a token, and the pages.
     #[arg(long, value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
     /// Adds a tool that panics, for tests.
@@ -27,6 +27,9 @@ pub struct Args {
 /// Serves until the client is gone or a signal comes; both end with exit code 0.
 pub fn run(args: Args) -> Result<()> {
     let config = args.settings.load()?;
+    if let Some(address) = args.http {
+        return super::serve::serve(config, address);
+    }
     redact::log::mask_panics(Redactor::new(config.known_secrets.clone(), None));
     // One thread for the protocol, a few for the store: a client rarely asks two things
     // at a time, and each thread costs memory in every session.
@@ -42,10 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let result = runtime.block_on(async {
         on_signals(&shutdown)?;
-        match args.http {
-            Some(address) => serve::http(server, address, shutdown).await,
-            None => serve::stdio(server, shutdown).await,
-        }
+        serve::stdio(server, shutdown).await
     });
     // A blocked store call must not keep a server alive that nobody listens to.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -54,7 +54,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// SIGTERM, SIGINT and SIGHUP mean what the end of input means.
 #[cfg(unix)]
-fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+pub(super) fn on_signals(shutdown: &CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         let mut signals = signal(kind)
@@ -70,7 +70,7 @@ fn on_signals(shutdown: &CancellationToken) -> Result<()> {
 
 /// Ctrl-C means what the end of input means.
 #[cfg(not(unix))]
-fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+pub(super) fn on_signals(shutdown: &CancellationToken) -> Result<()> {
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         let _ = tokio::signal::ctrl_c().await;

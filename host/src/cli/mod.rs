@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each with `Args` and `run`.
 
+pub mod actions;
 pub mod adapter;
 pub mod agent_builtin;
 pub mod completions;
@@ -14,9 +15,12 @@ pub mod plugin;
 pub mod policy;
 pub mod receipt;
 pub mod redact;
+pub mod serve;
 pub mod settings;
 pub mod setup;
 pub mod stats;
+pub mod token;
+pub mod watch;
 pub mod work;
 
 use std::process::ExitCode;
@@ -46,6 +50,12 @@ enum Command {
     Mcp(mcp::Args),
     /// Look at jobs, end them, clean up after them.
     Jobs(jobs::Args),
+    /// Watch jobs in the terminal.
+    Watch(watch::Args),
+    /// Serve pages over the jobs on this machine, and MCP over HTTP.
+    Serve(serve::Args),
+    /// Make, list and revoke the tokens of MCP over HTTP.
+    Token(token::Args),
     /// What jobs cost, from the usage rows.
     Stats(stats::Args),
     /// Say why a job was judged as it was; try another policy on recorded jobs.
@@ -109,6 +119,9 @@ fn run(command: Command) -> model::error::Result<()> {
         Command::Man(args) => completions::man(args),
         Command::Config(args) => config::run(args),
         Command::Jobs(args) => jobs::run(args),
+        Command::Watch(args) => watch::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Token(args) => token::run(args),
         Command::Plugin(args) => plugin::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Redact(args) => redact::run(args),

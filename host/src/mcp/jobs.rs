@@ -2,6 +2,7 @@
 //! that blocks runs on the blocking pool; a `wait` holds no thread.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use rmcp::service::RequestContext;
 use tokio_util::sync::CancellationToken;
 
 use super::budget;
+use super::tokens::Grant;
 use super::tools::{
     CancelArgs, CancelReply, GetArgs, JobView, StartArgs, StartReply, TailArgs, TailReply, WaitArgs,
 };
@@ -50,6 +52,8 @@ pub struct Jobs {
     maintained_at: Mutex<Option<Instant>>,
     /// Fires when nobody listens any more.
     shutdown: CancellationToken,
+    /// What the caller may touch; none for the client on standard input and output.
+    grant: Option<Grant>,
 }
 
 impl Jobs {
@@ -61,7 +65,52 @@ impl Jobs {
             seen: tokio::sync::Mutex::new(HashMap::new()),
             maintained_at: Mutex::new(None),
             shutdown,
+            grant: None,
         }
+    }
+
+    /// For the holder of a token: only jobs in its directories exist.
+    pub fn granted(mut self, grant: Grant) -> Self {
+        self.grant = Some(grant);
+        self
+    }
+
+    fn may(&self, row: &JobRow) -> Result<()> {
+        match &self.grant {
+            Some(grant) if !grant.allows(&row.spec.allowed_dirs) => Err(no_such_job(&row.id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs `work` on the blocking pool with the store and a job that the caller may touch.
+    pub async fn on_job<T: Send + 'static>(
+        self: &Arc<Self>,
+        id: &JobId,
+        work: impl FnOnce(&Config, &SqliteStore, JobRow) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (this, id) = (self.clone(), id.clone());
+        self.blocking(move |config, store| {
+            let row = store.get(&id)?;
+            this.may(&row)?;
+            work(config, store, row)
+        })
+        .await
+    }
+
+    /// The settings with which these paths may be read. A grant of several directories allows
+    /// paths of one of them at a time.
+    pub fn config_for(&self, paths: &[String]) -> Result<Arc<Config>> {
+        let Some(grant) = self.grant.as_ref().filter(|grant| !grant.dirs.is_empty()) else {
+            return Ok(self.config.clone());
+        };
+        let holds = |dir: &PathBuf| paths.iter().all(|path| Path::new(path).starts_with(dir));
+        // Inside it, links and `..` are followed and judged as for the sandbox root.
+        let dir = grant.dirs.iter().find(|dir| holds(dir)).ok_or_else(|| {
+            let dirs: Vec<String> = grant.dirs.iter().map(|dir| dir.display().to_string()).collect();
+            Error::new(Kind::Refused, format!("the token {} does not reach all of these paths", grant.name))
+                .hint(format!("name absolute paths inside one of {}", dirs.join(", ")))
+        })?;
+        Ok(Arc::new(Config { sandbox_root: Some(dir.clone()), ..(*self.config).clone() }))
     }
 
     fn store(&self) -> Result<Arc<SqliteStore>> {
@@ -121,7 +170,7 @@ impl Jobs {
             return Ok(row.clone());
         }
         let wanted = id.clone();
-        let row = Arc::new(self.blocking(move |_, store| store.get(&wanted)).await?);
+        let row = Arc::new(self.on_job(&wanted, |_, _, row| Ok(row)).await?);
         if seen.len() > 1000 {
             seen.clear();
         }
@@ -131,11 +180,19 @@ impl Jobs {
 
     /// `start`.
     pub async fn start(self: &Arc<Self>, args: StartArgs) -> Result<StartReply> {
+        let this = self.clone();
         self.blocking(move |config, store| {
             let spec = super::parse::job_spec(args, config)?;
+            if let Some(grant) = this.grant.as_ref().filter(|grant| !grant.allows(&spec.allowed_dirs)) {
+                let dirs: Vec<String> = grant.dirs.iter().map(|dir| dir.display().to_string()).collect();
+                let message = format!("the token {} does not allow all of allowed_dirs", grant.name);
+                return Err(Error::new(Kind::Refused, message)
+                    .hint(format!("name directories inside {}", dirs.join(", "))));
+            }
             ready(config, &spec)?;
             if let Some(id) = &spec.resume {
-                resumable(store, id)?;
+                let row = resumable(store, id)?;
+                this.may(&row)?;
             }
             job::budget::may_start(config, store, &spec)?;
             let enqueued = store.enqueue(&spec)?;
@@ -173,10 +230,7 @@ impl Jobs {
         self.run_maintenance().await;
         let limit = args.lines.unwrap_or(TAIL_DEFAULT).clamp(1, TAIL_MOST);
         let (status, events) = self
-            .blocking(move |_, store| {
-                let status = store.get(&id)?.status;
-                Ok((status, store.events(&id, args.after, limit)?))
-            })
+            .on_job(&id.clone(), move |_, store, row| Ok((row.status, store.events(&id, args.after, limit)?)))
             .await?;
         Ok(tail_reply(status, &events, args.after))
     }
@@ -234,7 +288,8 @@ impl Jobs {
         let id = job_id(&args.job_id)?;
         let reason = line(args.reason.as_deref().unwrap_or("cancelled by the planner"), 200);
         let asked = id.clone();
-        let mut job_status = self.blocking(move |_, store| store.request_cancel(&asked, &reason)).await?;
+        let mut job_status =
+            self.on_job(&id, move |_, store, _| store.request_cancel(&asked, &reason)).await?;
         let deadline = Instant::now() + CANCEL_WAIT;
         // Without holding a thread: many may be cancelled at once, some by a stopped worker.
         while !job_status.is_final() && Instant::now() < deadline && !self.shutdown.is_cancelled() {
@@ -252,6 +307,11 @@ impl Jobs {
                 .await?;
         }
         Ok(CancelReply { job_status })
+    }
+
+    /// Fires when nobody listens any more.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
     }
 
     /// The settings.
@@ -318,7 +378,7 @@ pub fn job_id(text: &str) -> Result<JobId> {
 }
 
 /// What a job needs besides its arguments, so that it fails here and not in the background.
-fn ready(config: &Config, spec: &JobSpec) -> Result<()> {
+pub(crate) fn ready(config: &Config, spec: &JobSpec) -> Result<()> {
     agent::for_config(config)?;
     if config.agent.kind == AgentKind::Command {
         return Ok(());
@@ -335,7 +395,7 @@ fn ready(config: &Config, spec: &JobSpec) -> Result<()> {
     Ok(())
 }
 
-fn resumable(store: &dyn JobStore, id: &JobId) -> Result<()> {
+fn resumable(store: &dyn JobStore, id: &JobId) -> Result<JobRow> {
     let row = store.get(id).map_err(|error| match error.kind {
         Kind::NotFound => Error::new(Kind::NotFound, format!("resume names job {id}, which does not exist"))
             .hint("leave resume out to begin a new conversation"),
@@ -348,7 +408,13 @@ fn resumable(store: &dyn JobStore, id: &JobId) -> Result<()> {
         )
         .hint("wait for it, or cancel it first"));
     }
-    Ok(())
+    Ok(row)
+}
+
+/// What the store says of an id that it does not know.
+fn no_such_job(id: &JobId) -> Error {
+    Error::new(Kind::NotFound, format!("there is no job {id}"))
+        .hint("list them with `codex-worker jobs list`")
 }
 
 /// An ended job within its budget.

@@ -1,6 +1,5 @@
-//! Serving: over standard input and output for one client, or over loopback HTTP.
+//! Serving: over standard input and output for one client; over HTTP for tests.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,36 +33,14 @@ pub async fn stdio(server: impl ServerHandler, shutdown: CancellationToken) -> R
 }
 
 /// Origins from which a browser may speak to the HTTP mode: pages of this machine.
-const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
+pub(super) const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 /// For the answers of calls that wait when the server shuts down.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// After a connection that could not be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens at `address` and serves Streamable HTTP at `http://<address>/mcp` until
-/// `shutdown`. Loopback only: there is no authentication, and the transport checks the
-/// Host and Origin headers against pages that rebind a name or post across sites.
-pub async fn http(
-    server: impl ServerHandler + Clone,
-    address: SocketAddr,
-    shutdown: CancellationToken,
-) -> Result<()> {
-    if !address.ip().is_loopback() {
-        return Err(Error::new(Kind::Refused, format!("{address} is not a loopback address"))
-            .hint("use 127.0.0.1:PORT; there is no authentication"));
-    }
-    let fault = |error: std::io::Error| {
-        Error::new(Kind::Environment, format!("cannot listen on {address}: {error}"))
-            .hint("choose another port; 0 takes a free one")
-    };
-    let listener = TcpListener::bind(address).await.map_err(fault)?;
-    // Standard error: standard output stays clean in both modes.
-    eprintln!("codex-worker: MCP at http://{}/mcp", listener.local_addr().map_err(fault)?);
-    http_on(server, listener, shutdown).await;
-    Ok(())
-}
-
-/// Serves Streamable HTTP on a listener until `shutdown`.
+/// Serves Streamable HTTP on a listener until `shutdown`, to whoever asks: for the protocol's own
+/// tests. `http` is what a person serves.
 pub async fn http_on(server: impl ServerHandler + Clone, listener: TcpListener, shutdown: CancellationToken) {
     let config = StreamableHttpServerConfig::default()
         .with_cancellation_token(shutdown.clone())

@@ -25,7 +25,6 @@ use super::wire::Ordered;
 use super::{artifact, lines, prompts, schema, tasks};
 use config::{Config, nearest};
 use job::paths::JobPaths;
-use job::store::JobStore;
 use model::error::{Error, Kind};
 use redact::Redactor;
 
@@ -86,6 +85,13 @@ impl Server {
         Server { jobs: Arc::new(Jobs::new(Arc::new(config), shutdown)), redactor, panicking_tool: None }
     }
 
+    /// For the holder of a token.
+    pub fn granted(self, grant: super::tokens::Grant) -> Self {
+        let config = self.jobs.config().clone();
+        let jobs = Jobs::new(config, self.jobs.shutdown().clone()).granted(grant);
+        Server { jobs: Arc::new(jobs), ..self }
+    }
+
     /// Adds a hidden tool that panics.
     #[doc(hidden)]
     pub fn with_panicking_tool(mut self) -> Self {
@@ -105,9 +111,8 @@ impl Server {
                 let args: tools::ArtifactArgs = decode(name, args)?;
                 let id = job_id(&args.job_id)?;
                 let done = jobs
-                    .blocking(move |config, store| {
-                        store.get(&id)?;
-                        let dir = JobPaths::new(&config.home, &id).artifacts();
+                    .on_job(&id, move |config, _, row| {
+                        let dir = JobPaths::new(&config.home, &row.id).artifacts();
                         artifact::read(&dir, &args.name, args.offset, args.max_bytes)
                     })
                     .await?;
@@ -117,15 +122,16 @@ impl Server {
                 let args: tools::ApplyArgs = decode(name, args)?;
                 let id = job_id(&args.job_id)?;
                 let done = jobs
-                    .blocking(move |config, store| {
-                        super::apply::apply(config, store, &store.get(&id)?, args.mode)
+                    .on_job(&id, move |config, store, row| {
+                        super::apply::apply(config, store, &row, args.mode)
                     })
                     .await?;
                 reply(done, lines::apply)
             }
             "analyze" => {
                 let args: crate::analyze::AnalyzeArgs = decode(name, args)?;
-                let done = crate::analyze::analyze(jobs.config(), args, &self.redactor).await?;
+                let done =
+                    crate::analyze::analyze(&jobs.config_for(&args.paths)?, args, &self.redactor).await?;
                 reply(done, |done| format!("answered from {} files", done.files.len()))
             }
             #[expect(clippy::panic, reason = "this is what the hook is for")]
@@ -369,11 +375,10 @@ impl Server {
             let Reply { data, .. } = reply(self.jobs.get(args).await?, lines::job)?;
             (data.to_string(), "application/json")
         } else {
-            let read = move |config: &Config, store: &job::sqlite::SqliteStore| {
-                store.get(&id)?;
-                artifact::read_whole(&JobPaths::new(&config.home, &id).artifacts(), &name)
-            };
-            (self.jobs.blocking(read).await?.text, "text/plain")
+            let read = self.jobs.on_job(&id, move |config, _, row| {
+                artifact::read_whole(&JobPaths::new(&config.home, &row.id).artifacts(), &name)
+            });
+            (read.await?.text, "text/plain")
         };
         Ok(ResourceContents::TextResourceContents {
             uri,

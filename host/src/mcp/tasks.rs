@@ -50,7 +50,7 @@ pub async fn get(
 /// Asks for the job's end; answered before it has ended. Nothing happens to one that has.
 pub async fn cancel(jobs: &Arc<Jobs>, id: &str) -> Result<()> {
     let id = job_id(id)?;
-    jobs.blocking(move |_, store| store.request_cancel(&id, "tasks/cancel").map(drop)).await
+    jobs.on_job(&id, |_, store, row| store.request_cancel(&row.id, "tasks/cancel").map(drop)).await
 }
 
 /// A job asks its client nothing, so there is nothing to take; the id must be right all the
@@ -81,7 +81,7 @@ fn known(id: &str) -> Result<GetArgs> {
 
 async fn load(jobs: &Arc<Jobs>, id: &str) -> Result<JobRow> {
     let id = job_id(id)?;
-    jobs.blocking(move |_, store| store.get(&id)).await
+    jobs.on_job(&id, |_, _, row| Ok(row)).await
 }
 
 fn task(row: &JobRow) -> Task {

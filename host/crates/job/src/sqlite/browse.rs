@@ -75,7 +75,7 @@ impl SqliteStore {
             .search
             .split_whitespace()
             .take(8)
-            .map(|word| Value::Text(word.to_ascii_lowercase()))
+            .map(|word| Value::Text(in_json(word)))
             .collect();
         let states: Vec<String> = query.statuses.iter().map(|s| format!("'{}'", s.as_str())).collect();
         let fits: Vec<String> = (1..=words.len()).map(fits).collect();
@@ -165,10 +165,14 @@ pub struct Origin {
 /// Parameter `n` is in the job's text, or its id begins so. The text of the whole record first:
 /// most jobs are ruled out before anything is parsed.
 fn fits(n: usize) -> String {
-    let inside = |path: &str| format!("instr(lower(COALESCE(json_extract(spec, '$.{path}'), '')), ?{n}) > 0");
-    let parts = ["prompt", "allowed_dirs", "labels", "model"].map(inside).join(" OR ");
-    // Of a text with a quotation mark or a line end, JSON has another spelling.
-    format!(
-        "(instr(id, ?{n}) = 1 OR ((instr(lower(spec), ?{n}) > 0 OR instr(spec, '\\') > 0) AND ({parts})))"
-    )
+    let inside = |text: &str| format!("instr(lower({text}), ?{n}) > 0");
+    let parts = inside("json_extract(spec, '$.prompt', '$.allowed_dirs', '$.labels')");
+    let model = inside("COALESCE(json_extract(spec, '$.model'), '')");
+    format!("(instr(id, ?{n}) = 1 OR ({} AND ({parts} OR {model})))", inside("spec"))
+}
+
+/// A word as it is inside a text of JSON.
+fn in_json(word: &str) -> String {
+    let quoted = serde_json::Value::from(word.to_ascii_lowercase()).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
