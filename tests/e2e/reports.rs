@@ -265,3 +265,51 @@ fn encodings_line_ends_and_modes_are_kept() {
     assert_eq!(bytes("src/t.ps1"), utf16("m\n"));
     assert_eq!(bytes("src/crlf.txt"), b"a\r\nnew\r\n");
 }
+
+/// Root's contained processes cannot write another user's directory: said at the start.
+#[test]
+fn root_in_another_users_repository_is_told_at_the_start() {
+    let world = world(&[("src/a.txt", "old\n")], "sed -i s/old/new/ src/a.txt");
+    let chown = |path: &Path| std::os::unix::fs::chown(path, Some(1000), Some(1000));
+    if chown(&world.repo.join("src")).is_err() || !contain::strength().limits_files() {
+        return;
+    }
+    chown(&world.repo).expect("as before");
+    let refused = world.serve().call("start", world.job(json!({})));
+    assert!(refused.is_error && refused.text.contains("belongs to user 1000"), "{}", refused.text);
+    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&world.repo, shared).expect("set");
+    assert!(!world.serve().call("start", world.job(json!({}))).is_error);
+}
+
+/// What `PATH` names inside the repository and git ignores, an active virtual environment, is
+/// there without `copy_in`; and text is a name before it is a pattern.
+#[test]
+fn tools_in_the_repository_and_names_with_brackets() {
+    let files =
+        &[("app/[slug]/page.tsx", "old\n"), ("app/s/page.tsx", "old\n"), (".gitignore", ".venv\ngen\n")];
+    let script = "sed -i s/old/new/ 'app/[slug]/page.tsx'; tool; ln -s page.tsx 'app/[slug]/link.tsx'; ! touch .venv/x";
+    let mut world = world(files, script);
+    write(&world.repo.join(".venv/bin/tool"), "#!/bin/sh\necho a tool of $0\n");
+    write(&world.repo.join("gen/[slug]/x"), "x\n");
+    let bin = world.repo.join(".venv/bin");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("tool"), mode).expect("set");
+    if !contain::can_show(&[], &[]) {
+        return;
+    }
+    // A virtual environment's `activate`.
+    let path = std::env::var("PATH").unwrap_or_default();
+    world.set("VIRTUAL_ENV", &world.repo.join(".venv").display().to_string());
+    let mut start = world.command(&["mcp"]);
+    start.env("PATH", format!("{}:{path}", bin.display()));
+    let mut server = Client::connect(start);
+    let extra = json!({
+        "scoped_patch": {"paths": ["app/[slug]/page.tsx", "app/[slug]/link.tsx"]},
+        "copy_in": ["gen/[slug]"],
+        "checks": check("set -e; tool; grep new 'app/[slug]/page.tsx'; cat 'gen/[slug]/x'"),
+    });
+    let (id, result) = run(&world, &mut server, extra);
+    assert_eq!(result["job_status"], "completed", "{result}\n{}", log(&world, &id));
+    assert_eq!(result["changed_files"], json!(["app/[slug]/link.tsx", "app/[slug]/page.tsx"]), "{result}");
+}

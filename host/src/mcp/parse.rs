@@ -41,6 +41,10 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
     let reliability_tier = args.reliability_tier.or(config.reliability_tier);
     let preset = Preset::of(reliability_tier, config);
     let allowed_dirs = directories(&args.allowed_dirs, config)?;
+    let isolation = args.isolation.unwrap_or(preset.isolation);
+    if permission_mode.may_edit() && isolation == Isolation::None {
+        writable_as_root(&allowed_dirs)?;
+    }
     let mut checks = checks(args.checks, config)?;
     for check in &mut checks {
         check.name = secrets.known_secrets_only(&check.name);
@@ -76,7 +80,7 @@ pub fn job_spec(args: StartArgs, config: &Config) -> Result<JobSpec> {
         checks,
         guard_tests: args.guard_tests.unwrap_or(preset.guard_tests),
         max_revise_passes: revise_passes(args.auto_revise.as_ref(), preset.revise_passes)?,
-        isolation: args.isolation.unwrap_or(preset.isolation),
+        isolation,
         copy_in: inside(args.copy_in, "copy_in")?,
         setup: args.setup.or_else(|| config.setup_command.clone()).filter(|line| !line.trim().is_empty()),
         timeout_ms: timeout(args.timeout_ms, config.job_timeout.as_millis(), "timeout_ms", 1000)?,
@@ -209,6 +213,27 @@ fn directories(raw: &[String], config: &Config) -> Result<Vec<AllowedDir>> {
         }
     }
     Ok(dirs)
+}
+
+/// Root without its capabilities, as every contained process is, is nobody special: it cannot
+/// write another user's directory.
+fn writable_as_root(dirs: &[AllowedDir]) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    for dir in dirs.iter().filter(|_| rustix::process::geteuid().is_root()) {
+        let Ok(meta) = dir.path().metadata() else { continue };
+        let group = meta.gid() == 0 && meta.mode() & 0o020 != 0;
+        let writable = meta.uid() == 0 || group || meta.mode() & 0o002 != 0;
+        if !writable && contain::strength().limits_files() {
+            let (path, owner) = (dir.path().display(), meta.uid());
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{path} belongs to user {owner}, and a job of root's runs without root's privileges: it could not write there"),
+            )
+            .hint(format!("run codex-worker as user {owner}"))
+            .hint("or use isolation \"worktree\""));
+        }
+    }
+    Ok(())
 }
 
 fn checks(args: Vec<CheckArgs>, config: &Config) -> Result<Vec<CheckCommand>> {

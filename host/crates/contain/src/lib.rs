@@ -170,6 +170,12 @@ pub fn can_show(places: &[&Path], needed: &[&Path]) -> bool {
         && !needed.any(|path| places.iter().any(|place| path.starts_with(place)))
 }
 
+/// The absolute places that `PATH` and toolchain variables name: a virtual environment that is
+/// active, say. A `bin` brings the directory above it.
+pub fn named_places() -> Vec<PathBuf> {
+    view::named()
+}
+
 /// A command to contain. The environment is exactly `env`.
 #[derive(Clone, Debug)]
 pub struct Command {

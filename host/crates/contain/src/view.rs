@@ -247,6 +247,13 @@ fn is_there(path: &Path, binds: &[Bind]) -> bool {
     below.is_none_or(|path| path.symlink_metadata().is_ok())
 }
 
+/// The places that the host's own environment names for its programs.
+pub(super) fn named() -> Vec<PathBuf> {
+    let home = environment::user_home();
+    let env = environment::build(environment::variable, home.as_deref(), Path::new("/"), Path::new("/"));
+    named_by_variables(env.iter(), home.as_deref())
+}
+
 /// What every run needs of the system, and what it gets empty.
 pub(super) fn system() -> impl Iterator<Item = PathBuf> {
     let more = ["/proc", "/dev", "/tmp", "/var/tmp", "/run"];

@@ -191,7 +191,21 @@ pub fn is_named(path: &str, scope: &[String]) -> bool {
         let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         parts.join("/")
     };
-    scope.iter().any(|entry| plain(entry) == plain(path))
+    let path = plain(path);
+    scope.iter().any(|entry| plain(entry) == path || plain(&without_escapes(entry)) == path)
+}
+
+/// A pattern's text as a name: a backslash takes the meaning of the sign behind it away.
+fn without_escapes(entry: &str) -> String {
+    let mut text = String::with_capacity(entry.len());
+    let mut chars = entry.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some(next)) if "*?[]{}!\\".contains(*next) => text.extend(chars.next()),
+            _ => text.push(c),
+        }
+    }
+    text
 }
 
 /// An entry of `copy_in` is this path or a directory above it.

@@ -37,7 +37,11 @@ pub fn patterns(globs: &[String]) -> Result<GlobSet> {
             return Err(broken("it leads out of the directory".into()));
         }
         let plain = glob.trim_start_matches("./").trim_end_matches('/');
-        for form in [plain.to_owned(), format!("{plain}/**")] {
+        // Text is a name before it is a pattern: `app/[slug]` is a directory's name too.
+        let name = globset::escape(plain);
+        let pattern = GlobBuilder::new(plain).literal_separator(true).build();
+        pattern.map_err(|e| broken(e.to_string()))?;
+        for form in [plain.to_owned(), format!("{plain}/**"), name.clone(), format!("{name}/**")] {
             set.add(
                 GlobBuilder::new(&form).literal_separator(true).build().map_err(|e| broken(e.to_string()))?,
             );
@@ -158,6 +162,12 @@ mod tests {
         let wanted = patterns(&["deps".into(), "*.test".into()]).unwrap();
         let candidates = [".env", ".env.test", "deps"].map(PathBuf::from);
         let open = |dir: &Path| Tree::open(&fs::canonicalize(dir).unwrap()).unwrap();
+        fs::create_dir_all(from.join("gen/[slug]")).unwrap();
+        fs::write(from.join("gen/[slug]/x"), "x").unwrap();
+        fs::write(from.join("gen/s"), "x").unwrap();
+        let named = patterns(&["gen/[slug]".into()]).unwrap();
+        let done = carry(&open(&from), &open(&to), &["gen".into()], &named).unwrap();
+        assert!(to.join("gen/[slug]/x").exists() && done.files == 2, "a name, and a pattern: {done:?}");
         let done = carry(&open(&from), &open(&to), &candidates, &wanted).unwrap();
         assert_eq!((done.files, done.skipped), (3, vec![PathBuf::from("deps/out")]));
         assert!(to.join("deps/x/lib").exists() && to.join(".env.test").exists());

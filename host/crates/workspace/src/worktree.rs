@@ -239,7 +239,8 @@ fn check_out(options: &Options<'_>, carry: &Recorder, root: &Root, path: &Path) 
     {
         let count = shadow.git("ls-tree").args(["-r", "--name-only", &tree]).output()?;
         if count.iter().filter(|b| **b == b'\n').count() > limit {
-            sparse(&git_dir, &carry.base_prefix(), &prefix, options.scope)?;
+            let known = |name: &Path| fs::is_there(carry.top().join(name));
+            sparse(&git_dir, &carry.base_prefix(), &prefix, options.scope, &known)?;
         }
     }
     git("read-tree").args(["-m", "-u", &tree]).output()?;
@@ -395,11 +396,17 @@ fn copy_objects(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Sets up a cone of the scope's directories.
-fn sparse(git_dir: &Path, base: &Path, prefix: &Path, scope: &[String]) -> Result<()> {
+fn sparse(
+    git_dir: &Path,
+    base: &Path,
+    prefix: &Path,
+    scope: &[String],
+    known: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
     let mut lines = String::from("/*\n!/*/\n");
     let mut parents: BTreeMap<PathBuf, bool> = BTreeMap::new();
     for entry in scope {
-        let literal: PathBuf = entry.split('/').take_while(|p| !p.contains(['*', '?', '['])).collect();
+        let literal = literal_part(entry, &|name: &Path| known(&base.join(name)));
         let Ok(dir) = base.join(literal).strip_prefix(prefix).map(Path::to_owned) else { continue };
         parents.insert(dir.clone(), true);
         for above in dir.ancestors().skip(1) {
@@ -407,7 +414,7 @@ fn sparse(git_dir: &Path, base: &Path, prefix: &Path, scope: &[String]) -> Resul
         }
     }
     for (dir, whole) in parents.iter().filter(|(d, _)| !d.as_os_str().is_empty()) {
-        let dir = dir.display();
+        let dir: String = dir.display().to_string().chars().flat_map(escaped).collect();
         lines.push_str(&if *whole { format!("/{dir}/\n") } else { format!("/{dir}/\n!/{dir}/*/\n") });
     }
     if parents.get(Path::new("")).copied().unwrap_or(true) {
@@ -420,6 +427,24 @@ fn sparse(git_dir: &Path, base: &Path, prefix: &Path, scope: &[String]) -> Resul
     text.push_str("[core]\n\tsparseCheckout = true\n\tsparseCheckoutCone = true\n");
     fs::write(&config, text).map_err(io("writing", &config))?;
     Ok(())
+}
+
+/// The beginning of an entry that is no pattern. Text is a name before it is a pattern.
+fn literal_part(entry: &str, known: &dyn Fn(&Path) -> bool) -> PathBuf {
+    let mut literal = PathBuf::new();
+    for part in entry.split('/') {
+        let next = literal.join(part);
+        if part.contains(['*', '?', '[']) && !known(&next) {
+            break;
+        }
+        literal = next;
+    }
+    literal
+}
+
+/// A sign as git takes it for itself in a pattern.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    matches!(c, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([c])
 }
 
 impl Worktree {
@@ -451,6 +476,31 @@ impl Worktree {
             prefixes.map(|p| (below(&self.path, &p), below(&self.user_top, &p))).collect();
         places.sort_by_key(|(own, _)| own.components().count());
         places
+    }
+
+    /// Which of `places` are tools inside the user's directories that the worktree lacks, such as
+    /// an active virtual environment: there an empty directory is made, over which they can be
+    /// shown.
+    pub fn tools(&self, places: &[PathBuf]) -> Vec<PathBuf> {
+        let Ok(files) = Tree::open(&self.path) else { return Vec::new() };
+        let users = self.places();
+        let wanted = |place: &PathBuf| {
+            // A package manager puts these back as a whole.
+            let installed = place.components().any(|part| part.as_os_str() == "node_modules");
+            let inside = users.iter().any(|(_, user)| place.starts_with(user) && place != user);
+            let real = fs::canonicalize(place).is_ok_and(|real| real == *place && real.is_dir());
+            inside && real && !installed
+        };
+        let room = |place: &PathBuf| {
+            let name = names::bytes(place.strip_prefix(&self.user_top).unwrap_or(place));
+            match files.meta(&name) {
+                Ok(meta) => meta.is_dir() && files.entries(&name).is_ok_and(|entries| entries.is_empty()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => files.make_dirs(&name).is_ok(),
+                Err(_) => false,
+            }
+        };
+        let places: Vec<PathBuf> = places.iter().filter(|place| wanted(place)).cloned().collect();
+        evidence::discover::outermost(&places).into_iter().filter(room).collect()
     }
 
     /// What must be readable, and under which name, for git in the worktree: the borrowed

@@ -90,7 +90,7 @@ pub struct Shown {
 
 impl Shown {
     /// At the user's path where that can be done.
-    fn of(config: &Config, owner: &JobPaths, tree: &Worktree) -> Shown {
+    fn of(config: &Config, owner: &JobPaths, tree: &Worktree, setup: bool) -> Shown {
         let (places, objects) = (tree.places(), tree.objects(owner.root()));
         let users: Vec<&Path> = places.iter().map(|(_, user)| user.as_path()).collect();
         let agent = config.agent.claude_bin.as_deref();
@@ -104,7 +104,10 @@ impl Shown {
             return Shown { binds: Vec::new(), renames, readable };
         }
         let bind = |(source, destination)| Bind { source, destination, writable: false };
-        let binds = places.into_iter().chain(objects).map(bind).collect();
+        // A setup command makes the tools itself.
+        let tools = if setup { Vec::new() } else { tree.tools(&contain::named_places()) };
+        let tools = tools.into_iter().map(|place| (place.clone(), place));
+        let binds = places.into_iter().chain(objects).chain(tools).map(bind).collect();
         Shown { binds, ..Shown::default() }
     }
 
@@ -150,7 +153,7 @@ pub(super) async fn make(job: &Arc<Job>, earlier: &Earlier) -> Result<Workspace>
                 };
                 let repositories = tree.parts.iter().filter_map(|part| part.repository.as_ref());
                 refuse_foreign(repositories, &trusted(&job.config, &owner))?;
-                shown = Shown::of(&job.config, &owner, &tree);
+                shown = Shown::of(&job.config, &owner, &tree, spec.setup.is_some());
                 (tree.dirs, tree.notes)
             }
         };
