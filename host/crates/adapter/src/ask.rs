@@ -81,7 +81,8 @@ impl Asker {
                 .hint("set CLAUDE_MODEL to a model of the gateway"));
         };
         let caller = Caller { job: None, attempt: 1, kind: "ask", model: model.to_owned() };
-        let mut meter = Meter::new(self.gateway.rows().clone(), Account::paid_from(self.purse.clone()), caller);
+        let mut meter =
+            Meter::new(self.gateway.rows().clone(), Account::paid_from(self.purse.clone()), caller);
         let mut question = Question { asker: self, system, user, max_tokens, sent: None, own_profile: None };
         match self.gateway.exchange(model, &mut question, &mut meter).await {
             Ok(answer) => Ok(answer),

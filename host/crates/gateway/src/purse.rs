@@ -50,7 +50,8 @@ impl Reservation {
     pub(crate) async fn make(purse: Arc<dyn Purse>, amount: Money) -> Result<Reservation, String> {
         let asked = Arc::clone(&purse);
         let reserved = tokio::task::spawn_blocking(move || asked.reserve(amount)).await;
-        let number = reserved.unwrap_or_else(|error| Err(format!("the budget could not be read: {error}")))?;
+        let number =
+            reserved.unwrap_or_else(|error| Err(format!("the budget could not be read: {error}")))?;
         Ok(Reservation { purse, number, actual: None })
     }
 }

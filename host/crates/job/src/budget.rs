@@ -73,7 +73,9 @@ pub fn may_start(config: &Config, store: &dyn JobStore, spec: &JobSpec) -> Resul
                 Kind::Refused,
                 format!("the budget of {} for {} is used up ({spent} spent)", scope.limit, scope.name),
             )
-            .hint("wait for the next day (UTC), or raise it: `codex-worker config show` says where it is set"));
+            .hint(
+                "wait for the next day (UTC), or raise it: `codex-worker config show` says where it is set",
+            ));
         }
     }
     Ok(())
@@ -121,8 +123,7 @@ pub fn purse(
     if scopes().is_empty() {
         return None;
     }
-    let purse =
-        JobPurse { store, scopes: Box::new(scopes), tell: Box::new(tell), state: Mutex::default() };
+    let purse = JobPurse { store, scopes: Box::new(scopes), tell: Box::new(tell), state: Mutex::default() };
     Some(Arc::new(purse))
 }
 
@@ -175,7 +176,8 @@ impl Purse for JobPurse {
         let scopes = self.lock().open.remove(&reservation).unwrap_or_default();
         for (scope, spent) in scopes.iter().zip(totals) {
             if spent.is_near(scope.limit) && self.lock().told.insert(scope.key.clone()) {
-                let text = format!("80 % of the budget of {} for {} are spent ({spent})", scope.limit, scope.name);
+                let text =
+                    format!("80 % of the budget of {} for {} are spent ({spent})", scope.limit, scope.name);
                 (self.tell)(Notice::Near(text));
             }
         }

@@ -83,7 +83,13 @@ fn a_purse_says_once_that_a_budget_is_near_and_why_it_refuses() {
         purse.settle(number, Some(money(cost)));
     }
     let why = purse.reserve(money(0.2)).expect_err("it is refused");
-    assert!(why.contains("the budget of 1.00") && why.contains("0.95 spent") && why.contains("0.20"), "{why}");
+    assert!(
+        why.contains("the budget of 1.00") && why.contains("0.95 spent") && why.contains("0.20"),
+        "{why}"
+    );
     let told = told.lock().expect("not poisoned").clone();
-    assert!(matches!(&told[..], [Notice::Near(near), Notice::Refused(_)] if near.contains("80 %")), "{told:?}");
+    assert!(
+        matches!(&told[..], [Notice::Near(near), Notice::Refused(_)] if near.contains("80 %")),
+        "{told:?}"
+    );
 }

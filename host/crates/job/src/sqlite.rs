@@ -26,7 +26,9 @@ pub use self::browse::{JobStamp, Origin, Page, PageQuery};
 pub use self::schema::StoreError;
 use super::conclude;
 use super::identity::{self, Now};
-use super::store::{Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope};
+use super::store::{
+    Claim, Enqueued, Event, Heartbeat, JobRow, JobStore, ListFilter, Load, Reserved, SpendScope,
+};
 use config::Isolation;
 use model::error::{Error, Kind, Result};
 use model::money::Money;

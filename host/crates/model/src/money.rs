@@ -66,9 +66,14 @@ mod tests {
     #[test]
     fn amounts_round_up_and_are_shown_short() {
         let of = |units: f64| Money::from_units(units).expect("an amount");
-        for (units, shown) in
-            [(0.0, "0.00"), (1.5, "1.50"), (0.25, "0.25"), (0.0123, "0.012"), (0.000_004_2, "0.0000042"), (12.0, "12.00")]
-        {
+        for (units, shown) in [
+            (0.0, "0.00"),
+            (1.5, "1.50"),
+            (0.25, "0.25"),
+            (0.0123, "0.012"),
+            (0.000_004_2, "0.0000042"),
+            (12.0, "12.00"),
+        ] {
             assert_eq!(of(units).to_string(), shown);
         }
         assert_eq!(of(1e-10).nanos(), 1, "never less than it is");

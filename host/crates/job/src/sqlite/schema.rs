@@ -9,7 +9,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use model::error::{Error as HostError, Kind};
 
 /// Each entry takes the schema one version up. Entries are never edited once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE jobs (
         seq             INTEGER PRIMARY KEY AUTOINCREMENT,
         id              TEXT NOT NULL UNIQUE,
@@ -39,7 +40,8 @@ const MIGRATIONS: &[&str] = &["
         text  TEXT NOT NULL,
         PRIMARY KEY (job, seq)
     ) STRICT, WITHOUT ROWID;
-", "
+",
+    "
     CREATE TABLE spent (
         scope TEXT NOT NULL PRIMARY KEY,
         nanos INTEGER NOT NULL,
@@ -51,7 +53,8 @@ const MIGRATIONS: &[&str] = &["
         scopes TEXT NOT NULL,
         at_ms  INTEGER NOT NULL
     ) STRICT;
-"];
+",
+];
 
 /// How long a statement waits for another process's write.
 pub(super) const BUSY: Duration = Duration::from_secs(10);

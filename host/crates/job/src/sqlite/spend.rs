@@ -13,7 +13,8 @@ use model::money::Money;
 const KEEP_MS: i64 = 90 * 24 * 3600 * 1000;
 
 fn spent(tx: &rusqlite::Connection, scope: &str) -> Result<Money, Fault> {
-    let nanos = tx.query_row("SELECT nanos FROM spent WHERE scope = ?1", [scope], |row| row.get(0)).optional()?;
+    let nanos =
+        tx.query_row("SELECT nanos FROM spent WHERE scope = ?1", [scope], |row| row.get(0)).optional()?;
     Ok(Money::from_nanos(to_u64(nanos.unwrap_or_default())))
 }
 
