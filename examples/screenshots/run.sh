@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin=${CODEX_WORKER_BIN:-$root/target/debug/codex-worker}
 [ -x "$bin" ] || (cd "$root" && cargo build)
-kept=$("$bin" demo --agent builtin --keep | sed -n 's/^kept *//p')
+kept=$("$bin" demo --agent builtin --keep 2>&1 | sed -n 's/^kept *//p')
 state=$kept/state shots=$kept/pictures
 mkdir -p "$shots" "$kept/sandbox"
 python3 "$here/state.py" "$state"

@@ -25,7 +25,7 @@ for (const piece of readFileSync(from, "utf8").trimEnd().split(/(\x1b\[[\d;]*m)/
   }
 }
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_BIN || "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
-const page = await browser.newPage({ viewport: { width: 900, height: 500 } });
-await page.setContent(`<body style="margin:0;background:#14171c"><pre style="margin:0;padding:14px 16px;display:inline-block;color:#dfe4ec;font:14px/1.25 'DejaVu Sans Mono',monospace">${html}</pre>`);
+const page = await browser.newPage({ viewport: { width: 800, height: 450 } });
+await page.setContent(`<body style="margin:0;background:#14171c"><pre style="margin:0;padding:14px 16px;display:inline-block;color:#dfe4ec;font:12px/1.25 'DejaVu Sans Mono',monospace">${html}</pre>`);
 await page.locator("pre").screenshot({ path: to });
 await browser.close();
