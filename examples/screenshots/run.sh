@@ -19,7 +19,7 @@ until grep -q '^open ' "$kept/serve.log"; do sleep 0.2; done
 node "$here/shoot.mjs" "$(sed -n 's/^open //p' "$kept/serve.log")" "$shots"
 # The terminal: what tmux sees, as a page, as a picture.
 session=codex-worker-pictures-$$
-tmux -L "$session" -f /dev/null new-session -d -x 100 -y 26 "$bin watch --home $state"
+tmux -L "$session" -f /dev/null new-session -d -x 100 -y 20 "$bin watch --home $state"
 sleep 4
 tmux -L "$session" send-keys j j
 sleep 1
