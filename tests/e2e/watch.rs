@@ -22,7 +22,8 @@ impl Terminal {
     fn start(world: &World, command: &str) -> Terminal {
         let name = format!("codex-worker-{}", std::process::id());
         let terminal = Terminal { name };
-        let environment = ["CODEX_WORKER_HOME", "SANDBOX_ROOT", "ONEAPI_API_KEY"].map(|n| format!("{n}='{}'", world.value(n)));
+        let environment = ["CODEX_WORKER_HOME", "SANDBOX_ROOT", "ONEAPI_API_KEY"]
+            .map(|n| format!("{n}='{}'", world.value(n)));
         let line = format!("{} MAX_RUNNING_JOBS=1 {command}", environment.join(" "));
         terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "sh"]);
         terminal.tmux(&["send-keys", &line, "Enter"]);

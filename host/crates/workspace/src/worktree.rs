@@ -209,7 +209,7 @@ fn lend(job_dir: &Path, borrowed: &[PathBuf]) -> Result<()> {
     fs::write(&none, b"").map_err(io("writing", &none))?;
     for (n, objects) in borrowed.iter().enumerate() {
         let link = lent(job_dir, n);
-        std::os::unix::fs::symlink(objects, &link).map_err(io("linking", &link))?;
+        fs::symlink(objects, &link).map_err(io("linking", &link))?;
     }
     Ok(())
 }

@@ -71,12 +71,8 @@ impl SqliteStore {
 
     /// The jobs that fit `query`.
     pub fn page(&self, query: &PageQuery) -> Result<Page> {
-        let words: Vec<Value> = query
-            .search
-            .split_whitespace()
-            .take(8)
-            .map(|word| Value::Text(in_json(word)))
-            .collect();
+        let words: Vec<Value> =
+            query.search.split_whitespace().take(8).map(|word| Value::Text(in_json(word))).collect();
         let states: Vec<String> = query.statuses.iter().map(|s| format!("'{}'", s.as_str())).collect();
         let fits: Vec<String> = (1..=words.len()).map(fits).collect();
         let all = |more: Option<String>| {
