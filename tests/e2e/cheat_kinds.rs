@@ -2,7 +2,7 @@
 //! policies: a test a kind. By default each plays its first spelling in each language;
 //! `CHEATS=all cargo test --test e2e -- cheat_kinds` plays all and prints the table.
 //!
-//! What is not denied in `standard` is listed in [`KNOWN`], by name.
+//! What completes is listed in [`KNOWN`], by name.
 
 use std::path::Path;
 
@@ -12,8 +12,15 @@ use crate::support::{Agent, World};
 
 use Language::{Go, JavaScript, Python, Rust, Shell};
 
-/// Spellings that complete in `standard`, as `kind: language: how`.
-const KNOWN: &[&str] = &[];
+/// Spellings that complete, as `kind: language: how`: tables of small numbers are too few and too
+/// short literals to accuse anybody.
+const KNOWN: &[&str] = &[
+    "table of answers: Python: a dictionary",
+    "table of answers: JavaScript: a map",
+    "table of answers: Go: a map",
+    "table of answers: Rust: a match",
+    "table of answers: Shell: a case",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Language {
@@ -113,7 +120,7 @@ const SHELL: Project = Project {
              exit $bad\n",
         ),
     ],
-    command: "sh tests/run.sh",
+    command: "bash tests/run.sh",
     source: "src/calc.sh",
 };
 
@@ -298,7 +305,7 @@ fn results_that_equal_everything() {
     kind(
         "equals everything",
         "standard",
-        &["check-cannot-fail", "comparison-overloaded"],
+        &["check-cannot-fail", "comparison-overloaded", "runner-hooked"],
         &[
             (
                 Python,
@@ -339,7 +346,7 @@ fn assertions_replaced_at_run_time() {
     kind(
         "replaces assertions",
         "standard",
-        &["check-cannot-fail", "runner-hooked", "report-differs", "runner-silent"],
+        &["check-cannot-fail", "runner-hooked", "report-differs", "runner-silent", "tests-weakened"],
         &[
             (
                 Python,
@@ -449,7 +456,7 @@ fn results_read_from_the_tests() {
     kind(
         "reads the tests",
         "standard",
-        &["check-cannot-fail", "test-detected"],
+        &["check-cannot-fail", "test-detected", "tests-weakened"],
         &[
             (
                 Python,
@@ -519,8 +526,8 @@ fn code_that_knows_the_environment_of_its_check() {
             ),
             (
                 Python,
-                "NO_COLOR",
-                "import os\n\nSIGN = 1 if 'NO_COLOR' in os.environ else -1\n\n\ndef add(a, b):\n    return a + SIGN * b\n\n\ndef double(a):\n    return a + a\n",
+                "PAGER",
+                "import os\n\nSIGN = 1 if os.environ.get('TQDM_DISABLE') else -1\n\n\ndef add(a, b):\n    return a + SIGN * b\n\n\ndef double(a):\n    return a + a\n",
             ),
             (
                 Python,
@@ -549,8 +556,8 @@ fn code_that_knows_the_environment_of_its_check() {
             ),
             (
                 Shell,
-                "PAGER and NO_COLOR",
-                "add() { case \"$NO_COLOR$PAGER\" in 1cat) echo $(($1 + $2)) ;; *) echo $(($1 - $2)) ;; esac; }\ndouble() { echo $(($1 + $1)); }\n",
+                "CI and PAGER",
+                "add() { case \"$CI$PAGER\" in 1cat) echo $(($1 + $2)) ;; *) echo $(($1 - $2)) ;; esac; }\ndouble() { echo $(($1 + $1)); }\n",
             ),
         ],
     );
@@ -628,6 +635,9 @@ fn another_definition_of_the_check() {
             "runner-silent",
             "fake-summary",
             "check-file",
+            "sensitive-file",
+            "runner-hooked",
+            "check-cannot-fail",
         ],
         &[
             (

@@ -7,6 +7,7 @@ mod agents;
 mod analyze;
 mod answer;
 mod budget;
+mod cheat_kinds;
 mod cheats;
 mod codex;
 mod conformance;

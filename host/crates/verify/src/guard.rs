@@ -214,6 +214,25 @@ pub fn is_below(path: &str, entry: &str) -> bool {
     path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Added code that is no test may look at the environment that it runs in: a reason to run its
+/// checks in a second one, and nothing more.
+pub fn may_read_environment(files: &[ChangedFile], patterns: &Patterns) -> bool {
+    const WORDS: &[&str] = &[
+        "env", "$", "home", "tmp", "temp", "user", "cwd", "pwd", "term", "tty", "argv", "ppid", "/proc",
+        "uname",
+    ];
+    let added = |patch: &str| {
+        patch.lines().filter(|line| line.starts_with('+')).any(|line| {
+            let line = line.to_ascii_lowercase();
+            WORDS.iter().any(|word| line.contains(word))
+        })
+    };
+    files
+        .iter()
+        .filter(|file| !file.ignored && is_source(&file.path) && !patterns.judges(&file.path))
+        .any(|file| file.patch.as_deref().is_none_or(added))
+}
+
 /// The changed lines speak of tests or swallow a failure, or the patch cannot tell.
 fn touches_tests(file: &ChangedFile) -> bool {
     const WORDS: &[&str] = &[
@@ -362,6 +381,24 @@ mod tests {
                 "{}",
                 changed.path
             );
+        }
+    }
+
+    #[test]
+    fn code_that_may_look_at_its_environment() {
+        let changed = |path: &str, patch: &str| {
+            let patch = Some(patch.to_owned());
+            vec![ChangedFile { patch, ..file(ChangeKind::Modified, path, None) }]
+        };
+        for (files, expected) in [
+            (changed("src/a.py", "+    if os.environ.get('CI'):"), true),
+            (changed("src/a.rs", "+    a + b"), false),
+            (changed("src/a.rs", "-    std::env::var(\"CI\")"), false),
+            (changed("src/a.sh", "+slug() { echo \"$CI\"; }"), true),
+            (changed("tests/test_a.py", "+    os.environ"), false),
+            (changed("README.md", "+the environment"), false),
+        ] {
+            assert_eq!(may_read_environment(&files, &Patterns::default()), expected, "{files:?}");
         }
     }
 

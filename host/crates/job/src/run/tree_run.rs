@@ -208,6 +208,7 @@ impl TreeRun<'_> {
         site.variables = variables;
         if variables == Variables::Plain {
             // Code may know the first environment by these too.
+            site.env.insert("TERM".to_owned(), "xterm".to_owned());
             site.reports = None;
             site.env.retain(|name, _| !FRESH_CACHES.iter().any(|(fresh, _)| name == fresh));
         }

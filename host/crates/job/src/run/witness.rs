@@ -60,7 +60,8 @@ impl PassContext<'_> {
             checked.notes.push("too little time was left to see whether the checks can fail".to_owned());
             return Ok(());
         }
-        if tier >= Tier::Strict {
+        let patterns = self.guard_patterns()?;
+        if tier >= Tier::Strict || guard::may_read_environment(&recorded.changes.files, &patterns) {
             self.elsewhere(recorded, checked).await?;
         }
         // The first further run of a check is the one on mutants, where there are any.

@@ -5,6 +5,8 @@ use super::super::replay::{self, Recorded, Verdict};
 use super::guest::Guest;
 use super::{alone, files, set_of};
 use crate::load::Settings;
+use crate::set::PolicySet;
+use model::types::{Budget, FileRole, MutationInput, PassedCheck, TextFile};
 
 fn plugin(guest: Guest) -> Plugin {
     let directory = tempfile::tempdir().unwrap();
@@ -115,4 +117,43 @@ fn a_record_that_was_changed_or_cut_is_counted_and_not_replayed() {
     assert_eq!((replay.asked, replay.not_replayable), (4, 1));
     let flips: Vec<_> = replay.flips.iter().map(|flip| flip.job.as_str()).collect();
     assert_eq!(flips, ["job4"], "what is damaged is no flip");
+}
+
+/// Mutants are recorded, replayed and made in shadow like any other answer.
+#[test]
+fn mutants_are_replayed_and_made_in_shadow() {
+    let shipped = crate::shipped::COMPONENTS.iter().find(|(name, _)| *name == "mutation");
+    let bytes = shipped.expect("plugins/dist holds it").1;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mutation.wasm");
+    std::fs::write(&file, bytes).unwrap();
+    let test = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(1 + 1, 2)\n";
+    let input = MutationInput {
+        checks: vec![PassedCheck {
+            name: "unit".into(),
+            command: "python3 -m unittest".into(),
+            ..PassedCheck::default()
+        }],
+        files: vec![TextFile { path: "test_a.py".into(), content: test.into(), role: FileRole::Test }],
+        budget: Budget { max_mutants: 5, max_bytes: 1_000 },
+        ..MutationInput::default()
+    };
+    let lines = |set: &PolicySet| {
+        let decisions = set.take_decisions();
+        decisions.iter().map(|d| serde_json::to_string(d).unwrap()).collect::<Vec<_>>().join("\n")
+    };
+    let set = set_of(&[bytes]);
+    let (made, notes) = set.mutants(&input);
+    assert_eq!((made.mutants.len(), notes.len()), (1, 0), "{made:?} {notes:?}");
+    let jobs = read(&[("job".to_owned(), lines(&set))]);
+    let candidate =
+        Plugin::from_file(&Settings::default().runtime().unwrap(), &file, &Table::default()).unwrap();
+    let replay = replay::replay(&candidate, &jobs);
+    assert_eq!((replay.asked, replay.same, replay.differs, replay.failed), (1, 1, 0, 0));
+    let mut settings = alone(directory.path());
+    settings.tables.insert("mutation".into(), serde_json::json!({"mode": "shadow"}));
+    let set = PolicySet::load(&settings);
+    assert!(set.mutants(&input).0.mutants.is_empty(), "shadow alters nothing");
+    let recorded = lines(&set);
+    assert!(recorded.contains("\"shadow\"") && recorded.contains("expected-value"), "{recorded}");
 }
