@@ -204,8 +204,8 @@ fn the_key_comes_from_another_variable_or_a_file_of_the_owner() {
     mode(0o600);
     assert_eq!(key(&[]), ("key-of-the-file".to_owned(), name.clone()));
     assert_eq!(key(&[("MY_KEY", "of-mine")]), ("of-mine".to_owned(), "environment MY_KEY".to_owned()));
-    let both = [("MY_KEY", "of-mine"), ("ONEAPI_API_KEY", "first")];
-    assert_eq!(key(&both), ("first".to_owned(), "environment ONEAPI_API_KEY".to_owned()));
+    let both = [("MY_KEY", "of-mine"), ("ONEAPI_API_KEY", "first-key")];
+    assert_eq!(key(&both), ("first-key".to_owned(), "environment ONEAPI_API_KEY".to_owned()));
     mode(0o644);
     let open = load(&[], Some(&given), &[]).expect_err("others may read it").to_string();
     assert!(open.contains(&format!("hint: chmod 600 {name}")), "{open}");
