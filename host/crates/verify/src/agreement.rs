@@ -212,7 +212,7 @@ fn calls_directly(command: &str, runner: &str) -> bool {
             let module = options.iter().position(|word| *word == "-m");
             let isolated = |word: &&str| ["-I", "-E", "-S"].contains(word);
             module.is_some_and(|at| {
-                options.get(at + 1) == Some(&runner) && !options[..at].iter().any(|word| isolated(&word))
+                options.get(at + 1) == Some(&runner) && !options[..at].iter().any(|word| isolated(word))
             })
         }
         _ => false,
