@@ -195,11 +195,7 @@ impl Terminal {
         let child = command.env("TERM", "xterm").stdin(open()).stdout(open()).stderr(open()).spawn();
         rustix::io::ioctl_fionbio(&master, true).expect("not blocking");
         (
-            Terminal {
-                master: File::from(std::os::fd::OwnedFd::from(master)),
-                seen: String::new(),
-                all: String::new(),
-            },
+            Terminal { master: File::from(master), seen: String::new(), all: String::new() },
             child.expect("it starts"),
         )
     }

@@ -55,7 +55,8 @@ pub async fn post(url: &str, settings: &NotifySettings, event: &Value) -> Result
 /// means a moment later, and that follows no redirect.
 async fn client(url: &url::Url, settings: &NotifySettings) -> Result<reqwest::Client> {
     let secure = url.scheme() == "https";
-    if !secure && !(url.scheme() == "http" && settings.allow_private) {
+    let plain_allowed = url.scheme() == "http" && settings.allow_private;
+    if !(secure || plain_allowed) {
         return Err(refused("it is not https:// (WORKER_NOTIFY_PRIVATE=1 allows http://)"));
     }
     let Some(host) = url.host_str() else { return Err(refused("it names no host")) };

@@ -211,9 +211,8 @@ fn calls_directly(command: &str, runner: &str) -> bool {
         ("pytest" | "unittest", [first, options @ ..]) if python(first) => {
             let module = options.iter().position(|word| *word == "-m");
             let isolated = |word: &&str| ["-I", "-E", "-S"].contains(word);
-            module.is_some_and(|at| {
-                options.get(at + 1) == Some(&runner) && !options[..at].iter().any(|word| isolated(word))
-            })
+            module
+                .is_some_and(|at| options.get(at + 1) == Some(&runner) && !options[..at].iter().any(isolated))
         }
         _ => false,
     }

@@ -55,7 +55,7 @@ impl Rules {
                 Some((meta.modified().ok()?, meta.len(), id))
             })
             .collect();
-        found.sort_by(|a, b| b.0.cmp(&a.0));
+        found.sort_by_key(|(written, ..)| std::cmp::Reverse(*written));
         let more = found.len() > JOBS_MOST;
         found.truncate(JOBS_MOST);
         let mut counted = Counted { jobs: found.len(), more, ..Counted::default() };

@@ -170,7 +170,8 @@ fn fetched(source: &str) -> Result<(Vec<u8>, Option<PathBuf>)> {
     };
     let secure = url.scheme() == "https";
     let own = config::Endpoint { base_url: source.to_owned(), api_key: None }.is_loopback();
-    if !secure && !(own && url.scheme() == "http") {
+    let own_plain = own && url.scheme() == "http";
+    if !(secure || own_plain) {
         return Err(Error::new(
             Kind::Refused,
             format!("{source} is not fetched: anybody on the way could change it"),

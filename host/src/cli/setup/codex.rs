@@ -283,12 +283,12 @@ pub fn remove(old: &str) -> Result<String> {
         }
     };
     if let Some(features) = doc.get_mut("features").and_then(Item::as_table_like_mut) {
-        if let Some(mode) = features.get_mut("code_mode").and_then(Item::as_table_like_mut) {
-            if let Some(names) = mode.get_mut("direct_only_tool_namespaces").and_then(Item::as_array_mut) {
-                names.retain(|name| name.as_str() != Some(NAMESPACE));
-                if names.is_empty() {
-                    mode.remove("direct_only_tool_namespaces");
-                }
+        if let Some(mode) = features.get_mut("code_mode").and_then(Item::as_table_like_mut)
+            && let Some(names) = mode.get_mut("direct_only_tool_namespaces").and_then(Item::as_array_mut)
+        {
+            names.retain(|name| name.as_str() != Some(NAMESPACE));
+            if names.is_empty() {
+                mode.remove("direct_only_tool_namespaces");
             }
         }
         emptied(features, "code_mode");

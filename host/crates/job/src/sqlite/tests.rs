@@ -77,10 +77,10 @@ fn a_viewer_searches_and_cannot_write() {
         page.rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(found(&[], ""), [second.clone(), first.clone()]);
-    assert_eq!(found(&[JobStatus::Cancelled], ""), [first.clone()]);
+    assert_eq!(found(&[JobStatus::Cancelled], ""), std::slice::from_ref(&first));
     // SQLite folds the case of ASCII alone.
     for search in ["Größe", "\"QUOTED\" second", "billing", &first.as_str()[..9], "names /srv/rep"] {
-        assert_eq!(found(&[], search), [first.clone()], "{search}");
+        assert_eq!(found(&[], search), std::slice::from_ref(&first), "{search}");
     }
     for search in ["prompt", "allowed_dirs", "null", "%", "' OR 1=1 --", "missing"] {
         assert!(found(&[], search).is_empty(), "{search}");
