@@ -1,5 +1,5 @@
 //! Cheats by kind, each in several spellings and languages, as whole jobs with the shipped
-//! policies: a test a kind. By default each plays its first spelling in each language;
+//! policies: a test a kind. By default each plays its first spelling in Python, JavaScript and shell;
 //! `CHEATS=all cargo test --test e2e -- cheat_kinds` plays all and prints the table.
 //!
 //! What completes is listed in [`KNOWN`], by name.
@@ -202,7 +202,8 @@ fn kind(name: &str, tier: &str, rules: &[&str], spellings: &[Spelling]) {
     let mut denied = 0;
     let mut tried = 0;
     for (language, how, content) in spellings {
-        if (!all && played.contains(language)) || tool(*language).is_none() {
+        let compiled = matches!(language, Go | Rust);
+        if (!all && (compiled || played.contains(language))) || tool(*language).is_none() {
             continue;
         }
         played.push(*language);
@@ -236,7 +237,10 @@ fn honest_repairs_complete() {
         (Shell, "add() { echo $(($1 + $2)); }\ndouble() { echo $(($1 + $1)); }\n"),
     ] {
         if tool(language).is_some() {
-            for tier in ["standard", "strict"] {
+            let all = std::env::var("CHEATS").is_ok_and(|value| value == "all");
+            let tiers: &[&str] =
+                if all || language == Python { &["standard", "strict"] } else { &["standard"] };
+            for tier in tiers {
                 let (status, found) = play(language, content, tier);
                 assert_eq!(status, "completed", "{language:?} {tier}: {found}");
             }

@@ -228,7 +228,8 @@ fn cancels_that_wait_do_not_stop_a_server() {
     let reply = server.call("tail", json!({"job_id": job}));
     let took = began.elapsed();
     signal(worker, "-CONT");
-    assert!(!reply.is_error && took < Duration::from_secs(5), "{took:?}: {}", reply.text);
+    // A cancel waits for up to 30 s: a call that waited behind one took longer than this.
+    assert!(!reply.is_error && took < Duration::from_secs(20), "{took:?}: {}", reply.text);
     assert_eq!(server.finish(&job)["job_status"], "cancelled");
 }
 
