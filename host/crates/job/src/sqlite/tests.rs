@@ -326,7 +326,7 @@ fn a_newer_a_corrupt_and_an_unwritable_store_are_refused_with_what_to_do() {
         db.pragma_update(None, "user_version", 99).expect("written");
     });
     insta::assert_snapshot!(newer, @r"
-    Environment: HOME/jobs.db has schema version 99; this program knows versions up to 1
+    Environment: HOME/jobs.db has schema version 99; this program knows versions up to 2
     hint: use the codex-worker that made it, or a newer one
     hint: or set CODEX_WORKER_HOME to another directory
     ");
