@@ -25,7 +25,7 @@ pub struct Args {
     /// The directory that holds your repositories: jobs work only below it.
     #[arg(long, value_name = "DIR")]
     sandbox_root: Option<PathBuf>,
-    /// The OpenAI-compatible gateway, such as https://api.deepseek.com/v1.
+    /// The OpenAI-compatible gateway, such as `https://api.deepseek.com/v1`.
     #[arg(long, value_name = "URL")]
     gateway: Option<String>,
     /// The gateway's name of the model that works on jobs.
