@@ -35,7 +35,7 @@ pub fn key(model: Option<&str>, system: &str, user: &str) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    model::hex::encode(hash.finalize())
 }
 
 impl Cache {

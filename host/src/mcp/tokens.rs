@@ -87,10 +87,9 @@ pub fn new(config: &Config, name: &str, dirs: &[PathBuf]) -> Result<String> {
             Ok(resolved.path().to_owned())
         })
         .collect::<Result<_>>()?;
-    let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes)
+    let random = model::hex::random(32)
         .map_err(|error| Error::new(Kind::Environment, format!("no random numbers: {error}")))?;
-    let token: String = PREFIX.chars().chain(bytes.iter().flat_map(|b| hex(*b))).collect();
+    let token = format!("{PREFIX}{random}");
     let grant = Grant {
         name: name.to_owned(),
         sha256: digest(&token),
@@ -130,11 +129,6 @@ pub fn find(tokens: &[Grant], token: &str) -> Option<Grant> {
     // The digest of what was sent is compared: the time that takes tells nothing of the token.
     let sent = digest(token);
     tokens.iter().find(|known| known.sha256 == sent).cloned()
-}
-
-fn hex(byte: u8) -> [char; 2] {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    [digit(byte >> 4), digit(byte & 15)]
 }
 
 fn change(home: &Path, edit: impl FnOnce(&mut Vec<Grant>) -> Result<()>) -> Result<()> {

@@ -89,7 +89,7 @@ async fn client(url: &url::Url, settings: &NotifySettings) -> Result<reqwest::Cl
 fn signature(secret: &str, time: &str, body: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, format!("{time}.{body}").as_bytes());
-    tag.as_ref().iter().fold("sha256=".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("sha256={}", model::hex::encode(tag))
 }
 
 /// A text of a few lines. What the agent wrote is text in it, and neither a link nor a mention.

@@ -251,7 +251,7 @@ pub fn random_hex(bytes: usize) -> String {
         let now = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
         buffer.iter_mut().zip(now.iter().cycle()).for_each(|(b, n)| *b = *n);
     }
-    buffer.iter().map(|b| format!("{b:02x}")).collect()
+    model::hex::encode(buffer)
 }
 
 fn random_nonce() -> u64 {

@@ -35,7 +35,7 @@ pub fn safe_name(name: &str) -> Cow<'_, str> {
 }
 
 fn hex(bytes: &[u8], chars: usize) -> String {
-    let mut out: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let mut out = model::hex::encode(bytes);
     out.truncate(chars);
     out
 }

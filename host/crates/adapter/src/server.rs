@@ -16,6 +16,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETR
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use model::secret::same;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -172,11 +173,6 @@ fn is_local(host: &str) -> bool {
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     matches!(name, "127.0.0.1" | "localhost" | "::1")
-}
-
-/// Compares in a time that does not tell where the difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, ApiError> {

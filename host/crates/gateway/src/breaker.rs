@@ -81,7 +81,7 @@ impl Breaker {
     /// The breaker of `base_url`, its file under the state directory.
     pub fn new(home: &Path, base_url: &str) -> Self {
         let digest = Sha256::digest(base_url.as_bytes());
-        let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let name = model::hex::encode(&digest[..8]);
         Breaker { file: home.join("gateways").join(format!("{name}.json")) }
     }
 

@@ -17,6 +17,7 @@ use crate::store::JobRow;
 use config::Config;
 use evidence::{Recorder, changes};
 use model::error::{Error, Kind, Result};
+use model::hex;
 use model::result::{Artifact, JobResult};
 use model::spec::{JobId, JobSpec};
 use verify::outcome::Verdict;
@@ -61,10 +62,6 @@ struct Seal {
     signature: Option<String>,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
@@ -73,7 +70,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(&Sha256::digest(bytes))
 }
 
 fn json_digest(value: &impl Serialize) -> String {
@@ -89,8 +86,8 @@ pub fn write(config: &Config, facts: &Facts<'_>) -> Result<()> {
     let text = serde_json::to_string_pretty(&statement).map_err(internal)? + "\n";
     let mut seal = Seal { v: 1, sha256: digest(text.as_bytes()), public_key: None, signature: None };
     if let Some(key) = key_pair(config)? {
-        seal.public_key = Some(hex(key.public_key().as_ref()));
-        seal.signature = Some(hex(key.sign(text.as_bytes()).as_ref()));
+        seal.public_key = Some(hex::encode(key.public_key().as_ref()));
+        seal.signature = Some(hex::encode(key.sign(text.as_bytes()).as_ref()));
     }
     let seal = serde_json::to_string_pretty(&seal).map_err(internal)? + "\n";
     for (name, content) in [(RECEIPT, text), (SEAL, seal)] {
@@ -246,7 +243,7 @@ fn check_seal(config: &Config, root: &Path, text: &str, found: &mut Verified) {
         found.wrong.push(format!("this version cannot read a seal of version {}", seal.v));
     }
     found.expect(seal.sha256 == digest(text.as_bytes()), RECEIPT, "it is not the receipt that was sealed");
-    let own = key_pair(config).ok().flatten().map(|key| hex(key.public_key().as_ref()));
+    let own = key_pair(config).ok().flatten().map(|key| hex::encode(key.public_key().as_ref()));
     let (Some(key), Some(signature)) = (&seal.public_key, &seal.signature) else {
         // Who signs expects a signature: taking one off is a change as well.
         if own.is_some() || seal.public_key.is_some() || seal.signature.is_some() {

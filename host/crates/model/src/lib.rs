@@ -10,6 +10,8 @@ pub mod error;
 
 pub mod glob;
 
+pub mod hex;
+
 pub mod secret;
 
 pub mod spec;

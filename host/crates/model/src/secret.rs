@@ -1,4 +1,6 @@
-//! A secret value that does not print itself.
+//! A secret value that does not print itself, and how secrets are compared.
+
+use subtle::ConstantTimeEq as _;
 
 /// A secret: shown as `***`, never serialised.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,6 +16,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Compares in a time that does not tell where the difference is.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
 }
 
 impl std::fmt::Debug for Secret {

@@ -16,9 +16,7 @@ pub struct JobId(String);
 impl JobId {
     /// A new random id.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0u8; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(JobId(bytes.iter().map(|b| format!("{b:02x}")).collect()))
+        crate::hex::random(16).map(JobId)
     }
 
     /// Reads an id; none if it has not the form of one.

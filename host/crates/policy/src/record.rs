@@ -60,7 +60,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// SHA-256 as 64 hexadecimal digits.
 pub fn digest(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+    model::hex::encode(Sha256::digest(bytes.as_ref()))
 }
 
 /// Any value as JSON text; `null` for one that cannot be written, which no type of ours is.

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use model::error::{Error, Kind, Result};
+use model::secret::same;
 
 use crate::answer::{Response, text};
 use crate::{Site, pages};
@@ -67,7 +68,7 @@ impl Session {
     /// The cookie for who knows the one-time token, which is used up by that.
     pub(crate) fn open(&self, token: &str) -> Option<HeaderValue> {
         let mut known = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.as_ref().is_some_and(|known| same(known, token)) {
+        if !known.as_ref().is_some_and(|known| same(known.as_bytes(), token.as_bytes())) {
             return None;
         }
         *known = None;
@@ -89,7 +90,7 @@ impl Session {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .any(|(name, value)| name == cookie && same(&self.secret, value))
+            .any(|(name, value)| name == cookie && same(self.secret.as_bytes(), value.as_bytes()))
     }
 
     /// A name of this machine that the listener answers to. A page that rebinds its own name to
@@ -106,15 +107,8 @@ impl Session {
 
 /// 256 random bits as hexadecimal digits.
 fn random() -> Result<String> {
-    let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Kind::Environment, format!("no random numbers: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Equal, in a time that does not tell where they differ.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+    model::hex::random(32)
+        .map_err(|error| Error::new(Kind::Environment, format!("no random numbers: {error}")))
 }
 
 /// Every request: its Host and Origin, its session, and the headers of its answer.

@@ -30,7 +30,7 @@ impl Lock {
 pub fn acquire(state_home: &Path, place: &Path, patience: Duration) -> Result<Lock> {
     let real = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
     let digest = Sha256::digest(names::bytes(&real));
-    let name: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    let name = model::hex::encode(&digest[..16]);
     let dir = state_home.join("locks");
     let failed = |e: std::io::Error| {
         Error::new(Kind::Environment, format!("the lock in {} cannot be made: {e}", dir.display()))

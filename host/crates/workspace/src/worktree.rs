@@ -599,7 +599,7 @@ fn own_repository(dir: &Path, shadow: &Shadow) -> Repository {
 
 /// Where the index of a part is kept as it was after the checkout.
 fn index_copy(job_dir: &Path, prefix: &[u8]) -> PathBuf {
-    let name: String = prefix.iter().map(|b| format!("{b:02x}")).collect();
+    let name = model::hex::encode(prefix);
     carry_dir(job_dir).join(format!("index-{}", name.get(..200).unwrap_or(&name)))
 }
 

@@ -110,9 +110,7 @@ impl<W: Write + Send> Run<'_, W> {
                     .map_err(|error| format!("read the conversation: {error}"))?;
             }
             None => {
-                let mut bytes = [0u8; 16];
-                getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-                self.session = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.session = model::hex::random(16).map_err(|error| error.to_string())?;
             }
         }
         self.add(json!({"role": "user", "content": [{"type": "text", "text": self.task.prompt}]}));
