@@ -19,6 +19,7 @@ use model::spec::JobId;
 use model::status::JobStatus;
 use redact::Redactor;
 use redact::sanitize;
+use view::text::clock;
 
 /// Look at jobs, end them, clean up after them.
 #[derive(Debug, clap::Args)]
@@ -463,11 +464,6 @@ fn terminal_width() -> Option<usize> {
 fn pretty(value: &serde_json::Value) -> Result<String> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     Ok(text + "\n")
-}
-
-/// `12:04:31` in UTC.
-fn clock(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default().strftime("%T").to_string()
 }
 
 /// A length of time: `1m 1s`, from a day on `2d`.

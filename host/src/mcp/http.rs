@@ -12,11 +12,11 @@ use config::Config;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
+use rmcp::transport::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::ORIGINS;
+use super::serve::streamable;
 use super::server::Server;
 use super::tokens::{self, Grant};
 use model::error::Result;
@@ -85,14 +85,7 @@ impl Services {
         }
         let ends = self.shutdown.child_token();
         let server = Server::new((*self.config).clone(), ends.clone()).granted(grant.clone());
-        let config = StreamableHttpServerConfig::default()
-            .with_cancellation_token(ends.clone())
-            .with_allowed_origins(ORIGINS);
-        let service = StreamableHttpService::new(
-            move || Ok(server.clone()),
-            Arc::new(LocalSessionManager::default()),
-            config,
-        );
+        let service = streamable(server, ends.clone());
         open.insert(grant.id().to_owned(), (grant, ends, service.clone()));
         service
     }

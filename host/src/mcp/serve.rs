@@ -33,23 +33,29 @@ pub async fn stdio(server: impl ServerHandler, shutdown: CancellationToken) -> R
 }
 
 /// Origins from which a browser may speak to the HTTP mode: pages of this machine.
-pub(super) const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
+const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 /// For the answers of calls that wait when the server shuts down.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// After a connection that could not be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// `server` as Streamable HTTP, its sessions in memory, until `ends`.
+pub(super) fn streamable<S>(
+    server: S,
+    ends: CancellationToken,
+) -> StreamableHttpService<S, LocalSessionManager>
+where
+    S: ServerHandler + Clone,
+{
+    let config =
+        StreamableHttpServerConfig::default().with_cancellation_token(ends).with_allowed_origins(ORIGINS);
+    StreamableHttpService::new(move || Ok(server.clone()), Arc::new(LocalSessionManager::default()), config)
+}
+
 /// Serves Streamable HTTP on a listener until `shutdown`, to whoever asks: for the protocol's own
 /// tests. `http` is what a person serves.
 pub async fn http_on(server: impl ServerHandler + Clone, listener: TcpListener, shutdown: CancellationToken) {
-    let config = StreamableHttpServerConfig::default()
-        .with_cancellation_token(shutdown.clone())
-        .with_allowed_origins(ORIGINS);
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(LocalSessionManager::default()),
-        config,
-    );
+    let service = streamable(server, shutdown.clone());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -118,6 +118,19 @@ pub struct Rows {
     rotate_at: u64,
 }
 
+/// Where the rows of the metrics file `file` are, oldest first: what was set aside when it grew
+/// too large, and the file.
+pub fn files(file: &Path) -> [PathBuf; 2] {
+    [beside(file, "1"), file.to_owned()]
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 impl Rows {
     /// Rows in `file`; its directory is made when needed.
     pub fn new(file: &Path) -> Self {
@@ -160,28 +173,21 @@ impl Rows {
 
     #[cfg(unix)]
     fn rotate(&self) -> std::io::Result<()> {
-        let lock = OpenOptions::new().create(true).append(true).open(self.beside("lock"))?;
+        let lock = OpenOptions::new().create(true).append(true).open(beside(&self.file, "lock"))?;
         // Who does not get the lock leaves it to who has.
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(());
         }
         // Another process may have rotated between our look and the lock.
         if std::fs::metadata(&self.file)?.len() > self.rotate_at {
-            std::fs::rename(&self.file, self.beside("1"))?;
+            std::fs::rename(&self.file, beside(&self.file, "1"))?;
         }
         Ok(())
     }
 
     #[cfg(not(unix))]
     fn rotate(&self) -> std::io::Result<()> {
-        std::fs::rename(&self.file, self.beside("1"))
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.file.as_os_str().to_owned();
-        name.push(".");
-        name.push(suffix);
-        PathBuf::from(name)
+        std::fs::rename(&self.file, beside(&self.file, "1"))
     }
 }
 
@@ -205,9 +211,9 @@ mod tests {
             }
         });
         let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-        let all = read(rows.beside("1")) + &read(rows.file.clone());
+        let all = read(beside(&rows.file, "1")) + &read(rows.file.clone());
         let parsed: Vec<Row> = all.lines().map(|l| serde_json::from_str(l).expect(l)).collect();
-        assert!(rows.beside("1").exists(), "was rotated");
+        assert!(beside(&rows.file, "1").exists(), "was rotated");
         assert!(parsed.len() >= 100 && parsed.len() <= 200, "{}", parsed.len());
         assert!(parsed.iter().all(|r| r.v == 1 && r.input_tokens.is_none()));
     }

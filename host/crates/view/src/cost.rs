@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use gateway::usage::Row;
+pub use gateway::usage::files;
 use job::sqlite::Origin;
 use model::error::{Error, Kind, Result};
 
@@ -88,10 +89,7 @@ impl Costs {
 
     /// What the file holds now. Blocks.
     pub fn table(&self) -> Result<Arc<Table>> {
-        // The file that was set aside when it grew too large comes first.
-        let mut aside = self.file.as_os_str().to_owned();
-        aside.push(".1");
-        let files = [PathBuf::from(aside), self.file.clone()];
+        let files = files(&self.file);
         let stamp: Stamp = files
             .iter()
             .map(|file| std::fs::metadata(file).ok().and_then(|m| Some((m.len(), m.modified().ok()?))))

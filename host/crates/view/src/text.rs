@@ -62,8 +62,7 @@ pub fn ago(ms: i64) -> String {
 
 /// `12:04:31` in UTC.
 pub fn clock(at_ms: i64) -> String {
-    let seconds = at_ms.div_euclid(1000).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default().strftime("%T").to_string()
 }
 
 /// `2026-11-27 12:04:31 UTC`.

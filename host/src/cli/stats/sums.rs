@@ -1,7 +1,7 @@
 //! The sums behind `stats`: usage rows (a line a request) joined with the jobs that made them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -145,7 +145,7 @@ pub fn sums(
     // A job belongs to the model, gateway or route that it asked most often.
     let mut asked: HashMap<String, BTreeMap<String, u64>> = HashMap::new();
     let mut unreadable = 0;
-    for path in [rotated(input.metrics), input.metrics.to_owned()] {
+    for path in view::cost::files(input.metrics) {
         let text = match jobfs::own::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -210,13 +210,6 @@ fn names_of_job(job: &JobRow, most_asked: Option<&str>, by: By) -> Vec<String> {
         By::Label if job.spec.labels.is_empty() => vec![NONE.to_owned()],
         By::Label => job.spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
     }
-}
-
-/// The file that `gateway::usage` sets aside when it grew too large; it comes first.
-fn rotated(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".1");
-    name.into()
 }
 
 #[cfg(test)]
