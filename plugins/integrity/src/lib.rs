@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 
-use codex_worker_policy::{Finding, Verifier, VerifyInput, policy};
+use codex_worker_policy::{Finding, Tier, Verifier, VerifyInput, policy};
 use serde::Deserialize;
 
 mod claims;
@@ -39,27 +39,6 @@ mod tests_changed;
 mod tests;
 
 use findings::{Findings, Level, RULES};
-
-/// How much a job must prove, as `reliability_tier` of `start`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// No repair passes, no guarded run.
-    Lite,
-    /// What the planner gets who asks for nothing else.
-    #[default]
-    Standard,
-    /// Signs that warn otherwise deny.
-    Strict,
-    /// As strict, in a worktree.
-    Critical,
-}
-
-impl Tier {
-    fn is_strict(self) -> bool {
-        matches!(self, Tier::Strict | Tier::Critical)
-    }
-}
 
 /// The operator's settings.
 #[derive(Debug, Default, Deserialize)]

@@ -6,26 +6,8 @@ use crate::diff::File;
 use crate::findings::Findings;
 use crate::tests_changed::all_changed_tests_named;
 
-/// Signals that count diagnostics, not tests.
-const NOT_TESTS: &[&str] = &[
-    "rustc",
-    "tsc",
-    "compiler",
-    "eslint",
-    "python-lint",
-    "sarif",
-    "claude-code",
-    "codex",
-    "agent",
-    "clippy",
-    UNCOUNTED,
-];
-
-/// The runner's name in the signal that says: this looks like tests, and nothing counted them.
-const UNCOUNTED: &str = "uncounted";
-
 fn tests(signals: &[Signal]) -> impl Iterator<Item = &Signal> {
-    signals.iter().filter(|signal| !NOT_TESTS.contains(&signal.runner.as_str()))
+    signals.iter().filter(|signal| signal.counts_tests())
 }
 
 fn total(signal: &Signal) -> u64 {

@@ -1,9 +1,7 @@
 //! What was written into the code under test: comparisons that are always true, branches
 //! for a test's inputs, code that looks whether it is tested, stubs, silenced errors.
 
-use codex_worker_policy::{AgentOutcome, CheckResult, JobFacts, Severity};
-
-use crate::Tier;
+use codex_worker_policy::{AgentOutcome, CheckResult, JobFacts, Severity, Tier};
 
 use crate::diff::{File, Line};
 use crate::findings::{Findings, named, quote};
@@ -29,7 +27,7 @@ pub fn judge(
 ) {
     let evidence = evidence::Evidence::gather(job, files, checks);
     let cases = answers::Cases::new(&evidence);
-    let weak = if tier.is_strict() { Severity::Deny } else { Severity::Warn };
+    let weak = if tier >= Tier::Strict { Severity::Deny } else { Severity::Warn };
     for file in files {
         answers::answers(file, &cases, weak, findings);
         if matches!(file.language, Language::Prose | Language::Data) {

@@ -1,12 +1,12 @@
 //! Tables for single rules, false alarms, and the conformance properties.
 
 use codex_worker_policy::{
-    AgentOutcome, ChangeSet, ChangedFile, CheckResult, CheckStatus, JobFacts, Severity, Signal, Verifier,
-    VerifyInput,
+    AgentOutcome, ChangeSet, ChangedFile, CheckResult, CheckStatus, JobFacts, Severity, Signal, Tier,
+    Verifier, VerifyInput,
 };
 use proptest::prelude::*;
 
-use crate::{Config, Integrity, Tier};
+use crate::{Config, Integrity};
 
 fn judge(input: &VerifyInput) -> Vec<String> {
     judge_as(Tier::Standard, input)

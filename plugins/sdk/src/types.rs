@@ -338,6 +338,31 @@ wire_record!(
     }
 );
 
+/// The runner's name in the signal that says: this looks like tests, and nothing counted them.
+pub const UNCOUNTED: &str = "uncounted";
+
+/// Runners whose signals count diagnostics or say how an agent fared.
+const NOT_TESTS: &[&str] = &[
+    "rustc",
+    "tsc",
+    "compiler",
+    "eslint",
+    "python-lint",
+    "sarif",
+    "claude-code",
+    "codex",
+    "agent",
+    "clippy",
+    UNCOUNTED,
+];
+
+impl Signal {
+    /// Whether it counts tests.
+    pub fn counts_tests(&self) -> bool {
+        !NOT_TESTS.contains(&self.runner.as_str())
+    }
+}
+
 impl Mutant {
     /// Whether a runner's id of a test holds each part of [`Mutant::test`]; false when the
     /// test has no name.

@@ -16,7 +16,7 @@
 //!
 //! Configuration: none.
 
-use codex_worker_policy::{CommandOutput, Signal, Signals, policy};
+use codex_worker_policy::{CommandOutput, Signal, Signals, UNCOUNTED, policy};
 
 mod agent;
 mod counts;
@@ -41,9 +41,6 @@ mod tests;
 /// The policy.
 #[derive(Debug, Default)]
 pub struct SignalsPolicy;
-
-/// The runner's name in the signal that says: this looks like tests, and nothing counted them.
-pub const UNCOUNTED: &str = "uncounted";
 
 /// Reads what no summary says: a line for each test, or for each error.
 type Reader = fn(&[&str]) -> Option<Signal>;

@@ -5,9 +5,8 @@ use crate::conclude::Ending;
 use config::Isolation;
 use model::result::{Artifact, Failure, FailureKind, JobResult, LineVerdict, LineWord, Workspace};
 use model::spec::{JobId, JobSpec};
-use model::types::{CheckResult, CheckStatus, Severity};
+use model::types::{CheckResult, CheckStatus, Severity, UNCOUNTED};
 use redact::sanitize::line;
-use verify::agreement;
 use verify::outcome::{CheckEvidence, Verdict, holds};
 
 /// The store keeps this many paths; replies show fewer.
@@ -209,7 +208,7 @@ fn check_line(check: &CheckResult, holds: bool, evidence: Option<&CheckEvidence>
         if signal.nothing_ran {
             facts.push("nothing ran".to_owned());
         }
-        if signal.runner == agreement::UNCOUNTED {
+        if signal.runner == UNCOUNTED {
             facts.push("no test count in its output".to_owned());
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::result::Failure;
 use crate::status::JobStatus;
-use crate::types::{AgentEnd, AgentOutcome, CheckStatus, Finding, Severity};
+use crate::types::{AgentEnd, AgentOutcome, CheckStatus, Finding, Severity, Tier};
 
 /// The host's own rules. What follows from a finding is decided by its [`Origin`], so that no
 /// policy steers a job by a rule's name.
@@ -34,6 +34,11 @@ pub enum HostRule {
     ReportDiffers,
     /// The repository's configuration, hooks or refs changed.
     InternalsChanged,
+}
+
+/// Deny in this tier and the stricter ones, else warn.
+pub fn deny_from(lowest: Tier, tier: Tier) -> Severity {
+    if tier >= lowest { Severity::Deny } else { Severity::Warn }
 }
 
 impl HostRule {

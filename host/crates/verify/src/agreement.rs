@@ -3,39 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use model::outcome::{HostRule, Verdict};
+use model::outcome::{HostRule, Verdict, deny_from};
 use model::spec::Tier;
-use model::types::{CheckResult, CheckStatus, Severity, Signal};
+use model::types::{CheckResult, CheckStatus, Severity, Signal, UNCOUNTED};
 
 use super::out_of_band::Reports;
-
-/// The runner's name in the signal that says: this looks like tests, and nothing counted them.
-pub const UNCOUNTED: &str = "uncounted";
-
-/// Signals that count diagnostics, not tests.
-const DIAGNOSED: &[&str] = &[
-    "rustc",
-    "tsc",
-    "compiler",
-    "eslint",
-    "python-lint",
-    "sarif",
-    "claude-code",
-    "codex",
-    "agent",
-    "clippy",
-];
 
 /// Runners that are asked for a report.
 const ASKED: &[&str] = &["pytest", "unittest", "node-test", "jest", "mocha", "vitest"];
 
 /// Names that a finding lists.
 const NAMED: usize = 3;
-
-/// The signal counts tests.
-pub fn counts_tests(signal: &Signal) -> bool {
-    signal.runner != UNCOUNTED && !DIAGNOSED.contains(&signal.runner.as_str())
-}
 
 /// A check's run after the job, and where there was one, its run before it.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +46,7 @@ pub fn judge(runs: Runs<'_>) -> Vec<Verdict> {
 
 impl Runs<'_> {
     fn deny(&self) -> Severity {
-        match self.tier {
-            Tier::Lite => Severity::Warn,
-            Tier::Standard | Tier::Strict | Tier::Critical => Severity::Deny,
-        }
+        deny_from(Tier::Standard, self.tier)
     }
 
     fn verdict(&self, rule: HostRule, severity: Severity, what: &str) -> Verdict {
@@ -94,9 +69,9 @@ impl Runs<'_> {
         if tells(self.before) && !tells(self.now) {
             return silent(self.deny(), "its runner wrote a report before the job, and none after it");
         }
-        let counted = signals.iter().find(|signal| counts_tests(signal));
+        let counted = signals.iter().find(|signal| signal.counts_tests());
         let Some(counted) = counted else {
-            let was_counted = baseline_signals.iter().any(counts_tests);
+            let was_counted = baseline_signals.iter().any(Signal::counts_tests);
             let looks_like_tests = signals.iter().any(|signal| signal.runner == UNCOUNTED);
             let severity = match (was_counted, looks_like_tests) {
                 (true, _) => self.deny(),

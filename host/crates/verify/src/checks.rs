@@ -20,7 +20,7 @@ use super::output::{Capped, cut};
 use super::{guard, reports};
 use contain::{self, Command, InForce, Limits};
 use model::spec::CheckCommand;
-use model::types::{CheckResult, CheckStatus, CommandOutput, Signal};
+use model::types::{CheckResult, CheckStatus, CommandOutput, Signal, UNCOUNTED};
 
 /// Bytes of a check's output that its log keeps and the signals policies read.
 const LOG_MAX: usize = 256 << 10;
@@ -275,10 +275,10 @@ fn ask(
 
 /// Where the output told no count, that of the report counts.
 fn counted(signals: &mut Vec<Signal>, told: &Reports) {
-    if signals.iter().any(super::agreement::counts_tests) || !told.tell() {
+    if signals.iter().any(Signal::counts_tests) || !told.tell() {
         return;
     }
-    signals.retain(|signal| signal.runner != super::agreement::UNCOUNTED);
+    signals.retain(|signal| signal.runner != UNCOUNTED);
     for report in told.ended.iter().filter(|report| report.session) {
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let counts = &report.counts;

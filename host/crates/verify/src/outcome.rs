@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 pub use model::outcome::{
     AgentFailure, Asked, CheckEvidence, HostRule, MutantOutcome, Origin, Outcome, Verdict, check_log,
+    deny_from,
 };
 use model::result::{Failure, FailureKind};
 use model::spec::CheckCommand;

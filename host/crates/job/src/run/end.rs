@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::control::Stop;
 use super::judge::append_decisions;
 use super::prepare::Prepared;
-use super::{Job, Progress, Reached, Run, RunEnd, workspace};
+use super::{Job, Progress, Reached, Run, RunEnd, and_more, workspace};
 use crate::budget;
 use crate::cleanup;
 use crate::conclude::{self, Concluded, Ending, Evidence, Judgement, PATCH_MAX};
@@ -251,8 +251,7 @@ impl Prepared {
             (None, Vec::new())
         });
         if let Some((name, filter)) = left_out.first() {
-            let more =
-                if left_out.len() > 1 { format!(" and {} more", left_out.len() - 1) } else { String::new() };
+            let more = and_more(left_out.len());
             notes.push(format!(
                 "the ref lacks the change of {name}{more}: git's filter `{filter}` is not run; `apply` writes the files, then `git add` runs it"
             ));

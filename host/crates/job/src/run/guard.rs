@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::and_more;
 use super::checks::Checked;
 use super::pass::PassContext;
 use super::tree_run::{Controlled, Overlay, OverlayKind, TreeRun};
@@ -12,7 +13,7 @@ use model::error::{Error, Kind, Result};
 use model::spec::{CheckCommand, Tier};
 use model::types::{CheckStatus, FileKind, Severity, Signal};
 use verify::checks::Ran;
-use verify::outcome::{HostRule, Verdict};
+use verify::outcome::{HostRule, Verdict, deny_from};
 use verify::{definitions, guard, inline};
 
 /// Milliseconds that a further run may take beyond three times as long as the first: it may
@@ -52,19 +53,33 @@ impl PassContext<'_> {
         recorded: &Recorded,
         paths: Vec<String>,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        if paths.is_empty() {
+        self.merged(recorded, paths.clone(), paths, |path, base, new| {
+            Some(definitions::with_base(path, base, new)).filter(|merged| merged != new)
+        })
+        .await
+    }
+
+    /// The texts of `new` in the result, each merged with what its `old` path held before the
+    /// job; without those that are no text on one side, and those that `merge` leaves out.
+    async fn merged(
+        &self,
+        recorded: &Recorded,
+        old: Vec<String>,
+        new: Vec<String>,
+        merge: fn(&str, &str, &str) -> Option<String>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        if new.is_empty() {
             return Ok(Vec::new());
         }
         let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
         let read = move || {
-            let base = recorder.contents(&recorder.base_tree(), &paths, INLINE_MAX)?;
-            let new = recorder.contents(&tree, &paths, INLINE_MAX)?;
+            let base = recorder.contents(&recorder.base_tree(), &old, INLINE_MAX)?;
+            let result = recorder.contents(&tree, &new, INLINE_MAX)?;
             let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             let mut files = Vec::new();
-            for ((path, base), new) in paths.into_iter().zip(base).zip(new) {
-                let Some((base, new)) = text(base).zip(text(new)) else { continue };
-                let merged = definitions::with_base(&path, &base, &new);
-                if merged != new {
+            for ((path, base), result) in new.into_iter().zip(base).zip(result) {
+                let both = text(base).zip(text(result));
+                if let Some(merged) = both.and_then(|(base, result)| merge(&path, &base, &result)) {
                     files.push((path, merged.into_bytes()));
                 }
             }
@@ -107,24 +122,7 @@ impl PassContext<'_> {
                 !guard::is_test(old) && !guard::is_named(old, scope) && !guard::is_named(new, scope)
             })
             .unzip();
-        if new.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (recorder, tree) = (Arc::clone(&self.prepared.recorder), recorded.tree.clone());
-        let read = move || {
-            let base = recorder.contents(&recorder.base_tree(), &old, INLINE_MAX)?;
-            let result = recorder.contents(&tree, &new, INLINE_MAX)?;
-            let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-            let mut files = Vec::new();
-            for ((path, base), result) in new.into_iter().zip(base).zip(result) {
-                let both = text(base).zip(text(result));
-                if let Some(spliced) = both.and_then(|(b, r)| inline::with_base_tests(&b, &r)) {
-                    files.push((path, spliced.into_bytes()));
-                }
-            }
-            Ok(files)
-        };
-        self.prepared.job.on_files(read).await
+        self.merged(recorded, old, new, |_, base, result| inline::with_base_tests(base, result)).await
     }
 
     pub(super) fn guard_patterns(&self) -> Result<guard::Patterns> {
@@ -275,10 +273,7 @@ impl TreeRun<'_> {
 impl TreeRun<'_> {
     /// Of tests that could not be tried.
     fn unguarded_severity(&self) -> Severity {
-        match self.pass.prepared.job.claim.spec.tier() {
-            Tier::Lite | Tier::Standard => Severity::Warn,
-            Tier::Strict | Tier::Critical => Severity::Deny,
-        }
+        deny_from(Tier::Strict, self.pass.prepared.job.claim.spec.tier())
     }
 }
 
@@ -312,7 +307,7 @@ pub(super) fn environment_dependent(check: &str) -> Verdict {
 /// What passes only with files that no diff shows and no result holds.
 fn needs_ignored(check: &str, paths: &[String]) -> Verdict {
     let first = paths.first().map(String::as_str).unwrap_or_default();
-    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+    let more = and_more(paths.len());
     let message =
         format!("check `{check}` passes only with files that git ignores and the agent added: {first}{more}");
     Verdict::host(HostRule::EnvironmentDependent, Severity::Deny, message)

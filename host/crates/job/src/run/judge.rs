@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Progress;
 use super::checks::shown;
 use super::pass::PassContext;
 use super::prepare::Prepared;
 use super::tree_run::BUILD_OUTPUT;
+use super::{Progress, and_more};
 use crate::artifacts::{DIFF, FINDINGS};
 use crate::conclude::{PATCH_MAX, pretty};
 use crate::worker::blocking;
@@ -23,7 +23,7 @@ use model::types::{
 };
 use policy::Judged as Judgement;
 use verify::guard;
-use verify::outcome::{self, Asked, CheckEvidence, HostRule, Inputs, Origin, Outcome, Verdict};
+use verify::outcome::{self, Asked, CheckEvidence, HostRule, Inputs, Origin, Outcome, Verdict, deny_from};
 
 /// A pass that was judged to the end.
 pub(super) struct Judged {
@@ -209,11 +209,8 @@ impl PassContext<'_> {
     /// The checks passed or failed on other content than what is there now.
     fn tree_changed_by_check(&self, paths: &[String]) -> Option<Verdict> {
         let first = paths.first()?.clone();
-        let severity = match self.prepared.job.claim.spec.tier() {
-            Tier::Lite => Severity::Warn,
-            Tier::Standard | Tier::Strict | Tier::Critical => Severity::Deny,
-        };
-        let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+        let severity = deny_from(Tier::Standard, self.prepared.job.claim.spec.tier());
+        let more = and_more(paths.len());
         let message =
             format!("{first}{more} was written while the checks ran: they did not judge what is there now");
         Some(
@@ -298,10 +295,7 @@ impl PassContext<'_> {
         let internals = &recorded.changes.internals_changed;
         let denied = |verdict: &Verdict| verdict.finding.rule == HostRule::InternalsChanged.name();
         if let Some(first) = internals.first().filter(|_| !known.iter().any(denied)) {
-            let more = match internals.len() {
-                1 => String::new(),
-                n => format!(" and {} more", n - 1),
-            };
+            let more = and_more(internals.len());
             let message = format!("the repository's own internals changed: {first}{more}");
             found.push(
                 Verdict::host(HostRule::InternalsChanged, Severity::Deny, message)
@@ -506,7 +500,7 @@ fn edited_dependencies(recorded: &Recorded) -> Option<Verdict> {
             let name = file.path.rsplit('/').next().unwrap_or_default();
             MANIFESTS.contains(&name) || name.starts_with("requirements")
         });
-    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let more = and_more(count);
     let severity = if installed { Severity::Warn } else { Severity::Deny };
     let message = format!("installed dependencies were written: {first}{more}");
     Some(

@@ -47,6 +47,14 @@ use redact::Redactor;
 use verify::checks::{Ran, Reader};
 use verify::fingerprint::{self, Fingerprint};
 
+/// What follows the first of `count` things in a sentence: ` and 3 more`, or nothing.
+fn and_more(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    }
+}
+
 /// Runs a claimed job to its end; whatever happens is the job's result.
 pub async fn run_job(
     config: Arc<Config>,

@@ -18,13 +18,12 @@ use model::error::Result;
 use model::spec::{CheckCommand, Tier};
 use model::types::{
     Budget, ChangedFile, CheckResult, CheckStatus, FileKind, FileRole, Mutant, MutantKind, MutationInput,
-    PassedCheck, Severity, Signal, TextFile,
+    PassedCheck, Severity, Signal, TextFile, UNCOUNTED,
 };
-use verify::agreement;
 use verify::checks::{Ran, Variables};
 use verify::guard;
 use verify::out_of_band::Reports;
-use verify::outcome::{CheckEvidence, HostRule, MutantOutcome, Verdict};
+use verify::outcome::{CheckEvidence, HostRule, MutantOutcome, Verdict, deny_from};
 
 /// Time that must be left besides what the further runs may take.
 const SPARE: Duration = Duration::from_secs(10);
@@ -108,12 +107,8 @@ impl PassContext<'_> {
             return Ok(Vec::new());
         }
         job.journal.emit("check", format!("again with {} mutants", oracles.len())).await;
-        let label = format!("{}m", self.attempt);
-        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
-        let ran = run.run().await;
-        run.clean_up();
         let mut done = Vec::new();
-        for ran in ran?.into_iter().filter(|ran| !ran.cancelled) {
+        for ran in self.run_altered(recorded, &checks, &overlay, "m").await? {
             job.keep_log("mutants", &ran);
             let name = ran.result.name.clone();
             done.push(name.clone());
@@ -138,6 +133,21 @@ impl PassContext<'_> {
             checked.evidence.push(CheckEvidence { check: name, without_change: None, mutants });
         }
         Ok(done)
+    }
+
+    /// The checks on the altered tree, without those that were cancelled.
+    async fn run_altered(
+        &self,
+        recorded: &Recorded,
+        checks: &[CheckCommand],
+        overlay: &Overlay,
+        kind: &str,
+    ) -> Result<Vec<Ran>> {
+        let label = format!("{}{kind}", self.attempt);
+        let run = TreeRun { pass: *self, recorded, checks, overlay, label: &label };
+        let ran = run.run().await;
+        run.clean_up();
+        Ok(ran?.into_iter().filter(|ran| !ran.cancelled).collect())
     }
 
     /// What says of a test that it ran: the runner's report, or a line of its output.
@@ -183,11 +193,7 @@ impl PassContext<'_> {
                 continue;
             }
             job.journal.emit("check", format!("again, {}", mutant.altered)).await;
-            let label = format!("{}s{number}", self.attempt);
-            let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
-            let ran = run.run().await;
-            run.clean_up();
-            let ran: Vec<Ran> = ran?.into_iter().filter(|ran| !ran.cancelled).collect();
+            let ran = self.run_altered(recorded, &checks, &overlay, &format!("s{number}")).await?;
             let killed = ran.iter().any(|ran| ran.result.status != CheckStatus::Passed);
             for ran in &ran {
                 let outcome = outcome(mutant, &made.files, ran.result.status != CheckStatus::Passed);
@@ -300,12 +306,9 @@ impl PassContext<'_> {
             return Ok(());
         }
         job.journal.emit("check", "again without the change").await;
-        let label = format!("{}r", self.attempt);
-        let run = TreeRun { pass: *self, recorded, checks: &checks, overlay: &overlay, label: &label };
-        let ran = run.run().await;
-        run.clean_up();
+        let ran = self.run_altered(recorded, &checks, &overlay, "r").await?;
         let tests_changed = guard::tests_changed(files, &patterns);
-        for ran in ran?.into_iter().filter(|ran| !ran.cancelled) {
+        for ran in ran {
             job.keep_log("unchanged", &ran);
             let name = ran.result.name.clone();
             if ran.result.status == CheckStatus::Passed
@@ -346,10 +349,7 @@ impl PassContext<'_> {
                 "check `{name}` passed before the job and passes after it: it does not test what changed"
             ));
         }
-        let severity = match spec.tier() {
-            Tier::Lite | Tier::Standard => Severity::Warn,
-            Tier::Strict | Tier::Critical => Severity::Deny,
-        };
+        let severity = deny_from(Tier::Strict, spec.tier());
         let message = format!("check `{name}` passes {when}");
         Untested::Denied(
             Verdict::host(HostRule::ChangeNotTested, severity, message)
@@ -360,7 +360,7 @@ impl PassContext<'_> {
     /// The passed checks that surely run tests: their runner was read, or their command says
     /// so and nothing counted them, which is no reason to try less.
     fn witnesses(&self, checked: &Checked) -> Vec<CheckCommand> {
-        let counts = |signal: &Signal| signal.passed > 0 || signal.runner == agreement::UNCOUNTED;
+        let counts = |signal: &Signal| signal.passed > 0 || signal.runner == UNCOUNTED;
         let tests = |name: &str| {
             checked.results.iter().any(|result| result.name == name && result.signals.iter().any(counts))
         };
@@ -494,7 +494,7 @@ fn outcome(mutant: &Mutant, files: &[TextFile], killed: bool) -> MutantOutcome {
         mutator: mutant.mutator.clone(),
         altered: mutant.altered.clone(),
         diff: format!("-{old}\n+{new}\n"),
-        digest: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: model::hex::encode(hash.finalize()),
         killed,
     }
 }
