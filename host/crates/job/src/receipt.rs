@@ -70,7 +70,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex::encode(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn json_digest(value: &impl Serialize) -> String {
