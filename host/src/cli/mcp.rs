@@ -31,21 +31,31 @@ pub fn run(args: Args) -> Result<()> {
         return super::serve::serve(config, address);
     }
     redact::log::mask_panics(Redactor::new(config.known_secrets.clone(), None));
-    // One thread for the protocol, a few for the store: a client rarely asks two things
-    // at a time, and each thread costs memory in every session.
+    // A client rarely asks two things at a time, and each thread costs memory in every session.
+    until_signal(8, async |shutdown| {
+        let mut server = Server::new(config, shutdown.clone());
+        if args.test_panic {
+            server = server.with_panicking_tool();
+        }
+        serve::stdio(server, shutdown).await
+    })
+}
+
+/// Runs a server to its end, or to a signal, which cancels its token: one thread for the
+/// protocol, and up to `store_threads` for the store.
+pub(super) fn until_signal(
+    store_threads: usize,
+    serve: impl AsyncFnOnce(CancellationToken) -> Result<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(8)
+        .max_blocking_threads(store_threads)
         .build()
         .map_err(|error| Error::new(Kind::Environment, format!("cannot start: {error}")))?;
     let shutdown = CancellationToken::new();
-    let mut server = Server::new(config, shutdown.clone());
-    if args.test_panic {
-        server = server.with_panicking_tool();
-    }
     let result = runtime.block_on(async {
         on_signals(&shutdown)?;
-        serve::stdio(server, shutdown).await
+        serve(shutdown).await
     });
     // A blocked store call must not keep a server alive that nobody listens to.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -54,7 +64,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// SIGTERM, SIGINT and SIGHUP mean what the end of input means.
 #[cfg(unix)]
-pub(super) fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+fn on_signals(shutdown: &CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         let mut signals = signal(kind)
@@ -70,7 +80,7 @@ pub(super) fn on_signals(shutdown: &CancellationToken) -> Result<()> {
 
 /// Ctrl-C means what the end of input means.
 #[cfg(not(unix))]
-pub(super) fn on_signals(shutdown: &CancellationToken) -> Result<()> {
+fn on_signals(shutdown: &CancellationToken) -> Result<()> {
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         let _ = tokio::signal::ctrl_c().await;

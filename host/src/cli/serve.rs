@@ -11,7 +11,7 @@ use job::{reap, spawn};
 use tokio_util::sync::CancellationToken;
 
 use super::actions::actions;
-use super::mcp::on_signals;
+use super::mcp::until_signal;
 use super::print;
 use super::settings::SettingsArgs;
 use model::error::{Error, Kind, Result};
@@ -38,15 +38,8 @@ pub fn run(args: Args) -> Result<()> {
 /// Serves at this address.
 pub(super) fn serve(config: Config, address: SocketAddr) -> Result<()> {
     redact::log::mask_panics(Redactor::new(config.known_secrets.clone(), None));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(16)
-        .build()
-        .map_err(|error| Error::new(Kind::Environment, format!("cannot start: {error}")))?;
-    let shutdown = CancellationToken::new();
     let config = Arc::new(config);
-    let result = runtime.block_on(async {
-        on_signals(&shutdown)?;
+    until_signal(16, async |shutdown| {
         let listener = web::listen(address).await?;
         let address = listener
             .local_addr()
@@ -59,10 +52,7 @@ pub(super) fn serve(config: Config, address: SocketAddr) -> Result<()> {
         })?;
         let mcp = crate::mcp::http::service(config.clone(), shutdown.clone());
         web::serve(config.clone(), actions(config), session, Some(mcp), listener, shutdown).await
-    });
-    // A blocked store call must not keep a server alive that nobody listens to.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    result
+    })
 }
 
 /// Whoever looks at jobs finds those whose worker died.

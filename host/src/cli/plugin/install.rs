@@ -191,11 +191,7 @@ async fn download(url: url::Url) -> Result<Vec<u8>> {
         Error::new(Kind::Environment, format!("{shown} could not be fetched: {why}"))
             .hint("look at the address; a file works too: `codex-worker plugin install FILE`")
     };
-    let why = |error: reqwest::Error| {
-        let mut text = error.without_url().to_string();
-        text.truncate(300);
-        failed(text)
-    };
+    let why = |error: reqwest::Error| failed(redact::sanitize::line(&error.without_url().to_string(), 300));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .timeout(TIMEOUT)
